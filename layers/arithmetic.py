@@ -1,0 +1,215 @@
+"""Sums, products, quotients, powers and bounds of tensors and scalars."""
+
+from __future__ import annotations
+
+import torch
+
+from trtdsl.ir.activation import Activation, ActivationType
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
+from trtdsl.network import Operand, Scalar, Tensor
+from trtdsl.operators import cast, maximum, minimum, power, promote, promoted, where
+from trtdsl.registry import converter
+from trtdsl.types import DType
+
+__all__ = ["clamp", "truncated"]
+
+aten = torch.ops.aten
+
+
+@converter(aten.add.Tensor)
+def add(x: Tensor, other: Operand, *, alpha: Scalar = 1) -> Tensor:
+    """``x + alpha * other``."""
+    return x + _scaled(other, alpha)
+
+
+@converter(aten.add.Scalar)
+def add_scalar(x: Tensor, other: Scalar, alpha: Scalar = 1) -> Tensor:
+    """``x + alpha * other``."""
+    return x + _scaled(other, alpha)
+
+
+@converter(aten.sub.Tensor, aten.subtract.Tensor)
+def sub(x: Tensor, other: Operand, *, alpha: Scalar = 1) -> Tensor:
+    """``x - alpha * other``."""
+    return x - _scaled(other, alpha)
+
+
+@converter(aten.sub.Scalar, aten.subtract.Scalar)
+def sub_scalar(x: Tensor, other: Scalar, alpha: Scalar = 1) -> Tensor:
+    """``x - alpha * other``."""
+    return x - _scaled(other, alpha)
+
+
+@converter(aten.rsub.Tensor)
+def rsub(x: Tensor, other: Operand, *, alpha: Scalar = 1) -> Tensor:
+    """``other - alpha * x``."""
+    return other - _scaled(x, alpha)
+
+
+@converter(aten.rsub.Scalar)
+def rsub_scalar(x: Tensor, other: Scalar, alpha: Scalar = 1) -> Tensor:
+    """``other - alpha * x``."""
+    return other - _scaled(x, alpha)
+
+
+@converter(aten.mul.Tensor, aten.mul.Scalar, aten.multiply.Tensor, aten.multiply.Scalar)
+def mul(x: Tensor, other: Operand) -> Tensor:
+    """``x * other``."""
+    return x * other
+
+
+@converter(aten.div.Tensor, aten.div.Scalar, aten.divide.Tensor, aten.true_divide.Tensor)
+def div(x: Tensor, other: Operand) -> Tensor:
+    """``x / other``, integers as float32."""
+    return x / other
+
+
+@converter(aten.div.Tensor_mode, aten.div.Scalar_mode)
+def div_mode(x: Tensor, other: Operand, *, rounding_mode: str | None) -> Tensor:
+    """``x / other``, rounded toward zero (``"trunc"``), down (``"floor"``) or not at all."""
+    if rounding_mode is None:
+        return x / other
+    return x // other if rounding_mode == "floor" else _truncated_quotient(x, other)
+
+
+@converter(aten.floor_divide.default, aten.floor_divide.Scalar)
+def floor_divide(x: Tensor, other: Operand) -> Tensor:
+    """``floor(x / other)``."""
+    return x // other
+
+
+@converter(aten.remainder.Tensor, aten.remainder.Scalar, aten.remainder.Scalar_Tensor)
+def remainder(x: Operand, other: Operand) -> Tensor:
+    """``x - other * floor(x / other)``: the sign is the divisor's."""
+    result: Tensor = x % other
+    return result
+
+
+@converter(aten.fmod.Tensor, aten.fmod.Scalar)
+def fmod(x: Tensor, other: Operand) -> Tensor:
+    """``x - other * trunc(x / other)``: the sign is x's."""
+    return x - _truncated_quotient(x, other) * other
+
+
+@converter(aten.pow.Tensor_Tensor)
+def pow_tensor(x: Tensor, exponent: Tensor) -> Tensor:
+    """``x ** exponent``, of floats."""
+    return power(x, exponent)
+
+
+@converter(aten.pow.Scalar)
+def pow_scalar(x: Scalar, exponent: Tensor) -> Tensor:
+    """``x ** exponent`` of a scalar, as floats."""
+    return power(x, exponent)
+
+
+@converter(aten.pow.Tensor_Scalar)
+def pow_tensor_scalar(x: Tensor, exponent: Scalar) -> Tensor:
+    """``x ** exponent``: by products and roots where the exponent allows, for any sign of x."""
+    if not promoted(x, exponent).is_float:
+        return power(x, exponent)
+    (x,) = promote(x, dtype=promoted(x, exponent))
+    if exponent == 0.5:
+        return Unary(op=UnaryOperation.SQRT)(x)
+    if exponent == int(exponent) and 1 <= abs(exponent) <= 8:
+        product = _product(x, int(abs(exponent)))
+        return product if exponent > 0 else Unary(op=UnaryOperation.RECIP)(product)
+    return power(x, exponent)
+
+
+@converter(aten.square.default)
+def square(x: Tensor) -> Tensor:
+    """``x * x``."""
+    return x * x
+
+
+@converter(aten.addcmul.default)
+def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
+    """``x + value * tensor1 * tensor2``."""
+    return x + _scaled(tensor1 * tensor2, value)
+
+
+@converter(aten.addcdiv.default)
+def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
+    """``x + value * tensor1 / tensor2``."""
+    return x + _scaled(tensor1 / tensor2, value)
+
+
+@converter(aten.lerp.Scalar, aten.lerp.Tensor)
+def lerp(x: Tensor, end: Tensor, weight: Operand) -> Tensor:
+    """``x + weight * (end - x)``."""
+    return x + (end - x) * weight
+
+
+@converter(aten.maximum.default, aten.max.other)
+def maximum_(x: Tensor, other: Tensor) -> Tensor:
+    """The larger of each two elements."""
+    return maximum(x, other)
+
+
+@converter(aten.minimum.default, aten.min.other)
+def minimum_(x: Tensor, other: Tensor) -> Tensor:
+    """The smaller of each two elements."""
+    return minimum(x, other)
+
+
+@converter(aten.clamp.default, aten.clamp.Tensor, aten.clip.default, aten.clip.Tensor)
+def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """``min(max(x, min), max)``, either bound being optional."""
+    dtype = promoted(*(v for v in (x, min, max) if v is not None))
+    x = cast(x, dtype)
+    if dtype.is_float and _is_number(min) and _is_number(max) and min <= max:
+        return Activation(type=ActivationType.CLIP, alpha=float(min), beta=float(max))(x)
+    x = x if min is None else maximum(x, min)
+    return x if max is None else minimum(x, max)
+
+
+@converter(aten.clamp_min.default, aten.clamp_min.Tensor)
+def clamp_min(x: Tensor, min: Operand) -> Tensor:
+    """``max(x, min)``."""
+    return maximum(x, min)
+
+
+@converter(aten.clamp_max.default, aten.clamp_max.Tensor)
+def clamp_max(x: Tensor, max: Operand) -> Tensor:
+    """``min(x, max)``."""
+    return minimum(x, max)
+
+
+@converter(aten.hypot.default)
+def hypot(x: Tensor, other: Tensor) -> Tensor:
+    """``sqrt(x ** 2 + other ** 2)``, in float32, as the squares of float16 overflow."""
+    squares = x.cast(DType.FLOAT32) * x.cast(DType.FLOAT32)
+    squares = squares + other.cast(DType.FLOAT32) * other.cast(DType.FLOAT32)
+    return Unary(op=UnaryOperation.SQRT)(squares).cast(promoted(x, other))
+
+
+def _scaled(x: Operand, factor: Scalar) -> Operand:
+    return x if factor == 1 else x * factor
+
+
+def _is_number(value: Operand | None) -> bool:
+    return isinstance(value, int | float)
+
+
+def _product(x: Tensor, count: int) -> Tensor:
+    """``x ** count`` by repeated squaring."""
+    if count == 1:
+        return x
+    half = _product(x, count // 2)
+    return half * half * x if count % 2 else half * half
+
+
+def _truncated_quotient(x: Tensor, y: Operand) -> Tensor:
+    x, y = promote(x, y)
+    # TensorRT's DIV of integers rounds toward zero by itself.
+    quotient = ElementWise(op=ElementWiseOperation.DIV)(x, y)
+    return truncated(quotient)
+
+
+def truncated(x: Tensor) -> Tensor:
+    """x rounded toward zero; integers as they are."""
+    if not x.dtype.is_float:
+        return x
+    down, up = (Unary(op=op)(x) for op in (UnaryOperation.FLOOR, UnaryOperation.CEIL))
+    return where(x < 0, up, down)

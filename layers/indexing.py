@@ -1,0 +1,302 @@
+"""Converters that pick parts of a tensor: select, slice, index, gather, embedding, and their inverses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.concatenation import Concatenation
+from trtdsl.ir.constant import Constant
+from trtdsl.ir.gather import Gather, GatherMode
+from trtdsl.ir.select import Select
+from trtdsl.ir.shuffle import Squeeze, Unsqueeze
+from trtdsl.ir.slice import section
+from trtdsl.network import Network, Tensor
+from trtdsl.operators import align
+from trtdsl.registry import converter
+from trtdsl.types import Dim, DType, as_dim, bind, broadcast, is_static, symbols
+
+from .shape import expanded
+
+__all__ = ["sliced"]
+
+aten = torch.ops.aten
+
+
+@converter(aten.select.int)
+def select(x: Tensor, dim: int, index: Dim) -> Tensor:
+    """The slice of x at ``index`` of axis ``dim``, without that axis."""
+    axis = dim % x.rank
+    start = _from_the_front(x.network, index, x.shape[axis])
+    return Squeeze(axes=(axis,))(section(x, axis, start, 1))
+
+
+@converter(aten.slice.Tensor)
+def slice_(
+    x: Tensor, dim: int = 0, start: Dim | None = None, end: Dim | None = None, step: int = 1
+) -> Tensor:
+    """``x[start:end:step]`` along ``dim``, counted and cut off at the ends as in Python."""
+    return sliced(x, dim, start, end, step)
+
+
+def sliced(x: Tensor, dim: int, start: Dim | None, end: Dim | None, step: int = 1) -> Tensor:
+    """``x[start:end:step]`` along ``dim``."""
+    axis = dim % x.rank
+    first, size = _range(x, axis, start, end, step)
+    return section(x, axis, first, size, step)
+
+
+def _range(
+    x: Tensor, axis: int, start: Dim | None, end: Dim | None, step: int
+) -> tuple[Dim, Dim]:
+    """The first index and the number of indices of a Python slice."""
+    net, size = x.network, x.shape[axis]
+    first = 0 if start is None else _cut(net, _from_the_front(net, start, size), size)
+    stop = size if end is None else _cut(net, _from_the_front(net, end, size), size)
+    length = _largest(net, 0, stop - first)
+    return first, as_dim((length + step - 1) // step)
+
+
+def _from_the_front(net: Network, index: Dim, size: Dim) -> Dim:
+    """An index that may count from the end, counted from the front."""
+    low, high = _bounds(net, index)
+    if low >= 0:
+        return index
+    if high < 0:
+        return as_dim(size + index)
+    raise ConversionError(
+        explain(
+            f"index {index} lies between {low} and {high}: does it count from the front or the end?",
+            fix="narrow the range of its size in dynamic_shapes",
+        )
+    )
+
+
+def _cut(net: Network, index: Dim, size: Dim) -> Dim:
+    """An index cut off at 0 and at the size."""
+    low, high = _bounds(net, index - size)
+    if low >= 0:
+        return size
+    if high > 0:
+        import sympy
+
+        index = sympy.Min(index, size)
+    return _largest(net, 0, index)
+
+
+def _largest(net: Network, floor: int, value: Dim) -> Dim:
+    low, high = _bounds(net, value)
+    if low >= floor:
+        return value
+    if high <= floor:
+        return floor
+    import sympy
+
+    return sympy.Max(floor, value)
+
+
+def _bounds(net: Network, value: Dim) -> tuple[int, int]:
+    """The least and greatest value of an expression over the ranges of its sizes.
+
+    Sizes that are sliced by are sums and quotients of others, so the extremes lie at the corners.
+    """
+    value = as_dim(value)
+    names = sorted(symbols([value]))
+    ranges = [(net.symbols[name].min, net.symbols[name].max) for name in names]
+    values = [bind(value, dict(zip(names, corner, strict=True))) for corner in product(*ranges)]
+    return min(values), max(values)
+
+
+@converter(aten.narrow.default)
+def narrow(x: Tensor, dim: int, start: Dim, length: Dim) -> Tensor:
+    """``length`` elements along ``dim`` from ``start`` on."""
+    axis = dim % x.rank
+    return section(x, axis, _from_the_front(x.network, start, x.shape[axis]), length)
+
+
+@converter(aten.index_select.default)
+def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices of x at ``index``, a vector, along ``dim``."""
+    if x.rank == 0:
+        return x
+    index = index if index.rank else index.reshape(1)
+    return Gather(axis=dim % x.rank)(x, index)
+
+
+@converter(aten.embedding.default)
+def embedding(
+    weight: Tensor,
+    indices: Tensor,
+    padding_idx: Dim = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of a table: ``(n, C), (*I) -> (*I, C)``; the other arguments are about gradients."""
+    return Gather(axis=0)(weight, indices)
+
+
+@converter(aten.gather.default)
+def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """``y[i, j] = x[index[i, j], j]`` for axis 0; y has the shape of ``index``."""
+    if x.rank == 0 or index.rank == 0:
+        return Gather(axis=0)(x.reshape(1) if x.rank == 0 else x, index)
+    axis = dim % x.rank
+    for other, size in enumerate(index.shape):
+        # PyTorch reads the first part of the axes that the index does not fill; TensorRT wants them equal.
+        if other != axis:
+            x = section(x, other, 0, size)
+    return Gather(mode=GatherMode.ELEMENT, axis=axis)(x, index)
+
+
+@converter(aten.take_along_dim.default)
+def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """``gather`` where all axes but ``dim`` broadcast; without one, of both laid flat."""
+    if dim is None:
+        x, indices = (v.reshape(math.prod(v.shape)) for v in (x, indices))
+        return gather(x, 0, _wrapped(indices, x.shape[0]))
+    axis = dim % x.rank
+
+    def without(v: Tensor) -> tuple[Dim, ...]:
+        return (*v.shape[:axis], 1, *v.shape[axis + 1 :])
+
+    shape = broadcast(without(x), without(indices))
+    x, indices = (
+        expanded(v, (*shape[:axis], v.shape[axis], *shape[axis + 1 :])) for v in (x, indices)
+    )
+    return gather(x, axis, _wrapped(indices, x.shape[axis]))
+
+
+@converter(aten.index.Tensor, aten._unsafe_index.Tensor)
+def index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
+    """``x[indices]``: the index tensors broadcast to one shape, None takes a whole axis.
+
+    That shape stands where the indexed axes were if they are neighbours, in front otherwise.
+    """
+    axes = [axis for axis, i in enumerate(indices) if i is not None]
+    given = [_wrapped(i, x.shape[axis]) for axis, i in enumerate(indices) if i is not None]
+    if len(axes) == 1:
+        return Gather(axis=axes[0])(x, given[0])
+    others = [axis for axis in range(x.rank) if axis not in axes]
+    rest = [x.shape[axis] for axis in others]
+    # The indexed axes as one, and one index into it.
+    flat = given[0]
+    for axis, i in zip(axes[1:], given[1:], strict=True):
+        flat = flat * x.shape[axis] + i
+    joined = math.prod(x.shape[axis] for axis in axes)
+    picked = Gather(axis=0)(x.permute(*axes, *others).reshape(joined, *rest), flat)
+    neighbours = axes == list(range(axes[0], axes[0] + len(axes)))
+    before = axes[0] if neighbours else 0
+    n = flat.rank
+    return picked.permute(*range(n, n + before), *range(n), *range(n + before, picked.rank))
+
+
+def _wrapped(index: Tensor, size: Dim) -> Tensor:
+    """Indices counted from the front: TensorRT's gather does not count negative ones from the end."""
+    if index.dtype in (DType.BOOL, DType.UINT8):
+        raise ConversionError(
+            explain(
+                f"a mask as index, {index}: the size of the result depends on its values",
+                fix="use torch.where(mask, x, other), or indices of a fixed number",
+            )
+        )
+    layer = index.producer.layer if index.producer else None
+    if isinstance(layer, Constant) and bool((layer.weights.tensor >= 0).all()):
+        return index
+    return Select()(*align(index < 0, index + size, index))
+
+
+@converter(aten.select_scatter.default)
+def select_scatter(x: Tensor, src: Tensor, dim: int, index: Dim) -> Tensor:
+    """x with its slice at ``index`` of axis ``dim`` replaced by ``src``."""
+    axis = dim % x.rank
+    start = _from_the_front(x.network, index, x.shape[axis])
+    return slice_scatter(x, Unsqueeze(axes=(axis,))(src), axis, start, start + 1)
+
+
+@converter(aten.slice_scatter.default)
+def slice_scatter(
+    x: Tensor,
+    src: Tensor,
+    dim: int = 0,
+    start: Dim | None = None,
+    end: Dim | None = None,
+    step: int = 1,
+) -> Tensor:
+    """x with ``x[start:end:step]`` along ``dim`` replaced by ``src``."""
+    axis = dim % x.rank
+    first, count = _range(x, axis, start, end, step)
+    src = src.cast(x.dtype)
+    if step != 1:
+        return _interleaved(x, src, axis, range(first, first + count * step, step))
+    size = x.shape[axis]
+    after = first + count
+    parts = [section(x, axis, 0, first), src, section(x, axis, after, as_dim(size - after))]
+    kept = [part for part in parts if part.shape[axis] != 0]
+    return kept[0] if len(kept) == 1 else Concatenation(axis=axis)(*kept)
+
+
+def _interleaved(x: Tensor, src: Tensor, axis: int, places: range) -> Tensor:
+    """x with the slices at ``places`` replaced, by picking from both laid end to end."""
+    size = x.shape[axis]
+    order = list(range(size))
+    for i, place in enumerate(places):
+        order[place] = size + i
+    both = Concatenation(axis=axis)(x, src)
+    return Gather(axis=axis)(both, x.network.constant(order, DType.INT32))
+
+
+@converter(aten.one_hot.default)
+def one_hot(net: Network, x: Tensor, num_classes: int = -1) -> Tensor:
+    """1 where the index is, 0 elsewhere: ``(*S) -> (*S, num_classes)`` int64."""
+    if num_classes < 0:
+        raise ConversionError(
+            explain(
+                f"one_hot of {x} without num_classes: its size depends on the values",
+                fix="one_hot(x, num_classes=...)",
+            )
+        )
+    classes = net.constant(list(range(num_classes)), x.dtype)
+    return Unsqueeze(axes=(x.rank,))(x).equal(classes).cast(DType.INT64)
+
+
+@converter(aten.diagonal.default)
+def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The diagonal of matrices, as the last axis: ``offset`` columns to the right of the main one."""
+    a, b = dim1 % x.rank, dim2 % x.rank
+    rows, columns = x.shape[a], x.shape[b]
+    if not is_static((rows, columns)):
+        raise ConversionError(
+            explain(
+                f"the diagonal of {x}: its length is not known",
+                fix=f"give axes {a} and {b} a fixed size in dynamic_shapes",
+            )
+        )
+    others = [axis for axis in range(x.rank) if axis not in (a, b)]
+    lead = [x.shape[axis] for axis in others]
+    flat = x.permute(*others, a, b).reshape(*lead, rows * columns)
+    first = offset if offset >= 0 else -offset * columns
+    length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    return section(flat, len(others), first, length, columns + 1)
+
+
+@converter(aten.meshgrid.indexing)
+def meshgrid(tensors: Sequence[Tensor], *, indexing: str) -> list[Tensor]:
+    """Each vector along an axis of its own, repeated over the others'; ``xy`` swaps the first two axes."""
+    if indexing not in ("ij", "xy"):
+        raise ConversionError(explain(f"meshgrid has no indexing {indexing!r}", fix="'ij' or 'xy'"))
+    vectors = [v.reshape(1) if v.rank == 0 else v for v in tensors]
+    places = list(range(len(vectors)))
+    if indexing == "xy" and len(vectors) > 1:
+        places[0], places[1] = 1, 0
+    shape = [vectors[places.index(axis)].shape[0] for axis in range(len(vectors))]
+
+    def spread(v: Tensor, place: int) -> Tensor:
+        ones: list[Dim] = [1] * len(vectors)
+        ones[place] = v.shape[0]
+        return expanded(v.reshape(*ones), shape)
+
+    return [spread(v, place) for v, place in zip(vectors, places, strict=True)]

@@ -1,0 +1,180 @@
+"""Converters that reorder or repeat elements: flip, roll, repeat, shuffles, windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.gather import Gather
+from trtdsl.ir.shuffle import Shuffle, Unsqueeze
+from trtdsl.ir.slice import SampleMode, Slice
+from trtdsl.network import Network, Tensor
+from trtdsl.registry import converter
+from trtdsl.types import Dim, Shape, is_static
+
+from .padding import padded
+from .shape import expanded
+
+__all__: list[str] = []
+
+aten = torch.ops.aten
+
+
+@converter(aten.flip.default)
+def flip(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """x with the axes ``dims`` back to front."""
+    axes = {d % x.rank for d in dims} if x.rank else set()
+    if not axes:
+        return x
+    start = tuple(n - 1 if axis in axes else 0 for axis, n in enumerate(x.shape))
+    stride = tuple(-1 if axis in axes else 1 for axis in range(x.rank))
+    return Slice(start=start, shape=x.shape, stride=stride)(x)
+
+
+@converter(aten.roll.default)
+def roll(x: Tensor, shifts: Sequence[Dim], dims: Sequence[int] = ()) -> Tensor:
+    """x with its elements moved on by ``shifts``, those that fall off coming in at the other end."""
+    if not dims:
+        flat = x.reshape(math.prod(x.shape))
+        return _rolled(flat, {0: shifts[0]}).reshape(*x.shape)
+    moves: dict[int, Dim] = {}
+    for shift, dim in zip(shifts, dims, strict=True):
+        moves[dim % x.rank] = moves.get(dim % x.rank, 0) + shift
+    return _rolled(x, moves)
+
+
+def _rolled(x: Tensor, moves: dict[int, Dim]) -> Tensor:
+    def first(axis: int, size: Dim) -> Dim:
+        shift = moves.get(axis, 0)
+        return -shift % size if is_static((shift, size)) and size else -shift
+
+    start = tuple(first(axis, size) for axis, size in enumerate(x.shape))
+    if all(s == 0 for s in start) or 0 in x.shape:
+        return x
+    return Slice(start=start, shape=x.shape, stride=(1,) * x.rank, mode=SampleMode.WRAP)(x)
+
+
+def _repeated(x: Tensor, repeats: Sequence[Dim]) -> Tensor:
+    if len(repeats) > x.rank:
+        x = Unsqueeze(axes=tuple(range(len(repeats) - x.rank)))(x)
+    shape = tuple(size * count for size, count in zip(x.shape, repeats, strict=True))
+    if shape == x.shape:
+        return x
+    return Slice(start=(0,) * x.rank, shape=shape, stride=(1,) * x.rank, mode=SampleMode.WRAP)(x)
+
+
+@converter(aten.repeat.default)
+def repeat(x: Tensor, repeats: Sequence[Dim]) -> Tensor:
+    """x so many times along each axis; new axes come in front."""
+    return _repeated(x, repeats)
+
+
+@converter(aten.tile.default)
+def tile(x: Tensor, dims: Sequence[Dim]) -> Tensor:
+    """x so many times along its last axes."""
+    return _repeated(x, (*[1] * (x.rank - len(dims)), *dims))
+
+
+@converter(aten.repeat_interleave.self_int)
+def repeat_interleave(
+    x: Tensor, repeats: Dim, dim: int | None = None, *, output_size: Dim | None = None
+) -> Tensor:
+    """Each element ``repeats`` times in a row along ``dim``, or along x laid flat."""
+    if dim is None:
+        x, dim = x.reshape(math.prod(x.shape)), 0
+    axis = dim % x.rank
+    before, after = x.shape[: axis + 1], x.shape[axis + 1 :]
+    each = expanded(Unsqueeze(axes=(axis + 1,))(x), (*before, repeats, *after))
+    return each.reshape(*before[:-1], before[-1] * repeats, *after)
+
+
+@converter(aten.channel_shuffle.default, aten.native_channel_shuffle.default)
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """``(N, G * C, *S)``: channel ``g * C + c`` becomes channel ``c * G + g``."""
+    batch, channels, *sizes = x.shape
+    split = (batch, groups, channels // groups, *sizes)
+    order = (0, 2, 1, *range(3, len(split)))
+    return Shuffle(reshape_dims=split, second_transpose=order)(x).reshape(*x.shape)
+
+
+@converter(aten.pixel_shuffle.default)
+def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
+    """``(*, C * r * r, H, W) -> (*, C, H * r, W * r)``."""
+    r = upscale_factor
+    *lead, channels, height, width = x.shape
+    n = len(lead)
+    split = Shuffle(
+        reshape_dims=(*lead, channels // (r * r), r, r, height, width),
+        second_transpose=(*range(n), n, n + 3, n + 1, n + 4, n + 2),
+    )
+    return split(x).reshape(*lead, channels // (r * r), height * r, width * r)
+
+
+@converter(aten.pixel_unshuffle.default)
+def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
+    """``(*, C, H * r, W * r) -> (*, C * r * r, H, W)``."""
+    r = downscale_factor
+    *lead, channels, height, width = x.shape
+    n = len(lead)
+    split = Shuffle(
+        reshape_dims=(*lead, channels, height // r, r, width // r, r),
+        second_transpose=(*range(n), n, n + 2, n + 4, n + 1, n + 3),
+    )
+    return split(x).reshape(*lead, channels * r * r, height // r, width // r)
+
+
+@converter(aten.unfold.default)
+def unfold(net: Network, x: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of an axis: ``(*A, n, *B) -> (*A, windows, *B, size)``."""
+    if x.rank == 0:
+        return _repeated(x, [size])
+    axis = dimension % x.rank
+    count = (_static(x.shape, axis) - size) // step + 1
+    index = torch.arange(count)[:, None] * step + torch.arange(size)
+    windows = Gather(axis=axis)(x, net.constant(index.int()))
+    order = [a for a in range(windows.rank) if a != axis + 1]
+    return windows.permute(*order, axis + 1)
+
+
+@converter(aten.im2col.default)
+def im2col(
+    net: Network,
+    x: Tensor,
+    kernel_size: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+) -> Tensor:
+    """Patches as columns: ``(*N, C, H, W) -> (*N, C * kh * kw, oh * ow)``."""
+    height, width = padding
+    x = padded(x, [width, width, height, height], SampleMode.FILL)
+    *lead, channels, _, _ = x.shape
+    n = len(lead)
+    sizes = [_static(x.shape, n + 1), _static(x.shape, n + 2)]
+    indices = []
+    for axis, size in enumerate(sizes):
+        reach = dilation[axis] * (kernel_size[axis] - 1) + 1
+        count = (size - reach) // stride[axis] + 1
+        taps = torch.arange(kernel_size[axis])[:, None] * dilation[axis]
+        indices.append((taps + torch.arange(count) * stride[axis]).int())
+    # The innermost axis first, so that the other one stays where it is.
+    x = Gather(axis=n + 2)(x, net.constant(indices[1]))
+    x = Gather(axis=n + 1)(x, net.constant(indices[0]))
+    patches = x.permute(*range(n + 1), n + 1, n + 3, n + 2, n + 4)
+    (kh, oh), (kw, ow) = indices[0].shape, indices[1].shape
+    return patches.reshape(*lead, channels * kh * kw, oh * ow)
+
+
+def _static(shape: Shape, axis: int) -> int:
+    size = shape[axis]
+    if isinstance(size, int):
+        return size
+    raise ConversionError(
+        explain(
+            f"windows of axis {axis} of {list(map(str, shape))}: its size is not known",
+            fix="give this axis a fixed size in dynamic_shapes",
+        )
+    )

@@ -1,0 +1,1 @@
+"""Plugins: layers that TensorRT lacks, each with its kernel."""

@@ -1,0 +1,1 @@
+"""Whole models for tests: ``vision`` (torchvision), ``small`` (hand-written)."""

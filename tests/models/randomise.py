@@ -1,0 +1,58 @@
+"""Seeded random weights that behave like trained ones: nothing vanishes, explodes or stays 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_NORM = (*_BATCH_NORM, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm2d)
+
+
+def randomise(model: nn.Module, inputs: tuple[Any, ...], seed: int = 0) -> nn.Module:
+    """Put the model in eval mode with weights that a wrong folding or a swapped scale would show.
+
+    Batch statistics are measured on ``inputs``, layer by layer, and then disturbed, so that mean,
+    variance, weight and bias of every channel differ from 0 and 1 and activations keep their scale.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    model.eval()
+    with torch.no_grad():
+        for module in model.modules():
+            _affine(module, generator)
+        for name, parameter in model.named_parameters():
+            if name.endswith("layer_scale"):  # 1e-6 at first: the block would not count
+                parameter.uniform_(0.2, 0.8, generator=generator)
+        hooks = [
+            m.register_forward_pre_hook(lambda m, args: _measure(m, args[0], generator))
+            for m in model.modules()
+            if isinstance(m, _BATCH_NORM)
+        ]
+        model(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return model
+
+
+def _affine(module: nn.Module, generator: torch.Generator) -> None:
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    if isinstance(module, _NORM) and isinstance(weight, nn.Parameter):
+        weight.uniform_(0.5, 1.5, generator=generator)
+    if isinstance(bias, nn.Parameter):
+        bias.normal_(0.0, 0.1, generator=generator)
+
+
+def _measure(module: nn.Module, x: torch.Tensor, generator: torch.Generator) -> None:
+    assert isinstance(module, _BATCH_NORM)
+    mean, var = module.running_mean, module.running_var
+    assert mean is not None
+    assert var is not None
+    channels = x.transpose(0, 1).flatten(1)
+    spread = channels.var(1, correction=0)
+    noise = torch.empty_like(mean).uniform_(-0.2, 0.2, generator=generator)
+    mean.copy_(channels.mean(1) + noise * spread.sqrt())
+    # A channel that is constant on this input, as a dead ReLU's, has no spread to be divided by.
+    spread = torch.where(spread > 1e-3 * spread.mean() + 1e-6, spread, torch.ones(()))
+    var.copy_(spread * torch.empty_like(var).uniform_(0.8, 1.25, generator=generator))

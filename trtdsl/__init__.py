@@ -1,0 +1,96 @@
+"""trtdsl: PyTorch modules to TensorRT engines, without ONNX, through a small Python DSL.
+
+    engine = trtdsl.convert(model, (x,))
+    y = engine(x)
+
+Importing trtdsl imports neither torch nor tensorrt; the names below bring what they need with them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if find_spec("trtdsl.layers") is None:
+    raise ImportError(
+        "trtdsl is imported from its checkout, where its converters are not part of the package; "
+        "install it: pip install -e ."
+    )
+
+if TYPE_CHECKING:
+    from trtdsl.comparison import compare
+    from trtdsl.conversion import ReferenceWarning, check, convert, trace
+    from trtdsl.engine import Engine, load
+    from trtdsl.errors import (
+        BuildError,
+        ConversionError,
+        LoadError,
+        RunError,
+        ShapeError,
+        TrtdslError,
+        UnavailableError,
+        UnsupportedError,
+    )
+    from trtdsl.network import Network, Tensor
+    from trtdsl.reference import Reference
+    from trtdsl.registry import converter
+    from trtdsl.types import DType
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BuildError": "errors",
+    "ConversionError": "errors",
+    "DType": "types",
+    "Engine": "engine",
+    "LoadError": "errors",
+    "Network": "network",
+    "Reference": "reference",
+    "ReferenceWarning": "conversion",
+    "RunError": "errors",
+    "ShapeError": "errors",
+    "Tensor": "network",
+    "TrtdslError": "errors",
+    "UnavailableError": "errors",
+    "UnsupportedError": "errors",
+    "check": "conversion",
+    "compare": "comparison",
+    "convert": "conversion",
+    "converter": "registry",
+    "load": "engine",
+    "trace": "conversion",
+}
+
+__all__ = [
+    "BuildError",
+    "ConversionError",
+    "DType",
+    "Engine",
+    "LoadError",
+    "Network",
+    "Reference",
+    "ReferenceWarning",
+    "RunError",
+    "ShapeError",
+    "Tensor",
+    "TrtdslError",
+    "UnavailableError",
+    "UnsupportedError",
+    "check",
+    "compare",
+    "convert",
+    "converter",
+    "load",
+    "trace",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'trtdsl' has no attribute {name!r}")
+    return getattr(import_module(f"trtdsl.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

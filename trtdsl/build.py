@@ -1,0 +1,179 @@
+"""Building: ``Network`` -> TensorRT's builder -> ``Engine``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from trtdsl.errors import BuildError, ConversionError, UnavailableError, explain
+from trtdsl.lower import lower
+from trtdsl.network import Network, Operation
+from trtdsl.reference import spec
+from trtdsl.tensorrt_api import Api, import_tensorrt, network_flags
+from trtdsl.types import DType, bind
+
+if TYPE_CHECKING:
+    from trtdsl.engine import Engine
+
+__all__ = ["PRECISIONS", "BuildOptions", "build", "builder", "configure", "serialize"]
+
+PRECISIONS = (None, "fp32", "tf32", "fp16", "bf16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What TensorRT is told beside the network.
+
+    ``precision`` is what the network was traced with; only ``"tf32"`` matters here. ``workspace`` is in
+    bytes; ``optimization_level`` is 0 (fast build) to 5 (fast engine), TensorRT's default being 3.
+    """
+
+    precision: str | None = None
+    workspace: int | None = None
+    optimization_level: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConversionError(f"precision is one of {PRECISIONS}, not {self.precision!r}")
+        if self.workspace is not None and self.workspace <= 0:
+            raise BuildError(f"workspace is {self.workspace} bytes; it must be positive")
+        if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
+            raise BuildError(f"optimization_level is {self.optimization_level}, outside of 0..5")
+
+
+def build(network: Network, options: BuildOptions | None = None) -> Engine:
+    """Build an engine for the GPU of this process.
+
+    Errors: UnavailableError without TensorRT or a GPU; BuildError carries TensorRT's own messages and the
+    PyTorch modules that they point at.
+    """
+    from trtdsl.runtime.logger import last_errors
+
+    options = options or BuildOptions()
+    trt = import_tensorrt()
+    trt_network = builder().create_network(network_flags(trt))
+    if trt_network is None:
+        raise BuildError(f"TensorRT made no network: {'; '.join(last_errors())}")
+    api = Api(trt, trt_network, errors=last_errors)
+    lower(network, api)
+    config = configure(options, half=_halves(network))
+    _add_profile(network, config)
+    plan = serialize(trt_network, config, explain_failure=lambda text: _places(network, text))
+    return _engine(network, api, plan, options)
+
+
+def serialize(
+    trt_network: Any, config: Any, *, explain_failure: Callable[[str], str] = lambda text: ""
+) -> bytes:
+    """The plan of a TensorRT network. Errors: BuildError with what TensorRT logged."""
+    from trtdsl.runtime.logger import clear, last_errors
+
+    clear()
+    plan = builder().build_serialized_network(trt_network, config)
+    if plan is None:
+        said = "\n  ".join(last_errors()) or "no reason was logged"
+        raise BuildError(f"TensorRT could not build the engine:\n  {said}{explain_failure(said)}")
+    return bytes(plan)
+
+
+@cache
+def builder() -> Any:
+    """The one builder of this process: the first costs some ten seconds."""
+    from trtdsl.runtime.device import find_gpu
+    from trtdsl.runtime.logger import tensorrt_logger
+
+    if find_gpu() is None:
+        raise UnavailableError(
+            explain("no NVIDIA GPU was found", fix="build on a machine with one; see `trtdsl doctor`")
+        )
+    trt = import_tensorrt()
+    made = trt.Builder(tensorrt_logger())
+    if made is None:
+        raise BuildError("TensorRT made no builder")
+    return made
+
+
+def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) -> Any:
+    """A builder configuration; ``half`` are the 16-bit types that occur in the network."""
+    trt = import_tensorrt()
+    config = builder().create_builder_config()
+    # Layer names and types can then be read from the engine.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
+    if options.optimization_level is not None:
+        config.builder_optimization_level = options.optimization_level
+    # TensorRT rounds matrix products to TF32 unless told not to, where PyTorch's default is not to.
+    if options.precision != "tf32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+    if half and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        config.set_flag(trt.BuilderFlag.FP16)
+        config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+    return config
+
+
+def _halves(network: Network) -> frozenset[DType]:
+    tensors = (x for op in network.operations for x in (*op.inputs, *op.outputs))
+    return frozenset(x.dtype for x in tensors if x.dtype in (DType.FLOAT16, DType.BFLOAT16))
+
+
+def _add_profile(network: Network, config: Any) -> None:
+    """One optimization profile from the ranges of the symbolic sizes."""
+    dynamic = [x for x in network.inputs if not x.type.is_static]
+    if not dynamic:
+        return
+    profile = builder().create_optimization_profile()
+    sizes = [
+        {name: getattr(size, which) for name, size in network.symbols.items()}
+        for which in ("min", "opt", "max")
+    ]
+    for x in dynamic:
+        shapes = [tuple(bind(d, s) for d in x.shape) for s in sizes]
+        profile.set_shape(x.name, *shapes)
+    if config.add_optimization_profile(profile) < 0:
+        ranges = ", ".join(f"{n} {r}" for n, r in network.symbols.items())
+        raise BuildError(f"TensorRT refused the ranges of the dynamic sizes: {ranges}")
+
+
+def _places(network: Network, text: str) -> str:
+    """The modules whose layers TensorRT's message names."""
+    named = [op for op in network.operations if _is_named(op, text)]
+    lines = [f"\n  at:  {op.name}: {op.source}" for op in named[:8]]
+    return "".join(lines)
+
+
+def _is_named(operation: Operation, text: str) -> bool:
+    start = text.find(operation.name)
+    end = start + len(operation.name)
+    return start >= 0 and (end == len(text) or not (text[end].isalnum() or text[end] in "_."))
+
+
+def _engine(network: Network, api: Api, plan: bytes, options: BuildOptions) -> Engine:
+    import hashlib
+
+    import trtdsl
+    from trtdsl.engine import Engine
+    from trtdsl.manifest import Manifest
+    from trtdsl.runtime.device import find_gpu
+
+    gpu = find_gpu()
+    assert gpu is not None, "a builder was made, so there is a GPU"
+    input_tree, output_tree, parameters = network.trees()
+    manifest = Manifest(
+        inputs=tuple(spec(x, api.physical(x.dtype)) for x in network.inputs),
+        outputs=tuple(spec(x, api.physical(x.dtype)) for x in network.outputs),
+        input_tree=input_tree,
+        output_tree=output_tree,
+        parameters=parameters,
+        symbols=dict(network.symbols),
+        precision=options.precision or "as traced",
+        tensorrt=api.trt.__version__,
+        compute_capability=gpu.compute_capability,
+        device=gpu.name,
+        sha256=hashlib.sha256(plan).hexdigest(),
+        size=len(plan),
+        trtdsl=trtdsl.__version__,
+    )
+    return Engine(plan, manifest)

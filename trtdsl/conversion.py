@@ -1,0 +1,144 @@
+"""The pipeline on one screen: ``trace`` and ``check``, and ``convert`` from a module to a callable."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from trtdsl.errors import UnavailableError
+from trtdsl.network import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.export import ExportedProgram
+
+    from trtdsl.engine import Engine
+    from trtdsl.reference import Reference
+    from trtdsl.walk import Report
+
+__all__ = ["ReferenceWarning", "check", "convert", "trace"]
+
+Backend = Literal["auto", "tensorrt", "reference"]
+
+
+class ReferenceWarning(UserWarning):
+    """``convert`` gives the reference evaluation because TensorRT or a GPU is missing."""
+
+
+def trace(
+    model: nn.Module | ExportedProgram,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+    opt: Mapping[str, int] | None = None,
+    precision: str | None = None,
+) -> Network:
+    """The network definition of a module; needs neither TensorRT nor a GPU.
+
+    Inputs:
+        args, kwargs: example inputs, as the model is called; any nesting of tensors. Without them, the
+            model's ``example_input_array`` or ``dummy_inputs``.
+        dynamic_shapes: as of ``torch.export.export``: ``{"x": {0: Dim("batch", min=1, max=32)}}``.
+        opt: the size to tune for, by name of the Dim; by default the example's own.
+        precision: ``"fp16"`` or ``"bf16"`` computes in it, with inputs and outputs as they were;
+            ``None`` and ``"fp32"`` keep the model's own dtypes; ``"tf32"`` also does, and lets TensorRT round the operands of
+            matrix products to 10 bits of mantissa.
+    Errors: ConversionError and below.
+    """
+    from trtdsl import capture, fold, precision as half, registry, walk
+
+    if args is None and kwargs is None:
+        args = capture.example_inputs(model)
+    captured = capture.capture(
+        model,
+        _tuple(args),
+        kwargs,
+        dynamic_shapes=dynamic_shapes,
+        opt=opt,
+        keep=walk.keeps(registry.find),
+    )
+    network = fold.fold_scale(walk.network(captured, name=type(model).__name__))
+    return half.to_precision(network, precision)
+
+
+def check(
+    model: nn.Module | ExportedProgram,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+) -> Report:
+    """Everything in a module that trtdsl cannot convert, all at once; needs no GPU.
+
+    ``report.ok`` is the answer, ``print(report)`` the list.
+    """
+    from trtdsl import capture, registry, walk
+
+    if args is None and kwargs is None:
+        args = capture.example_inputs(model)
+    captured = capture.capture(
+        model, _tuple(args), kwargs, dynamic_shapes=dynamic_shapes, keep=walk.keeps(registry.find)
+    )
+    return walk.report(captured)
+
+
+def convert(
+    model: nn.Module | ExportedProgram,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+    opt: Mapping[str, int] | None = None,
+    precision: str | None = None,
+    backend: Backend = "auto",
+    workspace: int | None = None,
+    optimization_level: int | None = None,
+) -> Engine | Reference:
+    """A callable that answers as the module does, run by TensorRT.
+
+    Inputs: as of ``trace``, and
+        backend: ``"tensorrt"``; ``"reference"`` evaluates with PyTorch; ``"auto"`` is TensorRT where it
+            and a GPU are found, else the reference, with one ReferenceWarning.
+        workspace: the most device memory a layer may use while it runs, in bytes; by default all.
+        optimization_level: 0 (fast build) to 5 (fast engine); TensorRT's default is 3.
+    Errors: ConversionError, BuildError, UnavailableError and below.
+    """
+    from trtdsl.build import BuildOptions, build
+    from trtdsl.reference import Reference
+
+    backend = _backend(backend)
+    network = trace(
+        model, args, kwargs, dynamic_shapes=dynamic_shapes, opt=opt, precision=precision
+    )
+    if backend == "reference":
+        return Reference(network)
+    options = BuildOptions(
+        precision=precision, workspace=workspace, optimization_level=optimization_level
+    )
+    return build(network, options)
+
+
+def _tuple(args: Sequence[Any] | None) -> tuple[Any, ...]:
+    if args is None:
+        return ()
+    return tuple(args) if isinstance(args, tuple | list) else (args,)
+
+
+def _backend(backend: Backend) -> Literal["tensorrt", "reference"]:
+    from trtdsl.tensorrt_api import why_unavailable
+
+    if backend not in ("auto", "tensorrt", "reference"):
+        raise ValueError(f"backend is 'auto', 'tensorrt' or 'reference', not {backend!r}")
+    if backend == "reference":
+        return "reference"
+    missing = why_unavailable()
+    if missing is None:
+        return "tensorrt"
+    if backend == "tensorrt":
+        raise UnavailableError(missing)
+    warnings.warn(
+        f"evaluating with PyTorch instead of TensorRT: {missing}", ReferenceWarning, stacklevel=3
+    )
+    return "reference"

@@ -1,0 +1,191 @@
+"""Dynamic shapes: ``torch.export.Dim`` specifications, the names of inputs, and the ranges of sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.tree import Placeholder, Tree
+from trtdsl.types import Dim, DimRange, as_dim
+
+__all__ = ["dim_names", "expression", "input_name", "ranges", "specs", "walk", "widened"]
+
+
+def walk(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Placeholder]]:
+    """Every placeholder in a nested value, and the keys and indices that lead to it."""
+    if isinstance(value, Placeholder):
+        yield path, value
+    for key, child in _children(value):
+        yield from walk(child, (*path, key))
+
+
+def _children(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, list | tuple):
+        return list(enumerate(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, Placeholder):
+        return [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
+    return []
+
+
+def input_name(path: tuple[Any, ...], parameters: Sequence[str]) -> str:
+    """What an input is called: ``x``, ``batch.mask``; by position where the model has no names."""
+    kind, first, *rest = path
+    if kind == 0:
+        first = parameters[first] if first < len(parameters) else f"input_{first}"
+    return ".".join(map(str, (first, *rest)))
+
+
+def specs(dynamic_shapes: Any, tree: Tree, parameters: Sequence[str]) -> list[dict[int, Any]]:
+    """The ``{axis: Dim}`` of every input, from a specification nested as the inputs are.
+
+    Errors: ConversionError when the specification names an input that does not exist.
+    """
+    args, kwargs = tree.unflatten([Placeholder(i) for i in range(tree.num_leaves)])
+    found: list[dict[int, Any]] = [{} for _ in range(tree.num_leaves)]
+    if not dynamic_shapes:
+        return found
+    inputs = {**dict(zip(parameters, args, strict=False)), **kwargs}
+    if not isinstance(dynamic_shapes, Mapping):
+        dynamic_shapes = dict(zip(inputs, dynamic_shapes, strict=False))
+    unknown = [name for name in dynamic_shapes if name not in inputs]
+    if unknown:
+        raise ConversionError(
+            f"dynamic_shapes names {', '.join(map(repr, unknown))}; the inputs are {', '.join(inputs)}"
+        )
+    for name, spec in dynamic_shapes.items():
+        _place(inputs[name], spec, name, found)
+    return found
+
+
+def _place(value: Any, spec: Any, name: str, found: list[dict[int, Any]]) -> None:
+    if spec is None:
+        return
+    if isinstance(value, Placeholder):
+        items = spec.items() if isinstance(spec, Mapping) else enumerate(spec)
+        found[value.index] = {int(axis): dim for axis, dim in items if dim is not None}
+        return
+    entries = dict(spec.items() if isinstance(spec, Mapping) else enumerate(spec))
+    children = dict(_children(value))
+    for key, entry in entries.items():
+        if key not in children:
+            raise ConversionError(f"dynamic_shapes of input {name} has no place {key!r} in {value}")
+        _place(children[key], entry, f"{name}.{key}", found)
+
+
+def dim_names(specs: Sequence[Mapping[int, Any]]) -> dict[tuple[int, int], str]:
+    """The names that the user gave, by (input, axis)."""
+    return {
+        (i, axis): dim.__name__
+        for i, spec in enumerate(specs)
+        for axis, dim in spec.items()
+        if isinstance(getattr(dim, "__name__", None), str)
+    }
+
+
+def widened(leaf: torch.Tensor, spec: Mapping[int, Any]) -> torch.Tensor:
+    """An example that is larger than 1 along every dynamic axis.
+
+    torch.export takes a size of 1 for a constant, but an example of one image is what users have.
+    """
+    for axis, dim in spec.items():
+        if leaf.dim() > axis and leaf.shape[axis] == 1 and not isinstance(dim, int):
+            leaf = leaf.repeat_interleave(2, dim=axis)
+    return leaf
+
+
+def ranges(
+    program: torch.export.ExportedProgram,
+    nodes: Sequence[torch.fx.Node],
+    wanted: Mapping[tuple[int, int], str],
+    opt: Mapping[str, int],
+    leaves: Sequence[torch.Tensor] | None,
+) -> tuple[dict[str, DimRange], dict[Any, str]]:
+    """The range of each symbol, by the user's name for it, and those names by PyTorch's symbol.
+
+    Errors: ConversionError when a size has no upper bound, or an ``opt`` is outside of its range.
+    """
+    names: dict[Any, str] = {}
+    examples: dict[str, int] = {}
+    used: set[Any] = set()
+    for i, node in enumerate(nodes):
+        for axis, size in enumerate(node.meta["val"].shape):
+            if isinstance(size, int):
+                continue
+            symbol = size.node.expr
+            used |= symbol.free_symbols
+            if symbol.is_Symbol:
+                name = names.setdefault(symbol, wanted.get((i, axis), symbol.name))
+                hint = leaves[i].shape[axis] if leaves else size.node.hint
+                examples.setdefault(name, int(hint))
+    for symbol in used:
+        names.setdefault(symbol, symbol.name)
+    unknown = set(opt) - set(names.values())
+    if unknown:
+        raise ConversionError(
+            f"opt names {', '.join(sorted(unknown))}; the dynamic sizes are {', '.join(names.values())}"
+        )
+    found = {
+        names[symbol]: _range(names[symbol], bounds, opt, examples)
+        for symbol, bounds in program.range_constraints.items()
+        if symbol in used
+    }
+    return found, names
+
+
+def _range(name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str, int]) -> DimRange:
+    low = int(bounds.lower)
+    if not getattr(bounds.upper, "is_Integer", isinstance(bounds.upper, int)):
+        raise ConversionError(
+            explain(
+                f"size {name} has no upper bound, and TensorRT needs one",
+                fix=f'torch.export.Dim("{name}", min={max(low, 1)}, max=...)',
+            )
+        )
+    high = int(bounds.upper)
+    chosen = opt.get(name, min(max(examples.get(name, low), low), high))
+    if not low <= chosen <= high:
+        raise ConversionError(f"opt of size {name} is {chosen}, outside of {low}..{high}")
+    return DimRange(min=low, opt=chosen, max=high)
+
+
+def expression(value: Any, names: Mapping[Any, str]) -> Dim:
+    """A size of PyTorch's (int, SymInt or SymFloat) as an expression over the user's names."""
+    if not isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
+        return value
+    import sympy
+
+    expr = value.node.expr
+    expr = expr.replace(lambda e: type(e).__name__ in _FUNCTIONS, lambda e: _plain(e))
+    free = {s: sympy.Symbol(names.get(s, s.name), integer=True, positive=True) for s in expr.free_symbols}
+    return as_dim(expr.xreplace(free))
+
+
+_FUNCTIONS = {
+    "FloorDiv", "CleanDiv", "IntTrueDiv", "FloatTrueDiv", "FloorToInt", "CeilToInt", "TruncToInt",
+    "ToFloat", "Mod", "PythonMod", "Identity",
+}  # fmt: skip
+
+
+def _plain(e: Any) -> Any:
+    """PyTorch's own integer functions in sympy's; sizes are positive, so truncation is floor."""
+    import sympy
+
+    match type(e).__name__:
+        case "FloorDiv":
+            return sympy.floor(e.args[0] / e.args[1])
+        case "CleanDiv" | "IntTrueDiv" | "FloatTrueDiv":
+            return e.args[0] / e.args[1]
+        case "FloorToInt" | "TruncToInt":
+            return sympy.floor(e.args[0])
+        case "CeilToInt":
+            return sympy.ceiling(e.args[0])
+        case "Mod" | "PythonMod":
+            return sympy.Mod(*e.args)
+        case _:
+            return e.args[0]

@@ -1,0 +1,141 @@
+"""``fold_scale``: batch norms folded into the convolution, deconvolution or linear layer before them.
+
+``scale * (kernel * x + bias) + shift`` is ``(scale * kernel) * x + (scale * bias + shift)``. The new
+weights are constants written as layers, so they keep their recipe.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from trtdsl.ir.convolution import Convolution, Deconvolution
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
+from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
+from trtdsl.ir.scale import Scale, ScaleMode
+from trtdsl.network import Network, Operation, Tensor
+from trtdsl.rewrite import rewrite
+from trtdsl.types import DType
+
+__all__ = ["fold_scale"]
+
+
+def fold_scale(network: Network) -> Network:
+    """A network that computes the same with fewer layers.
+
+    A Scale with a coefficient for each channel goes into the layer that it reads when nothing else
+    reads that layer and the layer's weights are constants; any other Scale stays.
+    """
+    uses = Counter(x for operation in network.operations for x in operation.inputs)
+    uses.update(network.outputs)
+
+    def rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if not _is_foldable(operation) or uses[operation.inputs[0]] > 1:
+            return None
+        x, shift, scale = inputs
+        producer = x.producer
+        folded: Tensor | None = None
+        match producer and producer.layer:
+            case Convolution() | Deconvolution():
+                assert producer is not None
+                folded = _into_convolution(producer, _Affine(scale=scale, shift=shift))
+            case MatrixMultiply() | ElementWise():
+                assert producer is not None
+                shared = any(uses[t] > 1 for t in _read(operation.inputs[0]) if not t.is_constant)
+                if axis == x.rank - 1 and not shared:
+                    folded = _into_linear(producer, _Affine(scale=scale, shift=shift))
+        return None if folded is None else (folded,)
+
+    return rewrite(network, rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Affine:
+    """``scale * y + shift``, a coefficient for each channel."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def of_weight(self, weight: Tensor, scale: Tensor) -> Tensor:
+        """A weight times the reshaped scale, multiplied in float32."""
+        return (weight.cast(DType.FLOAT32) * scale.cast(DType.FLOAT32)).cast(weight.dtype)
+
+    def of_bias(self, bias: Tensor | None) -> Tensor:
+        if bias is None:
+            return self.shift
+        terms = (t.cast(DType.FLOAT32) for t in (bias, self.scale, self.shift))
+        wide, scale, shift = terms
+        return (wide * scale + shift).cast(bias.dtype)
+
+
+def _is_foldable(operation: Operation) -> bool:
+    layer = operation.layer
+    return (
+        isinstance(layer, Scale)
+        and layer.mode is ScaleMode.CHANNEL
+        and len(operation.inputs) == 3
+        and all(x.is_constant for x in operation.inputs[1:])
+    )
+
+
+def _into_convolution(producer: Operation, affine: _Affine) -> Tensor | None:
+    layer = producer.layer
+    assert isinstance(layer, Convolution | Deconvolution)
+    x, kernel, *bias = producer.inputs
+    if x.is_constant or not all(t.is_constant for t in (kernel, *bias)):
+        return None
+    ones = (1,) * (kernel.rank - 2)
+    if isinstance(layer, Convolution):
+        weight = affine.of_weight(kernel, affine.scale.reshape(kernel.shape[0], 1, *ones))
+    else:
+        # The kernel is (C, K / groups, *F), and group g of C makes group g of K.
+        channels, maps, *window = kernel.shape
+        grouped = kernel.reshape(layer.groups, channels // layer.groups, maps, *window)
+        scale = affine.scale.reshape(layer.groups, 1, maps, *ones)
+        weight = affine.of_weight(grouped, scale).reshape(*kernel.shape)
+    return _renamed(layer(x, weight, affine.of_bias(bias[0] if bias else None)), producer)
+
+
+def _into_linear(producer: Operation, affine: _Affine) -> Tensor | None:
+    """Into a product with a constant matrix, or into that product plus a constant bias."""
+    product, bias = producer, None
+    if isinstance(producer.layer, ElementWise):
+        found = _biased(producer)
+        if found is None:
+            return None
+        product, bias = found
+    layer = product.layer
+    assert isinstance(layer, MatrixMultiply)
+    x, matrix = product.inputs
+    if x.is_constant or not matrix.is_constant or MatrixOperation.VECTOR in (layer.op0, layer.op1):
+        return None
+    columns = (-1, 1) if layer.op1 is MatrixOperation.TRANSPOSE else (1, -1)
+    ones = (1,) * (matrix.rank - 2)
+    weight = affine.of_weight(matrix, affine.scale.reshape(*ones, *columns))
+    return _renamed(layer(x, weight), product) + affine.of_bias(bias)
+
+
+def _biased(producer: Operation) -> tuple[Operation, Tensor] | None:
+    """The product and the constant of their sum."""
+    layer = producer.layer
+    assert isinstance(layer, ElementWise)
+    constants = [x for x in producer.inputs if x.is_constant]
+    products = [x.producer for x in producer.inputs if not x.is_constant]
+    if layer.op is not ElementWiseOperation.SUM or len(constants) != 1 or len(products) != 1:
+        return None
+    product = products[0]
+    if product is None or not isinstance(product.layer, MatrixMultiply):
+        return None
+    return product, constants[0]
+
+
+def _read(tensor: Tensor) -> tuple[Tensor, ...]:
+    return tensor.producer.inputs if tensor.producer else ()
+
+
+def _renamed(folded: Tensor, producer: Operation) -> Tensor:
+    """The folded layer under the name and place of the layer that it stands for."""
+    assert folded.producer is not None
+    folded.producer.name, folded.producer.source = producer.name, producer.source
+    folded.name = producer.outputs[0].name
+    return folded

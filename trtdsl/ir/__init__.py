@@ -1,0 +1,1 @@
+"""The layers of a network definition: TensorRT's own, one frozen dataclass each."""

@@ -1,0 +1,103 @@
+"""``Layer``: what every layer of a network can do, ``infer``, ``evaluate`` and ``lower``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from trtdsl.errors import ShapeError
+from trtdsl.types import Dim, bind, symbols
+
+if TYPE_CHECKING:
+    from trtdsl.network import Tensor
+    from trtdsl.tensorrt_api import Api
+
+__all__ = ["Layer"]
+
+
+class Layer(ABC):
+    """A TensorRT layer with its attributes; a frozen dataclass, bare of the tensors it will read.
+
+    ``Softmax(axis=1)(x)`` appends the layer to x's network and returns its output.
+
+    Sizes among the attributes may be symbolic: ``infer`` computes with the expressions, ``evaluate`` is
+    only ever called on ``bind(sizes)``, where every one of them is an int, and ``lower`` hands them to
+    ``Api.shape_tensor``, which computes them inside the engine.
+    """
+
+    weight_operands: ClassVar[frozenset[int]] = frozenset()
+    """The inputs that TensorRT takes as weights: ``lower`` gets them as ``Folded`` where constant."""
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Append to the network of the inputs; the one output."""
+        (output,) = self.outputs(*inputs)
+        return output
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Append to the network of the inputs; all outputs."""
+        return inputs[0].network.append(self, inputs)
+
+    @abstractmethod
+    def infer(self, *inputs: Any, **_: Any) -> Any:
+        """The output's TensorType (a tuple of them for several outputs) for inputs' TensorTypes.
+
+        Errors: ShapeError when the inputs do not fit the layer.
+        """
+
+    @abstractmethod
+    def evaluate(self, *inputs: Any, **_: Any) -> Any:
+        """What TensorRT computes, in PyTorch, on the device of the inputs."""
+
+    @abstractmethod
+    def lower(self, api: Api, *inputs: Any) -> Any:
+        """Add the layer to a TensorRT network: ITensors in; the ILayer, ITensor or tuple of ITensors out."""
+
+    def available(self, api: Api) -> bool:
+        """Whether this TensorRT release has the layer; where it has not, ``expand`` is lowered instead."""
+        return True
+
+    def expand(self, *inputs: Any) -> Any:
+        """The same meaning in layers that every release has: Tensors in, Tensor (or a tuple) out."""
+        raise ShapeError(f"{self}: this TensorRT release has no such layer")
+
+    def require(self, condition: bool, message: str) -> None:
+        """Refuse inputs or attributes: ShapeError with the layer and what is wrong with it."""
+        if not condition:
+            raise ShapeError(f"{self}: {message}")
+
+    @property
+    def kind(self) -> str:
+        """The layer's name in printed networks and in layer names: ``convolution``, ``matrix_multiply``."""
+        name = type(self).__name__
+        return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """The names of the symbolic sizes among the attributes."""
+        return frozenset(symbols(d for f in fields(self) for d in _dims(getattr(self, f.name))))  # type: ignore[arg-type]
+
+    def bind(self, sizes: Mapping[str, int]) -> Self:
+        """The same layer with every symbolic attribute replaced by its int."""
+        if not self.symbols:
+            return self
+        bound = {
+            f.name: _bound(getattr(self, f.name), sizes)
+            for f in fields(self)  # type: ignore[arg-type]
+        }
+        return replace(self, **bound)  # type: ignore[type-var]
+
+
+def _dims(value: Any) -> list[Dim]:
+    """The symbolic sizes in an attribute's value."""
+    if isinstance(value, tuple):
+        return [d for v in value for d in _dims(v)]
+    return [value] if hasattr(value, "free_symbols") else []
+
+
+def _bound(value: Any, sizes: Mapping[str, int]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_bound(v, sizes) for v in value)
+    return bind(value, sizes) if hasattr(value, "free_symbols") else value

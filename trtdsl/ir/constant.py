@@ -1,0 +1,70 @@
+"""``Constant``: weights and other values known before the engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.base import Layer
+from trtdsl.types import DType, TensorType
+
+if TYPE_CHECKING:
+    import torch
+
+    from trtdsl.tensorrt_api import Api
+
+__all__ = ["Constant", "Weights"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Weights:
+    """A PyTorch tensor held by reference, and its name in the model's ``state_dict`` where it has one."""
+
+    tensor: torch.Tensor
+    name: str | None = None
+
+    @classmethod
+    def of(cls, value: Any, dtype: DType | None = None, *, name: str | None = None) -> Weights:
+        """Weights from a tensor, a Python scalar or nested sequences of them."""
+        import torch
+
+        if not isinstance(value, torch.Tensor):
+            value = torch.tensor(value, dtype=dtype and dtype.torch)
+        tensor = value.detach()
+        try:
+            DType.of(tensor.dtype)
+        except ValueError:
+            raise ConversionError(
+                explain(
+                    f"constant {name or ''}: TensorRT has no {tensor.dtype}",
+                    fix="convert the module to float32 first: model.float()",
+                )
+            ) from None
+        return cls(tensor=tensor if dtype is None else tensor.to(dtype.torch), name=name)
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(DType.of(self.tensor.dtype), tuple(self.tensor.shape))
+
+    def __repr__(self) -> str:
+        if self.tensor.numel() == 1 and self.name is None:
+            return f"{self.tensor.item():g} {self.type}"
+        return f"{self.name or 'value'}: {self.type}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(Layer):
+    """A value known before the engine runs: ``weights``. Source: INetworkDefinition.add_constant."""
+
+    weights: Weights
+
+    def infer(self) -> TensorType:
+        return self.weights.type
+
+    def evaluate(self) -> torch.Tensor:
+        return self.weights.tensor
+
+    def lower(self, api: Api) -> Any:
+        return api.constant(self.weights.tensor)

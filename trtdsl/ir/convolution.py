@@ -1,0 +1,186 @@
+"""``Convolution`` and ``Deconvolution``: kernels that slide over one, two or three axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trtdsl.ir.base import Layer
+from trtdsl.ir.shuffle import Squeeze, Unsqueeze
+from trtdsl.types import Dim, TensorType
+
+if TYPE_CHECKING:
+    import torch
+
+    from trtdsl.network import Tensor
+    from trtdsl.tensorrt_api import Api
+
+__all__ = ["Convolution", "Deconvolution"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sliding(Layer):
+    """What the two have in common: one stride, dilation and padding for each spatial axis."""
+
+    weight_operands: ClassVar[frozenset[int]] = frozenset({1, 2})
+
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pre_padding: tuple[int, ...]
+    post_padding: tuple[int, ...]
+    groups: int = 1
+
+    def available(self, api: Api) -> bool:
+        # TensorRT slides over two or three axes.
+        return len(self.stride) > 1
+
+    def expand(self, x: Tensor, kernel: Tensor, *bias: Tensor) -> Tensor:
+        """One axis as two, of which the last has size 1."""
+        layer = type(self)(
+            stride=(*self.stride, 1),
+            dilation=(*self.dilation, 1),
+            pre_padding=(*self.pre_padding, 0),
+            post_padding=(*self.post_padding, 0),
+            groups=self.groups,
+        )
+        image, taps = (Unsqueeze(axes=(3,))(tensor) for tensor in (x, kernel))
+        return Squeeze(axes=(3,))(layer(image, taps, *bias))
+
+    def _require_operands(
+        self, x: TensorType, kernel: TensorType, bias: TensorType | None, maps: Dim
+    ) -> None:
+        spatial = len(self.stride)
+        lengths = {len(self.dilation), len(self.pre_padding), len(self.post_padding), spatial}
+        self.require(len(lengths) == 1 and 1 <= spatial <= 3, "needs one value for each of 1 to 3 axes")
+        self.require(min(*self.stride, *self.dilation, self.groups) >= 1, "has a value below 1")
+        self.require(min(*self.pre_padding, *self.post_padding) >= 0, "has a padding below 0")
+        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require(
+            x.rank == kernel.rank == spatial + 2,
+            f"takes x and a kernel of rank {spatial + 2}: {x}, {kernel}",
+        )
+        self.require(kernel.is_static, f"takes a kernel of known sizes, not {kernel}")
+        self.require(isinstance(x.shape[1], int), f"takes a known number of channels, not {x}")
+        self.require(kernel.dtype is x.dtype, f"dtypes differ: x {x}, kernel {kernel}")
+        if bias is not None:
+            wanted = TensorType(x.dtype, (maps,))
+            self.require(bias == wanted, f"takes a bias {wanted}, not {bias}")
+
+    def _require_sizes(self, x: TensorType, output: TensorType) -> TensorType:
+        sizes = [size for size in output.shape[2:] if isinstance(size, int)]
+        self.require(min(sizes, default=1) >= 1, f"the kernel is larger than the padded x: {x}")
+        return output
+
+    def _set(self, layer: Any) -> Any:
+        layer.stride_nd = self.stride
+        layer.dilation_nd = self.dilation
+        layer.pre_padding = self.pre_padding
+        layer.post_padding = self.post_padding
+        layer.num_groups = self.groups
+        return layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution(_Sliding):
+    """Cross-correlation: ``(N, C, *S), (K, C / groups, *F)[, (K,)] -> (N, K, *S')``.
+
+    x is padded with zeros. The kernel and the bias are weights where they are constants.
+    Errors: ShapeError when C is not the kernel's times ``groups``. Source: add_convolution_nd.
+    """
+
+    def infer(
+        self, x: TensorType, kernel: TensorType, bias: TensorType | None = None
+    ) -> TensorType:
+        self._require_operands(x, kernel, bias, kernel.shape[0] if kernel.rank else 0)
+        maps, channels, *window = kernel.shape
+        self.require(
+            x.shape[1] == channels * self.groups and maps % self.groups == 0,
+            f"{x.shape[1]} channels and {maps} maps do not fit kernel {kernel} in {self.groups} groups",
+        )
+        sizes = tuple(
+            (size + before + after - dilation * (taps - 1) - 1) // stride + 1
+            for size, before, after, dilation, taps, stride in zip(
+                x.shape[2:], self.pre_padding, self.post_padding, self.dilation, window, self.stride,
+                strict=True,
+            )
+        )  # fmt: skip
+        return self._require_sizes(x, x.with_shape((x.shape[0], maps, *sizes)))
+
+    def evaluate(
+        self, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        from torch.nn import functional as F
+
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[len(self.stride) - 1]
+        if self.pre_padding == self.post_padding:
+            return convolve(
+                x, kernel, bias, self.stride, self.pre_padding, self.dilation, self.groups
+            )
+        sides = zip(self.pre_padding, self.post_padding, strict=True)
+        padded = F.pad(x, [side for pair in reversed(list(sides)) for side in pair])
+        return convolve(padded, kernel, bias, self.stride, 0, self.dilation, self.groups)
+
+    def lower(self, api: Api, x: Any, kernel: Any, bias: Any = None) -> Any:
+        return self._set(_added(api, api.add_convolution_nd, x, kernel, bias, maps_axis=0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deconvolution(_Sliding):
+    """The transpose of a convolution: ``(N, C, *S), (C, K / groups, *F)[, (K,)] -> (N, K, *S')``.
+
+    Padding is taken off the output. Errors: ShapeError when C is not the kernel's.
+    Source: INetworkDefinition.add_deconvolution_nd.
+    """
+
+    def infer(
+        self, x: TensorType, kernel: TensorType, bias: TensorType | None = None
+    ) -> TensorType:
+        maps = kernel.shape[1] * self.groups if kernel.rank > 1 else 0
+        self._require_operands(x, kernel, bias, maps)
+        channels, _, *window = kernel.shape
+        self.require(
+            x.shape[1] == channels and channels % self.groups == 0,
+            f"{x.shape[1]} channels do not fit kernel {kernel} in {self.groups} groups",
+        )
+        sizes = tuple(
+            (size - 1) * stride + dilation * (taps - 1) + 1 - before - after
+            for size, before, after, dilation, taps, stride in zip(
+                x.shape[2:], self.pre_padding, self.post_padding, self.dilation, window, self.stride,
+                strict=True,
+            )
+        )  # fmt: skip
+        return self._require_sizes(x, x.with_shape((x.shape[0], maps, *sizes)))
+
+    def evaluate(
+        self, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        from torch.nn import functional as F
+
+        spatial = len(self.stride)
+        deconvolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[spatial - 1]
+        y = deconvolve(x, kernel, bias, self.stride, 0, 0, self.groups, self.dilation)
+        for axis, (before, after) in enumerate(zip(self.pre_padding, self.post_padding, strict=True)):
+            y = y.narrow(axis + 2, before, y.shape[axis + 2] - before - after)
+        return y
+
+    def lower(self, api: Api, x: Any, kernel: Any, bias: Any = None) -> Any:
+        add = api.add_deconvolution_nd
+        return self._set(_added(api, add, x, kernel, bias, maps_axis=1, groups=self.groups))
+
+
+def _added(
+    api: Api, add: Any, x: Any, kernel: Any, bias: Any, *, maps_axis: int, groups: int = 1
+) -> Any:
+    """The new layer; a kernel or bias that an input reaches becomes a tensor input of it."""
+    from trtdsl.tensorrt_api import Folded
+
+    constant = isinstance(kernel, Folded)
+    sizes = tuple(kernel.tensor.shape if constant else kernel.shape)
+    weights = api.weights(kernel) if constant else api.no_weights()
+    bias_weights = api.weights(bias) if isinstance(bias, Folded) else api.no_weights()
+    layer = add(x, sizes[maps_axis] * groups, sizes[2:], weights, bias_weights)
+    if not constant:
+        layer.set_input(1, kernel)
+    if bias is not None and not isinstance(bias, Folded):
+        layer.set_input(2, bias)
+    return layer

@@ -1,0 +1,174 @@
+"""Lowering: ``Network`` -> ``INetworkDefinition``.
+
+Names the layers after the user's modules, and holds the shape and dtype that TensorRT infers for every
+tensor against ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trtdsl.errors import BuildError, explain
+from trtdsl.network import Network, Operation, Tensor
+from trtdsl.sizes import lower_size, read_size
+from trtdsl.tensorrt_api import Api, Folded, dtype_of
+from trtdsl.types import DType
+
+__all__ = ["lower"]
+
+
+def lower(network: Network, api: Api) -> None:
+    """Write a network into TensorRT's.
+
+    ``api`` holds the weights' memory, and so must live until the build ends.
+    Errors: BuildError when TensorRT refuses a layer, or infers another shape or dtype than trtdsl.
+    """
+    values: dict[Tensor, Any] = {}
+    for x in network.inputs:
+        values[x] = api.network.add_input(x.name, api.dtype(x.dtype), api.dims(x.shape))
+        if values[x] is None:
+            raise BuildError(f"TensorRT refused input {x}")
+    _declare_symbols(network, values, api)
+    lowering = _Lowering(api, values, half=_has_half(network))
+    for operation in network.operations:
+        lowering.add(operation)
+    for x in network.outputs:
+        output = lowering.output(x)
+        output.name = x.name
+        api.network.mark_output(output)
+
+
+def _has_half(network: Network) -> bool:
+    halves = (DType.FLOAT16, DType.BFLOAT16)
+    return any(x.dtype in halves for op in network.operations for x in (*op.inputs, *op.outputs))
+
+
+def _declare_symbols(network: Network, values: dict[Tensor, Any], api: Api) -> None:
+    """Tell the api where each symbolic size can be read: a size of an input, or a function of one."""
+    import sympy
+
+    places = [(d, x, axis) for x in network.inputs for axis, d in enumerate(x.shape)]
+    for dim, x, axis in sorted(places, key=lambda p: not getattr(p[0], "is_Symbol", False)):
+        for symbol in [] if isinstance(dim, int) else dim.free_symbols:
+            if symbol.name in api.symbols or len(dim.free_symbols) > 1:
+                continue
+            measured = sympy.Symbol(f"{x.name}[{axis}]", integer=True, positive=True)
+            api.symbols[measured.name] = lambda x=x, axis=axis: read_size(api, values[x], axis)  # type: ignore[misc]
+            (solution,) = sympy.solve(dim - measured, symbol)
+            api.symbols[symbol.name] = lambda solution=solution: lower_size(api, solution)  # type: ignore[misc]
+
+
+class _Lowering:
+    """What has been lowered so far."""
+
+    def __init__(self, api: Api, values: dict[Tensor, Any], *, half: bool) -> None:
+        self.api = api
+        self.values = values
+        self.folded: dict[Tensor, Folded] = {}
+        self.typed = half and not api.strongly_typed
+
+    def add(self, operation: Operation, prefix: str = "") -> None:
+        """Lower one operation; one that no input reaches is folded where it is read."""
+        if all(x.is_constant for x in operation.outputs):
+            return
+        operands = [self.operand(operation, i) for i in range(len(operation.inputs))]
+        name = f"{prefix}{operation.name}"
+        before = len(self.api.created)
+        try:
+            if operation.layer.available(self.api):
+                outputs = _outputs(operation, operation.layer.lower(self.api, *operands))
+            else:
+                outputs = self.expanded(operation, name)
+                before = len(self.api.created)
+        except BuildError as error:
+            if "\n  at:  " in str(error):
+                raise
+            raise BuildError(explain(f"{name}: {error}", at=str(operation.source))) from error
+        created = self.api.created[before:]
+        self.label(operation, name, created)
+        for x, value in zip(operation.outputs, outputs, strict=True):
+            self.values[x] = value
+            self.compare(operation, x, value)
+
+    def operand(self, operation: Operation, index: int) -> Any:
+        x = operation.inputs[index]
+        if not x.is_constant:
+            return self.values[x]
+        folded = self.folded.setdefault(x, Folded(self.api, x))
+        return folded if index in operation.layer.weight_operands else folded.itensor()
+
+    def expanded(self, operation: Operation, name: str) -> list[Any]:
+        """A layer that this release lacks, in layers that it has."""
+        net = Network(operation.name)
+        inputs = []
+        for i, x in enumerate(operation.inputs):
+            own = Tensor(net, x.type, x.name, is_constant=x.is_constant)
+            if x.is_constant:
+                own = net.constant(self.folded.setdefault(x, Folded(self.api, x)).tensor)
+            else:
+                self.values[own] = self.values[operation.inputs[i]]
+            inputs.append(own)
+        with net.at(operation.source):
+            result = operation.layer.expand(*inputs)
+        for inner in net.operations:
+            self.add(inner, f"{name}/" if inner.source.module == "" else "")
+        outputs = result if isinstance(result, tuple) else (result,)
+        return [self.output(x) for x in outputs]
+
+    def output(self, x: Tensor) -> Any:
+        """The ITensor of a value; one of its own for a value that no input reaches."""
+        if not x.is_constant:
+            return self.values[x]
+        constant = self.folded.setdefault(x, Folded(self.api, x)).itensor()
+        return self.api.add_identity(constant).get_output(0)
+
+    def label(self, operation: Operation, name: str, created: Sequence[Any]) -> None:
+        """Name the TensorRT layers after the module, and on 8.6 impose our types on them."""
+        for i, layer in enumerate(created):
+            last = i == len(created) - 1
+            layer.name = name if last else f"{name}.{i}"
+            layer.metadata = str(operation.source)
+            if self.typed and operation.layer.kind != "cast":
+                self.impose(operation, layer)
+
+    def impose(self, operation: Operation, layer: Any) -> None:
+        """Precision and output types of a layer, which a network that is not strongly typed asks for."""
+        floats = [x.dtype for x in (*operation.outputs, *operation.inputs) if x.dtype.is_float]
+        if not floats or getattr(self.api.trt, "is_standin", False):
+            return
+        wanted = self.api.dtype(floats[0])
+        trt = self.api.trt
+        touched = False
+        for i in range(layer.num_outputs):
+            if layer.get_output(i).dtype in (trt.DataType.FLOAT, trt.DataType.HALF):
+                layer.set_output_type(i, wanted)
+                touched = True
+        if touched or any(x.dtype.is_float for x in operation.inputs):
+            layer.precision = wanted
+
+    def compare(self, operation: Operation, x: Tensor, value: Any) -> None:
+        """Hold TensorRT's shape and dtype against ours; -1 is a size that TensorRT leaves open."""
+        if getattr(self.api.trt, "is_standin", False):
+            return
+        shape, dtype = tuple(value.shape), dtype_of(value.dtype)
+        sizes = len(shape) == x.rank and all(
+            theirs == -1 or theirs == ours for theirs, ours in zip(shape, x.shape, strict=True)
+        )
+        if not sizes or dtype is not self.api.physical(x.dtype):
+            raise BuildError(
+                explain(
+                    f"{operation.name}: TensorRT infers {dtype.short}{list(shape)} where trtdsl infers {x.type}",
+                    at=str(operation.source),
+                    fix="this is a defect of trtdsl's layer; please report it with this message",
+                )
+            )
+
+
+def _outputs(operation: Operation, result: Any) -> list[Any]:
+    """The ITensors of what ``Layer.lower`` gave."""
+    if isinstance(result, tuple):
+        return list(result)
+    if hasattr(result, "get_output"):
+        return [result.get_output(i) for i in range(len(operation.outputs))]
+    return [result]

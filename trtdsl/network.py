@@ -1,0 +1,303 @@
+"""``Network``: layers in order, inputs, outputs and weights; and the ``Tensor`` that flows between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from trtdsl import operators
+from trtdsl.errors import ConversionError, ShapeError, explain
+from trtdsl.ir.constant import Constant, Weights
+from trtdsl.ir.shape import Size
+from trtdsl.source import Source
+from trtdsl.tree import Placeholder, Tree, flatten
+from trtdsl.types import Dim, DimRange, DType, TensorType, symbols
+
+if TYPE_CHECKING:
+    import torch
+
+    from trtdsl.ir.base import Layer
+
+__all__ = ["Network", "Operation", "Scalar", "Tensor"]
+
+Scalar: TypeAlias = bool | int | float
+
+
+@dataclass(eq=False, repr=False)
+class Tensor:
+    """A value in a network: the output of a layer, or an input.
+
+    Operators broadcast, align rank and promote dtype as PyTorch's do, with tensors, Python scalars and
+    symbolic sizes on either side. ``==`` is identity; ``x.equal(y)`` compares elements.
+    """
+
+    network: Network
+    type: TensorType
+    name: str
+    producer: Operation | None = None
+    is_constant: bool = False
+    """Whether neither an input nor a symbolic size reaches this value."""
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        return self.type.shape
+
+    @property
+    def rank(self) -> int:
+        return self.type.rank
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.type}"
+
+    def __add__(self, other: Operand) -> Tensor:
+        return operators.add(self, other)
+
+    def __radd__(self, other: Operand) -> Tensor:
+        return operators.add(other, self)
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return operators.subtract(self, other)
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        return operators.subtract(other, self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return operators.multiply(self, other)
+
+    def __rmul__(self, other: Operand) -> Tensor:
+        return operators.multiply(other, self)
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return operators.divide(self, other)
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return operators.divide(other, self)
+
+    def __floordiv__(self, other: Operand) -> Tensor:
+        return operators.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Tensor:
+        return operators.floor_divide(other, self)
+
+    def __mod__(self, other: Operand) -> Tensor:
+        return operators.remainder(self, other)
+
+    def __rmod__(self, other: Operand) -> Tensor:
+        return operators.remainder(other, self)
+
+    def __pow__(self, other: Operand) -> Tensor:
+        return operators.power(self, other)
+
+    def __rpow__(self, other: Operand) -> Tensor:
+        return operators.power(other, self)
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        return operators.matmul(self, other)
+
+    def __neg__(self) -> Tensor:
+        return operators.negative(self)
+
+    def __lt__(self, other: Operand) -> Tensor:
+        return operators.less(self, other)
+
+    def __gt__(self, other: Operand) -> Tensor:
+        return operators.less(other, self)
+
+    def __le__(self, other: Operand) -> Tensor:
+        return operators.less_equal(self, other)
+
+    def __ge__(self, other: Operand) -> Tensor:
+        return operators.less_equal(other, self)
+
+    def equal(self, other: Operand) -> Tensor:
+        return operators.equal(self, other)
+
+    def __invert__(self) -> Tensor:
+        return operators.logical_not(self)
+
+    def __and__(self, other: Operand) -> Tensor:
+        return operators.logical_and(self, other)
+
+    def __or__(self, other: Operand) -> Tensor:
+        return operators.logical_or(self, other)
+
+    def __xor__(self, other: Operand) -> Tensor:
+        return operators.logical_xor(self, other)
+
+    def cast(self, dtype: DType) -> Tensor:
+        """The same values in another dtype; the tensor itself where it has that dtype."""
+        return operators.cast(self, dtype)
+
+    def reshape(self, *shape: Dim) -> Tensor:
+        """The same values in another shape, of which one size may be -1."""
+        return operators.reshape(self, shape)
+
+    def permute(self, *order: int) -> Tensor:
+        return operators.permute(self, order)
+
+    def __bool__(self) -> bool:
+        raise ConversionError(
+            explain(
+                f"the truth of tensor {self} is only known when the engine runs",
+                at=str(self.producer.source) if self.producer else None,
+                fix="use where(condition, a, b) instead of a Python branch",
+            )
+        )
+
+
+Operand: TypeAlias = Tensor | Dim
+
+
+@dataclass(eq=False, repr=False)
+class Operation:
+    """A layer in its place: what it reads, what it gives, its name and where it comes from."""
+
+    layer: Layer
+    inputs: tuple[Tensor, ...]
+    name: str
+    source: Source
+    outputs: tuple[Tensor, ...] = ()
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(x.name for x in self.inputs)
+        return f"{self.name} = {self.layer}({inputs})"
+
+
+@dataclass(eq=False, repr=False)
+class Network:
+    """A network definition: what ``trtdsl.trace`` gives, and what can be written by hand.
+
+    with Network("mlp") as net:
+        x = net.input("x", (1, 8))
+        net.output(Activation(type=ActivationType.RELU)(x @ w), "y")
+    """
+
+    name: str = "network"
+    inputs: list[Tensor] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    symbols: dict[str, DimRange] = field(default_factory=dict)
+    input_tree: Tree | None = None
+    output_tree: Tree | None = None
+    parameters: tuple[str, ...] = ()
+    _source: Source = field(default_factory=Source)
+    _names: Counter[str] = field(default_factory=Counter)
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to release: ``with`` only gives a hand-written network its block."""
+
+    def __str__(self) -> str:
+        from trtdsl.render import text
+
+        return text(self)
+
+    def input(self, name: str, shape: Sequence[Dim], dtype: DType = DType.FLOAT32) -> Tensor:
+        """Declare an input; symbolic sizes are those that ``dim`` gave."""
+        for symbol in symbols(shape) - self.symbols.keys():
+            raise ShapeError(f"input {name}: size {symbol!r} is unknown; make it with Network.dim")
+        if any(x.name == name for x in self.inputs):
+            raise ShapeError(f"input {name}: there is an input of that name already")
+        tensor = Tensor(self, TensorType(dtype, tuple(shape)), self._unique(name))
+        self.inputs.append(tensor)
+        return tensor
+
+    def dim(self, name: str, *, min: int, opt: int, max: int) -> Dim:
+        """Declare a symbolic size that takes ``min`` to ``max`` at run time and is tuned for ``opt``."""
+        import sympy
+
+        if not 0 <= min <= opt <= max:
+            raise ShapeError(f"size {name}: min {min}, opt {opt}, max {max} are not in order")
+        self.symbols[name] = DimRange(min=min, opt=opt, max=max)
+        return sympy.Symbol(name, integer=True, positive=True)
+
+    def output(self, tensor: Tensor, name: str | None = None) -> None:
+        """Declare an output; ``name`` becomes the engine's name for it."""
+        if tensor.network is not self:
+            raise ShapeError(f"output {tensor}: it belongs to network {tensor.network.name!r}")
+        if tensor in self.outputs or tensor.producer is None or tensor.is_constant:
+            # TensorRT wants outputs apart from each other, from inputs and from weights.
+            tensor = operators.identity(tensor)
+        if name is not None:
+            tensor.name = self._unique(name)
+        self.outputs.append(tensor)
+
+    def constant(
+        self,
+        value: torch.Tensor | Scalar | Sequence[Any],
+        dtype: DType | None = None,
+        *,
+        name: str | None = None,
+    ) -> Tensor:
+        """A constant from a PyTorch tensor (held by reference), a scalar or nested sequences."""
+        weights = Weights.of(value, dtype, name=name)
+        return self.append(Constant(weights=weights), (), name=name)[0]
+
+    def size(self, *dims: Dim) -> Tensor:
+        """The sizes as an int64 vector, known when the engine runs where they are symbolic."""
+        if not symbols(dims):
+            return self.constant(list(dims), DType.INT64)
+        return self.append(Size(dims=tuple(dims)), ())[0]
+
+    def append(
+        self, layer: Layer, inputs: tuple[Tensor, ...], *, name: str | None = None
+    ) -> tuple[Tensor, ...]:
+        """Add a layer that reads the inputs; its outputs. ``Layer.__call__`` is the usual way here."""
+        try:
+            types = layer.infer(*(x.type for x in inputs))
+        except ShapeError as error:
+            shapes = ", ".join(map(repr, inputs))
+            at = f"{layer.kind}({shapes}); {self._source}"
+            raise type(error)(explain(str(error), at=at)) from None
+        types = types if isinstance(types, tuple) else (types,)
+        prefix = f"{self._source.module}/" if self._source.module else ""
+        name = self._unique(name or f"{prefix}{layer.kind}")
+        constant = not layer.symbols and all(x.is_constant for x in inputs)
+        operation = Operation(layer, inputs, name, self._source)
+        operation.outputs = tuple(
+            Tensor(self, t, name if len(types) == 1 else f"{name}:{i}", operation, constant)
+            for i, t in enumerate(types)
+        )
+        self.operations.append(operation)
+        return operation.outputs
+
+    @contextmanager
+    def at(self, source: Source) -> Iterator[None]:
+        """Layers appended inside come from this place of the user's model."""
+        before, self._source = self._source, source
+        try:
+            yield
+        finally:
+            self._source = before
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer as the model does: PyTorch tensors in and out, nested as the model's own."""
+        from trtdsl.reference import evaluate
+
+        return evaluate(self, args, kwargs)
+
+    def trees(self) -> tuple[Tree, Tree, tuple[str, ...]]:
+        """How inputs and outputs are nested, and the positional parameters' names.
+
+        A hand-written network takes its inputs by position and returns its one output, or a tuple.
+        """
+        if self.input_tree is not None and self.output_tree is not None:
+            return self.input_tree, self.output_tree, self.parameters
+        inputs = tuple(Placeholder(i) for i in range(len(self.inputs)))
+        outputs = tuple(Placeholder(i) for i in range(len(self.outputs)))
+        output_tree = flatten(outputs[0] if len(outputs) == 1 else outputs)[1]
+        return flatten((inputs, {}))[1], output_tree, tuple(x.name for x in self.inputs)
+
+    def _unique(self, name: str) -> str:
+        self._names[name] += 1
+        count = self._names[name]
+        return name if count == 1 else self._unique(f"{name}_{count}")

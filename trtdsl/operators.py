@@ -1,0 +1,258 @@
+"""The operators of tensors: the one place where rank is aligned, sizes broadcast and dtypes promoted.
+
+Promotion is PyTorch's own: a Python scalar or a rank-0 tensor only lifts the category (bool, integer,
+float), never the width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trtdsl.errors import ShapeError
+from trtdsl.ir.cast import Cast, Identity
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
+from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
+from trtdsl.ir.select import Select
+from trtdsl.ir.shuffle import Shuffle, Unsqueeze
+from trtdsl.types import Dim, DType, as_dim
+
+if TYPE_CHECKING:
+    from trtdsl.network import Network, Operand, Tensor
+
+__all__ = [
+    "add", "align", "as_tensor", "cast", "divide", "equal", "floating", "floor_divide", "identity", "less",
+    "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "maximum",
+    "minimum", "multiply", "negative", "permute", "power", "promote", "promoted", "remainder",
+    "reshape", "subtract", "where",
+]  # fmt: skip
+
+Op = ElementWiseOperation
+
+
+def network_of(*values: Any) -> Network:
+    """The network of the first tensor among the values."""
+    for value in values:
+        if _is_tensor(value):
+            network: Network = value.network
+            return network
+    raise ShapeError(f"none of {values} is a tensor of a network")
+
+
+def as_tensor(value: Operand, network: Network, dtype: DType | None = None) -> Tensor:
+    """A tensor of rank 0 from a scalar or a symbolic size; a tensor as it is, but for the dtype."""
+    if _is_tensor(value):
+        tensor: Tensor = value
+    elif isinstance(value, (bool, int, float)):
+        return network.constant(value, dtype)
+    else:
+        tensor = reshape(network.size(value), ())
+    return tensor if dtype is None else cast(tensor, dtype)
+
+
+def promoted(*values: Operand) -> DType:
+    """The dtype that PyTorch computes an operation of these values in. Source: torch.result_type."""
+    import torch
+
+    def sample(value: Any) -> Any:
+        if _is_tensor(value):
+            return torch.empty((1,) * min(value.rank, 1), dtype=value.dtype.torch)
+        return value if isinstance(value, (bool, int, float)) else 1
+
+    samples = [sample(v) for v in values]
+    if len(samples) == 1:
+        return DType.of(torch.result_type(samples[0], samples[0]))
+    result = torch.result_type(samples[0], samples[1])
+    for third in samples[2:]:
+        result = torch.result_type(torch.empty(1, dtype=result), third)
+    return DType.of(result)
+
+
+def promote(*values: Operand, dtype: DType | None = None) -> tuple[Tensor, ...]:
+    """The values as tensors of one rank and one dtype, ``dtype`` or the promoted one."""
+    network = network_of(*values)
+    dtype = dtype or promoted(*values)
+    return align(*(as_tensor(v, network, dtype) for v in values))
+
+
+def align(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors brought to one rank, with sizes of 1 in front."""
+    rank = max(x.rank for x in tensors)
+    return tuple(
+        x if x.rank == rank else Unsqueeze(axes=tuple(range(rank - x.rank)))(x) for x in tensors
+    )
+
+
+def _binary(op: Op, x: Operand, y: Operand, dtype: DType | None = None) -> Tensor:
+    return ElementWise(op=op)(*promote(x, y, dtype=dtype))
+
+
+def add(x: Operand, y: Operand) -> Tensor:
+    if promoted(x, y) is DType.BOOL:
+        return _binary(Op.OR, x, y)
+    return _binary(Op.SUM, x, y)
+
+
+def subtract(x: Operand, y: Operand) -> Tensor:
+    return _binary(Op.SUB, x, y)
+
+
+def multiply(x: Operand, y: Operand) -> Tensor:
+    if promoted(x, y) is DType.BOOL:
+        return _binary(Op.AND, x, y)
+    return _binary(Op.PROD, x, y)
+
+
+def divide(x: Operand, y: Operand) -> Tensor:
+    """True division: integers are divided as float32."""
+    dtype = promoted(x, y)
+    return _binary(Op.DIV, x, y, dtype if dtype.is_float else DType.FLOAT32)
+
+
+def floor_divide(x: Operand, y: Operand) -> Tensor:
+    return _binary(Op.FLOOR_DIV, x, y)
+
+
+def remainder(x: Operand, y: Operand) -> Tensor:
+    """``x - y * floor(x / y)``: the sign is y's, as in Python."""
+    x, y = promote(x, y)
+    return subtract(x, multiply(y, floor_divide(x, y)))
+
+
+def power(x: Operand, y: Operand) -> Tensor:
+    """``x ** y``; integers only with a Python integer of 0 or more, by repeated multiplication."""
+    dtype = promoted(x, y)
+    if dtype.is_float:
+        return _binary(Op.POW, x, y, dtype)
+    if not (_is_tensor(x) and isinstance(y, int) and y >= 0):
+        raise ShapeError(f"TensorRT raises floats to a power, not {dtype.value}: {x} ** {y}")
+    (base,) = promote(x, dtype=dtype)
+    if y == 0:
+        return add(multiply(base, 0), 1)
+    half = power(base, y // 2) if y > 1 else None
+    square = multiply(half, half) if half is not None else None
+    if square is None:
+        return base
+    return multiply(square, base) if y % 2 else square
+
+
+def maximum(x: Operand, y: Operand) -> Tensor:
+    if promoted(x, y) is DType.BOOL:
+        return _binary(Op.OR, x, y)
+    return _binary(Op.MAX, x, y)
+
+
+def minimum(x: Operand, y: Operand) -> Tensor:
+    if promoted(x, y) is DType.BOOL:
+        return _binary(Op.AND, x, y)
+    return _binary(Op.MIN, x, y)
+
+
+def negative(x: Tensor) -> Tensor:
+    if not x.dtype.is_float:  # TensorRT's NEG takes floats
+        return subtract(0, x)
+    return Unary(op=UnaryOperation.NEG)(x)
+
+
+def _compared(x: Operand, y: Operand) -> tuple[Tensor, ...]:
+    # TensorRT compares floats, int32 and int64 only.
+    dtype = promoted(x, y)
+    return promote(x, y, dtype=DType.INT32 if dtype.itemsize == 1 else dtype)
+
+
+def less(x: Operand, y: Operand) -> Tensor:
+    return ElementWise(op=Op.LESS)(*_compared(x, y))
+
+
+def less_equal(x: Operand, y: Operand) -> Tensor:
+    """``x < y or x == y``: false where either is NaN, as ``not x > y`` would not be."""
+    x, y = _compared(x, y)
+    return logical_or(less(x, y), equal(x, y))
+
+
+def equal(x: Operand, y: Operand) -> Tensor:
+    return ElementWise(op=Op.EQUAL)(*_compared(x, y))
+
+
+def logical_not(x: Tensor) -> Tensor:
+    return Unary(op=UnaryOperation.NOT)(cast(x, DType.BOOL))
+
+
+def logical_and(x: Operand, y: Operand) -> Tensor:
+    return _binary(Op.AND, x, y, DType.BOOL)
+
+
+def logical_or(x: Operand, y: Operand) -> Tensor:
+    return _binary(Op.OR, x, y, DType.BOOL)
+
+
+def logical_xor(x: Operand, y: Operand) -> Tensor:
+    return _binary(Op.XOR, x, y, DType.BOOL)
+
+
+def where(condition: Tensor, x: Operand, y: Operand, dtype: DType | None = None) -> Tensor:
+    """x where the condition is true (not 0) and y elsewhere, in ``dtype`` or the promoted one."""
+    network = condition.network
+    dtype = dtype or promoted(x, y)
+    x, y = (as_tensor(v, network, dtype) for v in (x, y))
+    return Select()(*align(cast(condition, DType.BOOL), x, y))
+
+
+def matmul(x: Tensor, y: Tensor) -> Tensor:
+    """``x @ y`` with the ranks that ``torch.matmul`` takes, vectors included."""
+    x, y = promote_dtype(x, y)
+    op0 = MatrixOperation.VECTOR if x.rank == 1 else MatrixOperation.NONE
+    op1 = MatrixOperation.VECTOR if y.rank == 1 else MatrixOperation.NONE
+    batch = max(x.rank - (x.rank > 1) - 1, y.rank - (y.rank > 1) - 1)
+    x = _leading(x, batch + (2 if x.rank > 1 else 1))
+    y = _leading(y, batch + (2 if y.rank > 1 else 1))
+    return MatrixMultiply(op0=op0, op1=op1)(x, y)
+
+
+def promote_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in one dtype, each with its own rank."""
+    dtype = promoted(*tensors)
+    return tuple(cast(x, dtype) for x in tensors)
+
+
+def _leading(x: Tensor, rank: int) -> Tensor:
+    return x if x.rank == rank else Unsqueeze(axes=tuple(range(rank - x.rank)))(x)
+
+
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    return x if x.dtype is dtype else Cast(dtype=dtype)(x)
+
+
+def floating(x: Tensor) -> Tensor:
+    """x where it is of floats, and as float32 where it is not: what PyTorch's functions compute in."""
+    return x if x.dtype.is_float else cast(x, DType.FLOAT32)
+
+
+def identity(x: Tensor) -> Tensor:
+    return Identity()(x)
+
+
+def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
+    """x in another shape, of which one size may be -1; x itself where the shape is x's own."""
+    known = math.prod(d for d in shape if d != -1)
+    if -1 in shape and known == 0:
+        raise ShapeError(f"-1 in {tuple(shape)} could be any size: {x} has no elements")
+    sizes = tuple(as_dim(_quotient(x.type.volume, known) if d == -1 else d) for d in shape)
+    return x if sizes == x.shape else Shuffle(reshape_dims=sizes)(x)
+
+
+def _quotient(volume: Dim, known: Dim) -> Dim:
+    if isinstance(volume, int) and isinstance(known, int):
+        return volume // known
+    return volume / known  # exact, so never a floor
+
+
+def permute(x: Tensor, order: Sequence[int]) -> Tensor:
+    """x with its axes in another order; x itself where the order is the axes' own."""
+    order = tuple(axis % x.rank for axis in order)
+    return x if order == tuple(range(x.rank)) else Shuffle(first_transpose=order)(x)
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "network")

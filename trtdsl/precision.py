@@ -1,0 +1,118 @@
+"""``to_precision``: a float32 network computed in fp16 or bf16, with its inputs and outputs as they were.
+
+The result is again a network whose every tensor has its type, so that it can be printed and evaluated,
+and nothing is left to a builder's choice.
+"""
+
+from __future__ import annotations
+
+from trtdsl.errors import ConversionError
+from trtdsl.ir.base import Layer
+from trtdsl.ir.convolution import Convolution, Deconvolution
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
+from trtdsl.ir.matmul import MatrixMultiply
+from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.softmax import SoftMax
+from trtdsl.network import Network, Operation, Tensor
+from trtdsl.operators import cast, maximum, minimum
+from trtdsl.reference import fold
+from trtdsl.rewrite import rewrite
+from trtdsl.types import DType
+
+__all__ = ["to_precision"]
+
+_TYPES = {"fp16": DType.FLOAT16, "bf16": DType.BFLOAT16}
+_LARGEST = 65504.0
+"""The largest finite float16."""
+
+# What the matrix units do: where the time goes, and where 16 bits are meant for.
+_MATRIX = (Convolution, Deconvolution, MatrixMultiply)
+# Sums of many elements, or functions that leave the range of 16 bits: these stay in float32.
+_SUMS = {ReduceOperation.SUM, ReduceOperation.AVG, ReduceOperation.PROD}
+_WIDE_UNARY = {
+    UnaryOperation.EXP, UnaryOperation.LOG, UnaryOperation.RECIP, UnaryOperation.SINH,
+    UnaryOperation.COSH, UnaryOperation.TAN, UnaryOperation.SQRT,
+}  # fmt: skip
+
+
+def to_precision(network: Network, precision: str | None) -> Network:
+    """The network in a precision.
+
+    With ``"fp16"`` or ``"bf16"`` matrix products and convolutions take 16-bit operands, what follows
+    them stays in 16 bits, and sums, normalizations, softmax, powers and exponentials are computed in
+    float32. Inputs and outputs keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
+    Errors: ConversionError for another word.
+    """
+    if precision in (None, "fp32", "tf32"):
+        return network
+    if precision not in _TYPES:
+        raise ConversionError(
+            f"precision is None, 'fp32', 'tf32', 'fp16' or 'bf16', not {precision!r}"
+        )
+    return rewrite(network, _Narrowing(network, _TYPES[precision]))
+
+
+class _Narrowing:
+    """The rule of the rewrite: one layer at a time, in 16 bits or in 32."""
+
+    def __init__(self, network: Network, half: DType) -> None:
+        self.half = half
+        self.dtypes = {x.name: x.dtype for x in network.outputs}
+        self.outputs = set(network.outputs)
+        self.casts: dict[tuple[Tensor, DType], Tensor] = {}
+
+    def __call__(self, operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        floats = [x for x in inputs if x.dtype.is_float]
+        if not floats or all(x.is_constant for x in inputs):
+            return None
+        dtype = self.dtype_of(operation.layer, floats)
+        narrowed = tuple(self.cast(x, dtype) if x.dtype.is_float else x for x in inputs)
+        outputs = operation.layer.outputs(*narrowed)
+        if dtype is DType.FLOAT32 and any(x.dtype is self.half for x in floats):
+            outputs = tuple(cast(x, self.half) if x.dtype.is_float else x for x in outputs)
+        return tuple(
+            cast(new, old.dtype) if old in self.outputs else new
+            for old, new in zip(operation.outputs, outputs, strict=True)
+        )
+
+    def dtype_of(self, layer: Layer, floats: list[Tensor]) -> DType:
+        """The dtype that a layer computes in."""
+        if isinstance(layer, _MATRIX):
+            return self.half
+        if _is_wide(layer):
+            return DType.FLOAT32
+        moving = [x for x in floats if not x.is_constant]
+        return self.half if any(x.dtype is self.half for x in moving) else DType.FLOAT32
+
+    def cast(self, x: Tensor, dtype: DType) -> Tensor:
+        if (x, dtype) not in self.casts:
+            self.casts[x, dtype] = cast(self.bounded(x, dtype), dtype)
+        return self.casts[x, dtype]
+
+    def bounded(self, x: Tensor, dtype: DType) -> Tensor:
+        """A constant that float16 would turn into infinity, at float16's largest value instead.
+
+        Masks are written as float32's lowest number, and a row of infinities has no softmax.
+        """
+        if dtype is not DType.FLOAT16 or not x.is_constant or x.dtype is dtype:
+            return x
+        value = fold(x)
+        large = value.abs() > _LARGEST
+        if not (large & value.isfinite()).any():
+            return x
+        return minimum(maximum(x, -_LARGEST), _LARGEST)
+
+
+def _is_wide(layer: Layer) -> bool:
+    match layer:
+        case Normalization() | SoftMax():
+            return True
+        case Reduce(op=op):
+            return op in _SUMS
+        case Unary(op=op):
+            return op in _WIDE_UNARY
+        case ElementWise(op=op):
+            return op is ElementWiseOperation.POW
+        case _:
+            return False

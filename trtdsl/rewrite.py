@@ -1,0 +1,76 @@
+"""``rewrite``: a network replayed into a new one, with some of its operations replaced."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from trtdsl.ir.constant import Constant
+from trtdsl.network import Network, Operation, Tensor
+from trtdsl.operators import identity
+
+__all__ = ["Rule", "rewrite"]
+
+Rule: TypeAlias = Callable[[Operation, tuple[Tensor, ...]], tuple[Tensor, ...] | None]
+"""Takes an operation of the old network and its inputs in the new one.
+
+Gives the tensors of the new network that stand for the operation's outputs, or None to keep the operation. Layers that
+the rule appends get the operation's place in the user's model.
+"""
+
+
+def rewrite(network: Network, rule: Rule) -> Network:
+    """A new network: every operation as the rule has it, without those that no output needs.
+
+    Inputs stay, needed or not. Names, places, symbols and trees are those of the old network; weights
+    are shared with it.
+    """
+    new = Network(
+        name=network.name,
+        symbols=dict(network.symbols),
+        input_tree=network.input_tree,
+        output_tree=network.output_tree,
+        parameters=network.parameters,
+        # Taken from the start, so that nothing the rule appends gets the name of what follows.
+        _names=Counter(network._names),
+    )
+    values = {x: Tensor(new, x.type, x.name) for x in network.inputs}
+    new.inputs.extend(values.values())
+    for operation in network.operations:
+        inputs = tuple(values[x] for x in operation.inputs)
+        with new.at(operation.source):
+            outputs = rule(operation, inputs) or _replayed(new, operation, inputs)
+        values.update(zip(operation.outputs, outputs, strict=True))
+    for old in network.outputs:
+        _output(new, values[old], old.name)
+    _drop_unneeded(new)
+    return new
+
+
+def _replayed(new: Network, operation: Operation, inputs: tuple[Tensor, ...]) -> Sequence[Tensor]:
+    outputs = new.append(operation.layer, inputs, name=operation.name)
+    new.operations[-1].name = operation.name
+    for tensor, old in zip(outputs, operation.outputs, strict=True):
+        tensor.name = old.name
+    return outputs
+
+
+def _output(new: Network, tensor: Tensor, name: str) -> None:
+    """Declare an output of this name; behind an Identity where the rule gave an input or a weight."""
+    producer = tensor.producer
+    if tensor in new.outputs or producer is None or isinstance(producer.layer, Constant):
+        tensor = identity(tensor)
+    tensor.name = name
+    new.outputs.append(tensor)
+
+
+def _drop_unneeded(network: Network) -> None:
+    """Forget the operations that no output needs."""
+    needed = set(network.outputs)
+    kept = []
+    for operation in reversed(network.operations):
+        if not needed.isdisjoint(operation.outputs):
+            needed.update(operation.inputs)
+            kept.append(operation)
+    network.operations[:] = reversed(kept)

@@ -1,0 +1,188 @@
+"""The NVIDIA driver, asked directly: which GPU is here, and which context is current.
+
+``tensorrt.Runtime`` ends the process on a machine without a GPU, so the GPU is looked for before
+TensorRT is touched, and without torch or pycuda, which may not be installed.
+Source: the CUDA driver API, https://docs.nvidia.com/cuda/cuda-driver-api/.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+from trtdsl.errors import RunError, UnavailableError, explain
+
+__all__ = [
+    "Gpu",
+    "blocking_stream",
+    "find_gpu",
+    "primary_context",
+    "require_gpu",
+    "restoring_context",
+    "why_no_gpu",
+]
+
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A CUDA device. ``memory`` in bytes; ``cuda`` is the newest CUDA that its driver serves."""
+
+    index: int
+    name: str
+    compute_capability: str
+    cuda: str
+    memory: int
+
+    def __str__(self) -> str:
+        return f"{self.name} (compute capability {self.compute_capability})"
+
+
+def find_gpu(index: int = 0) -> Gpu | None:
+    """The GPU of this index, or None where there is no driver or no such device."""
+    found = _probe(index)
+    return found if isinstance(found, Gpu) else None
+
+
+def why_no_gpu(index: int = 0) -> str | None:
+    """The driver's reason why there is no GPU of this index; None where there is one."""
+    found = _probe(index)
+    return found if isinstance(found, str) else None
+
+
+def require_gpu(index: int = 0) -> Gpu:
+    """The GPU of this index. Errors: UnavailableError says why there is none."""
+    found = _probe(index)
+    if isinstance(found, str):
+        raise UnavailableError(
+            explain(
+                f"no NVIDIA GPU {index} here: {found}",
+                fix="run this on a machine with an NVIDIA GPU and driver, "
+                'or convert with backend="reference"',
+            )
+        )
+    return found
+
+
+@contextmanager
+def primary_context(index: int) -> Iterator[None]:
+    """Make the device's primary context current in this thread, the one torch and TensorRT use.
+
+    Whatever context the thread had is current again afterwards. Errors: RunError from the driver.
+    """
+    driver = _driver()
+    with restoring_context():
+        _call("cuCtxPushCurrent_v2", driver, ctypes.c_void_p(_primary(index)))
+        try:
+            yield
+        finally:
+            _call("cuCtxPopCurrent_v2", driver, ctypes.byref(ctypes.c_void_p()))
+
+
+@contextmanager
+def restoring_context() -> Iterator[None]:
+    """Leave the thread with the context that it came with.
+
+    torch replaces the top of the driver's stack of contexts, and pycuda keeps a stack of its own
+    which it takes for the driver's, so a push and a pop alone can leave the caller with another.
+    """
+    driver = _driver()
+    before, after = ctypes.c_void_p(), ctypes.c_void_p()
+    _call("cuCtxGetCurrent", driver, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        _call("cuCtxGetCurrent", driver, ctypes.byref(after))
+        if before.value != after.value:
+            _call("cuCtxSetCurrent", driver, before)
+
+
+@cache
+def blocking_stream(index: int) -> int:
+    """The handle of a stream that runs in order with the legacy default stream; one a device.
+
+    TensorRT synchronizes the whole device in ``enqueueV3`` on the default stream. A stream made
+    without CU_STREAM_NON_BLOCKING waits for what was queued on the default stream before it, and
+    what is queued there later waits for it, by the driver and without an event:
+    https://docs.nvidia.com/cuda/cuda-driver-api/stream-sync-behavior.html
+    """
+    stream = ctypes.c_void_p()
+    with primary_context(index):
+        _call("cuStreamCreate", _driver(), ctypes.byref(stream), ctypes.c_uint(0))
+    return int(stream.value or 0)
+
+
+@cache
+def _primary(index: int) -> int:
+    """The handle of the primary context, retained for the life of the process.
+
+    Released between calls, it would end with everything that TensorRT has allocated in it.
+    """
+    context = ctypes.c_void_p()
+    device = _device(index)
+    _call("cuDevicePrimaryCtxRetain", _driver(), ctypes.byref(context), device)
+    return int(context.value or 0)
+
+
+def _probe(index: int) -> Gpu | str:
+    try:
+        driver = _driver()
+        count = ctypes.c_int()
+        _call("cuDeviceGetCount", driver, ctypes.byref(count))
+        if not 0 <= index < count.value:
+            return f"the driver shows {count.value} device{'s' * (count.value != 1)}"
+        return _describe(driver, index)
+    except (RunError, UnavailableError) as error:
+        return str(error)
+
+
+def _describe(driver: ctypes.CDLL, index: int) -> Gpu:
+    device = _device(index)
+    name = ctypes.create_string_buffer(256)
+    major, minor, version = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    memory = ctypes.c_size_t()
+    _call("cuDeviceGetName", driver, name, ctypes.c_int(len(name)), device)
+    _call("cuDeviceGetAttribute", driver, ctypes.byref(major), ctypes.c_int(_MAJOR), device)
+    _call("cuDeviceGetAttribute", driver, ctypes.byref(minor), ctypes.c_int(_MINOR), device)
+    _call("cuDeviceTotalMem_v2", driver, ctypes.byref(memory), device)
+    _call("cuDriverGetVersion", driver, ctypes.byref(version))
+    return Gpu(
+        index=index,
+        name=name.value.decode(errors="replace"),
+        compute_capability=f"{major.value}.{minor.value}",
+        cuda=f"{version.value // 1000}.{version.value % 1000 // 10}",
+        memory=memory.value,
+    )
+
+
+def _device(index: int) -> ctypes.c_int:
+    device = ctypes.c_int()
+    _call("cuDeviceGet", _driver(), ctypes.byref(device), ctypes.c_int(index))
+    return device
+
+
+@cache
+def _driver() -> ctypes.CDLL:
+    """The driver's library, initialized. Errors: UnavailableError where there is none."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        raise UnavailableError(f"the driver's library {name} is not installed") from None
+    _call("cuInit", driver, ctypes.c_uint(0))
+    return driver
+
+
+def _call(name: str, driver: ctypes.CDLL, *args: object) -> None:
+    status = getattr(driver, name)(*args)
+    if status == 0:
+        return
+    text = ctypes.c_char_p()
+    driver.cuGetErrorString(status, ctypes.byref(text))
+    reason = text.value.decode() if text.value else "unknown"
+    raise RunError(f"the CUDA driver refused {name}: {reason} (error {status})")

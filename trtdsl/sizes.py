@@ -1,0 +1,82 @@
+"""Symbolic sizes inside the engine: an expression such as ``2*batch + 1`` as layers that compute it."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from trtdsl.errors import BuildError, explain
+from trtdsl.types import Dim
+
+if TYPE_CHECKING:
+    from trtdsl.tensorrt_api import Api
+
+__all__ = ["lower_size", "read_size"]
+
+_LARGEST = 2**31 - 1
+
+
+def lower_size(api: Api, dim: Dim) -> Any:
+    """An ITensor of shape (1,) that holds the size."""
+    import sympy
+
+    if isinstance(dim, int) or dim.is_Integer:
+        return api.shape_tensor((int(dim),))
+    dim = dim.replace(lambda e: e.is_Float, lambda e: sympy.Rational(e))
+    if dim.is_Symbol:
+        return api.symbols[dim.name]()
+    numerator, denominator = sympy.fraction(sympy.together(dim))
+    if denominator != 1:
+        return _divide(api, numerator, denominator)
+    if isinstance(dim, sympy.floor):
+        return lower_size(api, dim.args[0])  # a quotient is rounded down as it is
+    if isinstance(dim, sympy.ceiling):
+        return lower_size(api, -sympy.floor(-dim.args[0]))
+    if isinstance(dim, sympy.Mod):
+        left, right = dim.args
+        return lower_size(api, left - right * sympy.floor(left / right))
+    return _combine(api, dim)
+
+
+def _divide(api: Api, numerator: Dim, denominator: Dim) -> Any:
+    if any(abs(n) > _LARGEST for n in (*_integers(numerator), *_integers(denominator))):
+        raise BuildError(
+            explain(
+                f"size {numerator}/{denominator} does not fit the engine's integers",
+                fix="give a target size instead of a fractional scale",
+            )
+        )
+    return _elementwise(api, "FLOOR_DIV", numerator, denominator)
+
+
+def _integers(dim: Dim) -> list[int]:
+    return [int(a) for a in dim.atoms() if a.is_Integer]
+
+
+def _combine(api: Api, dim: Any) -> Any:
+    import sympy
+
+    names = {sympy.Add: "SUM", sympy.Mul: "PROD", sympy.Max: "MAX", sympy.Min: "MIN"}
+    if isinstance(dim, sympy.Pow) and dim.exp.is_Integer and dim.exp > 0:
+        factors = [dim.base] * int(dim.exp)
+        return reduce(lambda x, y: _add(api, "PROD", x, y), [lower_size(api, f) for f in factors])
+    for kind, name in names.items():
+        if isinstance(dim, kind):
+            operands = [lower_size(api, a) for a in dim.args]
+            return reduce(lambda x, y: _add(api, name, x, y), operands)
+    raise BuildError(f"size {dim} cannot be computed by an engine: {type(dim).__name__} has no layer")
+
+
+def _elementwise(api: Api, operation: str, x: Dim, y: Dim) -> Any:
+    return _add(api, operation, lower_size(api, x), lower_size(api, y))
+
+
+def _add(api: Api, operation: str, x: Any, y: Any) -> Any:
+    kind = getattr(api.trt.ElementWiseOperation, operation)
+    return api.add_elementwise(x, y, kind).get_output(0)
+
+
+def read_size(api: Api, x: Any, axis: int) -> Any:
+    """An ITensor of shape (1,) that holds the size of an ITensor along an axis."""
+    shape = api.add_shape(x).get_output(0)
+    return api.add_slice(shape, (axis,), (1,), (1,)).get_output(0)

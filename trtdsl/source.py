@@ -1,0 +1,37 @@
+"""``Source``: where in the user's model a layer comes from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+
+__all__ = ["Source"]
+
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)\n(?:\s+(?P<code>.+))?')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The module, operator and line of Python that a layer comes from."""
+
+    module: str = ""
+    """The dotted path of the submodule, as in ``state_dict`` keys: ``layer1.0.conv1``."""
+    operator: str = ""
+    """The ATen operator: ``aten.conv2d.default``."""
+    stack: str = ""
+    """The Python stack, as ``traceback`` prints it, innermost frame last."""
+
+    @property
+    def line(self) -> str:
+        """``file.py:88, forward: self.conv(x)`` of the innermost frame outside of PyTorch, or ``""``."""
+        frames = list(_FRAME.finditer(self.stack))
+        own = [f for f in frames if "torch" not in PurePath(f["file"]).parts] or frames
+        if not own:
+            return ""
+        frame = own[-1]
+        return f"{frame['file']}:{frame['line']}, {frame['function']}: {(frame['code'] or '').strip()}"
+
+    def __str__(self) -> str:
+        module = f"module {self.module}" if self.module else ""
+        return ", ".join(part for part in (self.operator, module, self.line) if part)

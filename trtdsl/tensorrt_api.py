@@ -1,0 +1,270 @@
+"""The only module that knows that TensorRT has versions: 8.6, 10.x and 11.x behind one face.
+
+``Api`` wraps one ``INetworkDefinition`` while a network is lowered into it. The functions answer what is
+installed. Nothing here imports tensorrt before it is asked for, and nothing asks TensorRT anything before
+a GPU was found: without one it crashes the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from trtdsl.errors import BuildError, UnavailableError, explain
+from trtdsl.types import Dim, DType
+
+if TYPE_CHECKING:
+    import torch
+
+    from trtdsl.network import Tensor
+
+__all__ = ["Api", "Folded", "dtype_of", "import_tensorrt", "installed_version", "network_flags", "why_unavailable"]
+
+_NAMES = {
+    DType.FLOAT32: "FLOAT",
+    DType.FLOAT16: "HALF",
+    DType.BFLOAT16: "BF16",
+    DType.INT64: "INT64",
+    DType.INT32: "INT32",
+    DType.INT8: "INT8",
+    DType.UINT8: "UINT8",
+    DType.BOOL: "BOOL",
+}
+_INSTALL = "pip install 'trtdsl[tensorrt]'"
+_INT32 = 2**31
+
+
+def installed_version() -> str | None:
+    """The version of the tensorrt package, without importing it; None where there is none."""
+    for package in ("tensorrt", "tensorrt_bindings", "tensorrt_cu13_bindings", "tensorrt_cu12_bindings"):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    try:
+        import tensorrt
+    except ImportError:
+        return None
+    return str(tensorrt.__version__)
+
+
+def import_tensorrt() -> Any:
+    """The tensorrt module. Errors: UnavailableError says what to install."""
+    try:
+        import tensorrt
+    except ImportError as error:
+        raise UnavailableError(
+            explain(f"TensorRT cannot be imported: {error}", fix=_INSTALL)
+        ) from error
+    major, minor = (int(part) for part in tensorrt.__version__.split(".")[:2])
+    if (major, minor) < (8, 6):
+        raise UnavailableError(
+            explain(
+                f"TensorRT {tensorrt.__version__} is too old: trtdsl needs 8.6 or later",
+                fix="pip install --upgrade tensorrt",
+            )
+        )
+    return tensorrt
+
+
+def why_unavailable() -> str | None:
+    """What is missing to build or run an engine here; None when nothing is."""
+    from trtdsl.runtime.device import find_gpu
+
+    if find_gpu() is None:
+        return explain("no NVIDIA GPU was found", fix="run on a machine with one; see `trtdsl doctor`")
+    try:
+        import_tensorrt()
+    except UnavailableError as error:
+        return str(error)
+    return None
+
+
+def dtype_of(trt_dtype: Any) -> DType:
+    """The DType of a ``tensorrt.DataType``. Errors: BuildError for one that trtdsl has no name for."""
+    for dtype, name in _NAMES.items():
+        if trt_dtype.name == name:
+            return dtype
+    raise BuildError(f"TensorRT's data type {trt_dtype.name} has no counterpart in trtdsl")
+
+
+def network_flags(trt: Any) -> int:
+    """The flags of a new network: explicit batch, and strongly typed, where the release knows them."""
+    known = trt.NetworkDefinitionCreationFlag
+    names = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
+    return sum(1 << int(getattr(known, name)) for name in names if hasattr(known, name))
+
+
+def is_strongly_typed(trt: Any) -> bool:
+    """Whether this release builds each layer in the types that the network says, without flags."""
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+class Folded:
+    """An operand that no input reaches: its value, as weights or, once asked for, as an ITensor."""
+
+    def __init__(self, api: Api, source: Tensor) -> None:
+        self._api = api
+        self._source = source
+
+    @cached_property
+    def tensor(self) -> torch.Tensor:
+        """The value, contiguous and on the CPU."""
+        from trtdsl.reference import fold
+
+        return fold(self._source).cpu().contiguous()
+
+    @cached_property
+    def _itensor(self) -> Any:
+        return self._api.constant(self.tensor)
+
+    def itensor(self) -> Any:
+        """The value as the output of a constant layer."""
+        return self._itensor
+
+
+class Api:
+    """A TensorRT network under construction.
+
+    ``api.add_softmax(x)`` is ``INetworkDefinition.add_softmax(x)``, except that None is an error and that
+    the layer is noted in ``created``, where the lowering finds it to give it a name and types.
+    """
+
+    def __init__(self, trt: Any, network: Any, errors: Callable[[], Sequence[str]] = list) -> None:
+        self.trt = trt
+        self.network = network
+        self.strongly_typed = is_strongly_typed(trt)
+        self.created: list[Any] = []
+        self.symbols: dict[str, Callable[[], Any]] = {}
+        """By name of a symbolic size, what adds the layers that read it: an ITensor of shape (1,)."""
+        self._errors = errors
+        self._sizes: dict[Any, Any] = {}
+        self._memory: list[Any] = []
+        """What TensorRT reads until the build ends: it keeps pointers, not copies."""
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("add_"):
+            raise AttributeError(name)
+        method = getattr(self.network, name)
+
+        def add(*args: Any, **kwargs: Any) -> Any:
+            layer = method(*args, **kwargs)
+            if layer is None:
+                said = "; ".join(self._errors()) or "no reason was logged"
+                raise BuildError(f"TensorRT refused {name}: {said}")
+            self.created.append(layer)
+            return layer
+
+        return add
+
+    def has(self, name: str) -> bool:
+        """Whether this release has a method of INetworkDefinition, such as ``add_squeeze``."""
+        return hasattr(self.trt.INetworkDefinition, name)
+
+    def has_enum(self, enum: str, member: Enum) -> bool:
+        return hasattr(getattr(self.trt, enum), member.name)
+
+    def enum(self, enum: str, member: Enum) -> Any:
+        """TensorRT's member of the same name. Errors: BuildError when this release has none."""
+        if not self.has_enum(enum, member):
+            raise BuildError(f"TensorRT {self.trt.__version__} has no {enum}.{member.name}")
+        return getattr(getattr(self.trt, enum), member.name)
+
+    @property
+    def has_int64(self) -> bool:
+        return hasattr(self.trt.DataType, "INT64")
+
+    def physical(self, dtype: DType) -> DType:
+        """The dtype that a value of this dtype has in the engine: TensorRT 8.6 has int32 for int64."""
+        return DType.INT32 if dtype is DType.INT64 and not self.has_int64 else dtype
+
+    def dtype(self, dtype: DType) -> Any:
+        """TensorRT's name for a dtype. Errors: BuildError when this release has no such type."""
+        name = _NAMES[self.physical(dtype)]
+        if not hasattr(self.trt.DataType, name):
+            raise BuildError(
+                explain(
+                    f"TensorRT {self.trt.__version__} has no {dtype.value}",
+                    fix="use TensorRT 10 or later, or another precision",
+                )
+            )
+        return getattr(self.trt.DataType, name)
+
+    def cast(self, x: Any, dtype: DType) -> Any:
+        """An ITensor (or a layer's first output) in this dtype."""
+        x = x.get_output(0) if hasattr(x, "get_output") else x
+        return self.add_cast(x, self.dtype(dtype)).get_output(0)
+
+    def tensor(self, operand: Any) -> Any:
+        """An operand as an ITensor."""
+        return operand.itensor() if isinstance(operand, Folded) else operand
+
+    def weights(self, operand: Folded | torch.Tensor) -> Any:
+        """An operand as ``tensorrt.Weights``, which share its memory."""
+        import torch
+
+        value = operand.tensor if isinstance(operand, Folded) else operand.cpu().contiguous()
+        if value.dtype is torch.int64 and not self.has_int64:
+            value = _narrow(value)
+        self._memory.append(value)
+        if value.dtype is torch.bfloat16:
+            kind = self.dtype(DType.BFLOAT16)
+            return self.trt.Weights(kind, value.data_ptr(), value.numel())
+        return self.trt.Weights(value.numpy())
+
+    def no_weights(self, dtype: DType) -> Any:
+        """Empty weights, which TensorRT reads as "none"."""
+        return self.trt.Weights(self.dtype(dtype))
+
+    def constant(self, value: torch.Tensor) -> Any:
+        """A constant layer's output; bool, which TensorRT has no constants of, goes through int32."""
+        import torch
+
+        if value.dtype in (torch.bool, torch.uint8):
+            return self.cast(self.constant(value.int()), DType.of(value.dtype))
+        layer = self.add_constant(list(value.shape), self.weights(value))
+        return layer.get_output(0)
+
+    def dims(self, dims: Sequence[Dim]) -> list[int]:
+        """Sizes for an attribute: -1 where a size is symbolic."""
+        return [d if isinstance(d, int) else -1 for d in dims]
+
+    @property
+    def size_dtype(self) -> DType:
+        """The dtype of sizes: int64 where TensorRT has it."""
+        return DType.INT64 if self.has_int64 else DType.INT32
+
+    def shape_tensor(self, dims: Sequence[Dim]) -> Any:
+        """The sizes as an ITensor of shape (len(dims),), computed in the engine where symbolic."""
+        import torch
+
+        if all(isinstance(d, int) for d in dims):
+            return self.constant(torch.tensor(list(dims), dtype=self.size_dtype.torch))
+        parts = [self._size(d) for d in dims]
+        if len(parts) == 1:
+            return parts[0]
+        layer = self.add_concatenation(parts)
+        layer.axis = 0
+        return layer.get_output(0)
+
+    def _size(self, dim: Dim) -> Any:
+        from trtdsl.sizes import lower_size
+
+        if dim not in self._sizes:
+            self._sizes[dim] = lower_size(self, dim)
+        return self._sizes[dim]
+
+
+def _narrow(value: torch.Tensor) -> torch.Tensor:
+    """int64 as int32, where every value fits."""
+    if value.numel() and (value.min() < -_INT32 or value.max() >= _INT32):
+        raise BuildError(
+            explain(
+                f"a constant holds {int(value.min())}..{int(value.max())}, and this TensorRT has no int64",
+                fix="use TensorRT 10 or later, or smaller integers in the model",
+            )
+        )
+    return value.int()

@@ -1,0 +1,311 @@
+"""The walk over a captured graph: every operator through its converter, every result held to PyTorch's.
+
+Also the list of what has no converter, all at once.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.fx import Graph, GraphModule, Node
+
+from trtdsl.capture import Captured
+from trtdsl.dynamic import expression
+from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
+from trtdsl.network import Network, Tensor
+from trtdsl.registry import Converter, find
+from trtdsl.source import Source
+from trtdsl.types import Dim, DType, TensorType
+
+__all__ = ["Report", "Unsupported", "keeps", "network", "report"]
+
+# Checks that torch.export leaves behind; the network's own types and profiles say the same.
+_CHECKS = {
+    "aten._assert_async.msg",
+    "aten._assert_scalar.default",
+    "aten._assert_tensor_metadata.default",
+    "aten.sym_constrain_range.default",
+    "aten.sym_constrain_range_for_size.default",
+}
+_REGIONS = {"wrap_with_set_grad_enabled", "wrap_with_autocast"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsupported:
+    """An operator that has no converter, and where the model uses it."""
+
+    operator: str
+    calls: tuple[str, ...]
+    """Its different calls: ``aten.foo.default(f32[1, 8], 2)``."""
+    places: tuple[Source, ...]
+
+    def __str__(self) -> str:
+        lines = [f"  {call}" for call in self.calls[:3]]
+        for place in self.places[:3]:
+            module = f" (module {place.module})" if place.module else ""
+            lines.append(f"    at:  {place.line}{module}")
+        uses = f"{len(self.places)} use{'s' * (len(self.places) > 1)}"
+        lines.append(
+            f"    fix: {uses}; @trtdsl.converter(torch.ops.{self.operator}), see CONTRIBUTING.md, "
+            '"add a converter"'
+        )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What ``check`` found: ``ok``, how many operators the model uses, and those without a converter."""
+
+    operators: int
+    unsupported: tuple[Unsupported, ...] = ()
+    network: Network | None = field(default=None, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        return not self.unsupported
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"all {self.operators} operators have converters"
+        count = len(self.unsupported)
+        has = "operators have" if count > 1 else "operator has"
+        return "\n".join([f"{count} {has} no converter", *map(str, self.unsupported)])
+
+
+def keeps(find: Callable[[Any], Converter | None]) -> Callable[[Any], bool]:
+    """Whether capture should leave an operator whole: it has a converter, or needs none."""
+    return lambda target: str(target) in _CHECKS or find(target) is not None
+
+
+def report(captured: Captured) -> Report:
+    """Every operator of a captured graph that has no converter; the network where there is none such."""
+    nodes = [n for n in _nodes(captured.module) if isinstance(n.target, torch._ops.OperatorBase)]
+    targets = {str(n.target) for n in nodes}
+    missing: dict[str, list[Node]] = {}
+    for node in nodes:
+        if not _is_known(node):
+            missing.setdefault(str(node.target), []).append(node)
+    unsupported = tuple(
+        Unsupported(
+            operator=target,
+            calls=tuple(dict.fromkeys(_call(node, captured.names) for node in uses)),
+            places=tuple(_source(node, captured.prefix) for node in uses),
+        )
+        for target, uses in missing.items()
+    )
+    return Report(operators=len(targets), unsupported=unsupported)
+
+
+def network(captured: Captured, *, name: str = "network") -> Network:
+    """The network definition of a captured graph.
+
+    Errors: UnsupportedError lists every operator without a converter; ConversionError where a converter
+    refuses its arguments or gives another shape or dtype than PyTorch.
+    """
+    found = report(captured)
+    if not found.ok:
+        raise UnsupportedError(str(found))
+    net = Network(
+        name=name,
+        symbols=dict(captured.symbols),
+        input_tree=captured.input_tree,
+        output_tree=captured.output_tree,
+        parameters=captured.parameters,
+    )
+    walker = _Walker(net, captured)
+    for node, input_name in captured.inputs:
+        val = node.meta["val"]
+        shape = tuple(expression(d, captured.names) for d in val.shape)
+        walker.values[node] = net.input(input_name, shape, walker.dtype(val.dtype, input_name))
+    walker.run(captured.module)
+    for node, path in zip(captured.outputs, _output_names(captured), strict=True):
+        net.output(walker.values[node], path)
+    return net
+
+
+def _output_names(captured: Captured) -> list[str]:
+    from trtdsl.tree import leaf_paths
+
+    inputs = {name for _, name in captured.inputs}
+    names = [path or "output" for path in leaf_paths(captured.output_tree)]
+    names = [f"output_{n}" if n.isdigit() else n for n in names]
+    return [f"{n}_out" if n in inputs else n for n in names]
+
+
+class _Walker:
+    """The values of the graph's nodes so far, and the network they are written to."""
+
+    def __init__(self, net: Network, captured: Captured) -> None:
+        self.net = net
+        self.captured = captured
+        self.values: dict[Node, Any] = {}
+        self.constants: dict[int, Tensor] = {}
+
+    def run(self, module: GraphModule) -> Any:
+        for node in module.graph.nodes:
+            if node.op == "output":
+                return self.argument(node.args[0])
+            if node not in self.values:
+                self.values[node] = self.value(node, module)
+        return None
+
+    def value(self, node: Node, module: GraphModule) -> Any:
+        if node.op == "placeholder":
+            return self.weight(node) if node in self.captured.weights else None
+        if node.op == "get_attr":
+            attribute = operator.attrgetter(str(node.target))(module)
+            return self.constant(attribute, str(node.target)) if _is_data(attribute) else attribute
+        if isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool):
+            return expression(node.meta["val"], self.captured.names)
+        if node.target is operator.getitem:
+            return self.argument(node.args[0])[node.args[1]]
+        if str(node.target) in _CHECKS or _is_number(node):
+            return node.meta.get("val")
+        if str(node.target) in _REGIONS:
+            return self.region(node)
+        return self.operator(node)
+
+    def weight(self, node: Node) -> Tensor:
+        tensor, name = self.captured.weights[node]
+        return self.constant(tensor, name)
+
+    def constant(self, tensor: torch.Tensor, name: str) -> Tensor:
+        if id(tensor) not in self.constants:
+            self.constants[id(tensor)] = self.net.constant(tensor, name=name)
+        return self.constants[id(tensor)]
+
+    def region(self, node: Node) -> Any:
+        """The body of ``torch.no_grad()`` or of a disabled autocast inside the model."""
+        values = [self.argument(a) for a in node.args]
+        if str(node.target) == "wrap_with_autocast":
+            if values[2]:
+                raise ConversionError(
+                    explain(
+                        f"the model turns on autocast to {values[1]} inside",
+                        at=str(_source(node, self.captured.prefix)),
+                        fix="take it out, and ask for precision='fp16' at conversion",
+                    )
+                )
+            values = [values[4], *values[5:]]
+        else:
+            values = values[1:]
+        body, *inputs = values
+        placeholders = [n for n in body.graph.nodes if n.op == "placeholder"]
+        self.values.update(zip(placeholders, inputs, strict=True))
+        return self.run(body)
+
+    def operator(self, node: Node) -> Any:
+        converter = find(node.target)
+        assert converter is not None, f"{node.target} was reported as known"
+        source = _source(node, self.captured.prefix)
+        args = [self.argument(a) for a in node.args]
+        kwargs = {k: self.argument(v) for k, v in node.kwargs.items()}
+        if converter.wants_network:
+            args.insert(0, self.net)
+        with self.net.at(source):
+            try:
+                result = converter.function(*args, **kwargs)
+            except TrtdslError as error:
+                if "\n  at:  " in str(error):
+                    raise
+                raise type(error)(explain(str(error), at=str(source))) from error
+        self.compare(node, result, source)
+        return result
+
+    def argument(self, value: Any) -> Any:
+        if isinstance(value, Node):
+            return self.values[value]
+        if isinstance(value, list | tuple):
+            return [self.argument(v) for v in value]
+        if isinstance(value, torch.dtype):
+            return self.dtype(value, "an argument")
+        return value
+
+    def dtype(self, dtype: torch.dtype, what: str) -> DType:
+        try:
+            return DType.of(dtype)
+        except ValueError:
+            raise ConversionError(
+                explain(f"{what} is {dtype}, which TensorRT does not have", fix="use float32 or int64")
+            ) from None
+
+    def compare(self, node: Node, result: Any, source: Source) -> None:
+        """Hold what a converter gave against what PyTorch says the operator gives."""
+        expected = node.meta.get("val")
+        pairs = zip(
+            result if isinstance(result, list | tuple) else [result],
+            expected if isinstance(expected, list | tuple) else [expected],
+            strict=False,
+        )
+        for ours, theirs in pairs:
+            if isinstance(ours, Tensor) and isinstance(theirs, torch.Tensor):
+                shape = tuple(expression(d, self.captured.names) for d in theirs.shape)
+                if not _agrees(ours.type, theirs.dtype, shape):
+                    kind = str(theirs.dtype).removeprefix("torch.")
+                    raise ConversionError(
+                        explain(
+                            f"the converter of {node.target} gives {ours.type}, PyTorch {kind}{list(shape)}",
+                            at=str(source),
+                            fix="correct the converter; the engine would be wrong",
+                        )
+                    )
+
+
+def _agrees(ours: TensorType, dtype: torch.dtype, shape: tuple[Dim, ...]) -> bool:
+    """Whether rank, dtype and every size that both sides know as an int are equal."""
+    sizes = all(
+        a == b for a, b in zip(ours.shape, shape, strict=False) if isinstance(a, int) and isinstance(b, int)
+    )
+    return ours.dtype.torch == dtype and ours.rank == len(shape) and sizes
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _is_number(node: Node) -> bool:
+    """Arithmetic on sizes that turned out to be plain numbers."""
+    return not isinstance(node.target, torch._ops.OperatorBase)
+
+
+def _is_known(node: Node) -> bool:
+    target = str(node.target)
+    symbolic = isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
+    return target in _CHECKS or target in _REGIONS or symbolic or find(node.target) is not None
+
+
+def _nodes(module: GraphModule) -> Iterator[Node]:
+    graphs: list[Graph] = [m.graph for m in module.modules() if isinstance(m, GraphModule)]
+    return (node for graph in graphs for node in graph.nodes if node.op == "call_function")
+
+
+def _source(node: Node, prefix: str) -> Source:
+    stack: Mapping[str, tuple[str, Any]] = node.meta.get("nn_module_stack") or {}
+    path = [p for p, _ in stack.values()][-1] if stack else ""
+    module = path.removeprefix(prefix).lstrip(".") if prefix else path
+    return Source(
+        module=module, operator=str(node.target), stack=node.meta.get("stack_trace") or ""
+    )
+
+
+def _call(node: Node, names: Mapping[Any, str]) -> str:
+    """``aten.foo.default(f32[1, 8], 2)``."""
+
+    def short(value: Any) -> str:
+        if isinstance(value, Node):
+            return short(value.meta.get("val"))
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(short, value))}]"
+        if isinstance(value, torch.Tensor):
+            sizes = ", ".join(str(expression(d, names)) for d in value.shape)
+            kind = str(value.dtype).removeprefix("torch.")
+            short_kind = DType(kind).short if kind in {d.value for d in DType} else kind
+            return f"{short_kind}[{sizes}]"
+        return str(expression(value, names))
+
+    parts = [short(a) for a in node.args] + [f"{k}={short(v)}" for k, v in node.kwargs.items()]
+    return f"{node.target}({', '.join(parts)})"
