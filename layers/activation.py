@@ -16,6 +16,7 @@ from trtdsl.registry import converter
 from trtdsl.types import DType
 
 from .arithmetic import clamp
+from .creation import filled
 from .function import absolute, unary
 
 __all__: list[str] = []
@@ -199,7 +200,7 @@ def softmax_core(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
 
 @converter(aten.log_softmax.int)
 def log_softmax(x: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
-    """``log(softmax(x))``, as ``x - max - log(sum(exp(x - max)))`` in float32, which keeps all digits."""
+    """``log(softmax(x))``, as ``x - max - log(sum(exp(x - max)))`` in float32, which is exact."""
     dtype = dtype or x.dtype
     wide = (x if x.rank else x.reshape(1)).cast(DType.FLOAT32)
     axes = (dim % wide.rank,)
@@ -231,7 +232,7 @@ def dropout(input: Tensor, p: float, train: bool) -> Tensor:
 def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
     """The input itself, and a mask of True."""
     _refuse_training("native_dropout", train is not False and p > 0)
-    return input, input.equal(input)
+    return input, filled(input.network, input.shape, True, DType.BOOL)
 
 
 def _refuse_training(name: str, training: bool) -> None:

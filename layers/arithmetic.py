@@ -158,8 +158,9 @@ def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> 
     """``min(max(x, min), max)``, either bound being optional."""
     dtype = promoted(*(v for v in (x, min, max) if v is not None))
     x = cast(x, dtype)
-    if dtype.is_float and _is_number(min) and _is_number(max) and min <= max:
-        return Activation(type=ActivationType.CLIP, alpha=float(min), beta=float(max))(x)
+    match (min, max):
+        case (int() | float(), int() | float()) if dtype.is_float and min <= max:
+            return Activation(type=ActivationType.CLIP, alpha=float(min), beta=float(max))(x)
     x = x if min is None else maximum(x, min)
     return x if max is None else minimum(x, max)
 
@@ -186,10 +187,6 @@ def hypot(x: Tensor, other: Tensor) -> Tensor:
 
 def _scaled(x: Operand, factor: Scalar) -> Operand:
     return x if factor == 1 else x * factor
-
-
-def _is_number(value: Operand | None) -> bool:
-    return isinstance(value, int | float)
 
 
 def _product(x: Tensor, count: int) -> Tensor:

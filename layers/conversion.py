@@ -98,7 +98,7 @@ def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
 
 
 @converter(aten.contiguous.default)
-def contiguous(x: Tensor, *, memory_format: Any = torch.contiguous_format) -> Tensor:
+def contiguous(x: Tensor, *, memory_format: Any = 0) -> Tensor:
     """x itself: TensorRT chooses the memory format."""
     return x
 

@@ -1,4 +1,4 @@
-"""Converters that pick parts of a tensor: select, slice, index, gather, embedding, and their inverses."""
+"""Converters that pick parts of a tensor: select, slice, index, gather, embedding."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def sliced(x: Tensor, dim: int, start: Dim | None, end: Dim | None, step: int = 
     return section(x, axis, first, size, step)
 
 
-def _range(
-    x: Tensor, axis: int, start: Dim | None, end: Dim | None, step: int
-) -> tuple[Dim, Dim]:
+def _range(x: Tensor, axis: int, start: Dim | None, end: Dim | None, step: int) -> tuple[Dim, Dim]:
     """The first index and the number of indices of a Python slice."""
     net, size = x.network, x.shape[axis]
     first = 0 if start is None else _cut(net, _from_the_front(net, start, size), size)
@@ -70,7 +68,7 @@ def _from_the_front(net: Network, index: Dim, size: Dim) -> Dim:
         return as_dim(size + index)
     raise ConversionError(
         explain(
-            f"index {index} lies between {low} and {high}: does it count from the front or the end?",
+            f"index {index} is {low} to {high}: from the front or from the end?",
             fix="narrow the range of its size in dynamic_shapes",
         )
     )
@@ -146,7 +144,7 @@ def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> 
         return Gather(axis=0)(x.reshape(1) if x.rank == 0 else x, index)
     axis = dim % x.rank
     for other, size in enumerate(index.shape):
-        # PyTorch reads the first part of the axes that the index does not fill; TensorRT wants them equal.
+        # PyTorch reads only the first part of a longer axis; TensorRT wants equal sizes.
         if other != axis:
             x = section(x, other, 0, size)
     return Gather(mode=GatherMode.ELEMENT, axis=axis)(x, index)
@@ -195,7 +193,7 @@ def index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
 
 
 def _wrapped(index: Tensor, size: Dim) -> Tensor:
-    """Indices counted from the front: TensorRT's gather does not count negative ones from the end."""
+    """Indices counted from the front, as TensorRT's gather wants them."""
     if index.dtype in (DType.BOOL, DType.UINT8):
         raise ConversionError(
             explain(
@@ -265,7 +263,7 @@ def one_hot(net: Network, x: Tensor, num_classes: int = -1) -> Tensor:
 
 @converter(aten.diagonal.default)
 def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal of matrices, as the last axis: ``offset`` columns to the right of the main one."""
+    """The diagonal of matrices as the last axis, ``offset`` columns to the right."""
     a, b = dim1 % x.rank, dim2 % x.rank
     rows, columns = x.shape[a], x.shape[b]
     if not is_static((rows, columns)):
@@ -285,7 +283,7 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
 
 @converter(aten.meshgrid.indexing)
 def meshgrid(tensors: Sequence[Tensor], *, indexing: str) -> list[Tensor]:
-    """Each vector along an axis of its own, repeated over the others'; ``xy`` swaps the first two axes."""
+    """Each vector along its own axis, repeated over the others; ``xy`` swaps the first two."""
     if indexing not in ("ij", "xy"):
         raise ConversionError(explain(f"meshgrid has no indexing {indexing!r}", fix="'ij' or 'xy'"))
     vectors = [v.reshape(1) if v.rank == 0 else v for v in tensors]

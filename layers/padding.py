@@ -25,15 +25,18 @@ _MODES = {
 
 
 def padded(x: Tensor, pad: Sequence[Dim], mode: SampleMode, value: Scalar = 0) -> Tensor:
-    """x with ``pad`` elements more at each end, ``(last axis begin, end, axis before it begin, ...)``.
+    """x with ``pad`` elements more at each end: begin and end of the last axis, then of others.
 
-    A negative entry takes elements away, before what is added at other ends is read.
+    A negative entry takes elements away.
     """
     count = len(pad) // 2
     ends = [(0, 0)] * (x.rank - count) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
-    cropped = _window(x, [(_negative(a), _negative(b)) for a, b in ends], SampleMode.STRICT_BOUNDS)
-    added = [(a - _negative(a), b - _negative(b)) for a, b in ends]
-    return _window(cropped, added, mode, value)
+    if mode is SampleMode.WRAP:
+        # PyTorch repeats what is left of x, while it mirrors and clamps in all of x.
+        less = [(_negative(a), _negative(b)) for a, b in ends]
+        x = _window(x, less, SampleMode.STRICT_BOUNDS)
+        ends = [(a - c, b - d) for (a, b), (c, d) in zip(ends, less, strict=True)]
+    return _window(x, ends, mode, value)
 
 
 def _negative(pad: Dim) -> Dim:

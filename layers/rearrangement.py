@@ -36,7 +36,7 @@ def flip(x: Tensor, dims: Sequence[int]) -> Tensor:
 
 @converter(aten.roll.default)
 def roll(x: Tensor, shifts: Sequence[Dim], dims: Sequence[int] = ()) -> Tensor:
-    """x with its elements moved on by ``shifts``, those that fall off coming in at the other end."""
+    """x moved on by ``shifts``; what falls off at one end comes in at the other."""
     if not dims:
         flat = x.reshape(math.prod(x.shape))
         return _rolled(flat, {0: shifts[0]}).reshape(*x.shape)

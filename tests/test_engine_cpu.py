@@ -1,19 +1,14 @@
-"""Everything around an engine that needs no GPU: files, checks on load, buffers, messages.
-
-TensorRT's objects are stood in for where only their answers matter; nothing here computes.
-"""
+"""Engine files and the checks on loading and calling, without a GPU."""
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,127 +18,12 @@ import pytest
 import torch
 
 import trtdsl.engine
+from tests.engine_parts import F32, PLAN, Trt
 from trtdsl.engine import Engine, load
 from trtdsl.errors import LoadError, RunError, UnavailableError
-from trtdsl.manifest import Manifest, TensorSpec
-from trtdsl.runtime import device, files, logger, plan, staging
-from trtdsl.runtime.lane import Lane
-from trtdsl.runtime.staging import Buffer, HostRunner
-from trtdsl.tree import flatten
-from trtdsl.types import DimRange, DType
+from trtdsl.runtime import device, files
 
-X = np.zeros(1, np.float32)
-PLAN = bytes(range(256)) * 5
 GPU = device.Gpu(index=0, name="GPU", compute_capability="9.0", cuda="12.4", memory=1 << 30)
-
-
-def spec(name: str, dtype: DType, *shape: int | str, engine: DType | None = None) -> TensorSpec:
-    return TensorSpec(name=name, dtype=dtype, engine_dtype=engine or dtype, shape=shape)
-
-
-def manifest(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Manifest:
-    return Manifest(
-        inputs=inputs,
-        outputs=outputs,
-        input_tree=flatten(((X,) * len(inputs), {}))[1],
-        output_tree=flatten(X if len(outputs) == 1 else (X,) * len(outputs))[1],
-        parameters=tuple(each.name for each in inputs),
-        symbols={"n": DimRange(min=0, opt=2, max=100)},
-        precision="fp32",
-        tensorrt="10.13.3.9",
-        compute_capability="9.0",
-        device="NVIDIA H200",
-        sha256=files.digest(PLAN),
-        trtdsl="0.1.0",
-        size=len(PLAN),
-    )
-
-
-F32 = manifest((spec("x", DType.FLOAT32, "n"),), (spec("y", DType.FLOAT32, "n"),))
-
-
-class Context:
-    """An execution context that only moves bytes: each input's go to the output beside it."""
-
-    def __init__(self, owner: Trt) -> None:
-        self.owner = owner
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.addresses: dict[str, int] = {}
-
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        self.owner.calls.append(f"set_input_shape {name} {shape}")
-        self.shapes[name] = shape
-        return self.owner.accept != "set_input_shape"
-
-    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return self.owner.output_shape or self.shapes[self.owner.pairs[name]]
-
-    def set_tensor_address(self, name: str, address: int) -> bool:
-        self.addresses[name] = address
-        return self.owner.accept != "set_tensor_address"
-
-    def execute_async_v3(self, stream: int) -> bool:
-        for output, source in self.owner.pairs.items():
-            size = int(np.prod(self.shapes[source])) * self.owner.itemsize
-            ctypes.memmove(self.addresses[output], self.addresses[source], size)
-        return self.owner.accept != "execute_async_v3"
-
-
-class Trt:
-    """An engine that makes such contexts; ``accept`` names the one call that it refuses."""
-
-    def __init__(self, accept: str = "", **pairs: str) -> None:
-        self.pairs = pairs or {"y": "x"}
-        self.accept = accept
-        self.itemsize = 4
-        self.calls: list[str] = []
-        self.output_shape: tuple[int, ...] = ()
-        self.num_layers = 3
-        self.device_memory_size = 1024
-        self.text = ""
-
-    def create_execution_context(self) -> Context | None:
-        return None if self.accept == "create_execution_context" else Context(self)
-
-    def create_engine_inspector(self) -> Any:
-        return SimpleNamespace(get_engine_information=lambda _: self.text)
-
-
-class HostMover:
-    """Device memory that is host memory, filled with a pattern that no answer may show."""
-
-    stream = 7
-
-    def __init__(self) -> None:
-        self.allocated: list[int] = []
-        self.waits = 0
-
-    def current(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def keep(self, buffers: list[Buffer | None]) -> None:
-        pass
-
-    def allocate(self, size: int) -> Buffer:
-        self.allocated.append(size)
-        host, far = np.full(size, 0xAA, np.uint8), np.full(size, 0x55, np.uint8)
-        return Buffer(host=host, address=far.ctypes.data, owners=(far,))
-
-    def upload(self, buffer: Buffer, size: int) -> None:
-        buffer.owners[0][:size] = buffer.host[:size]
-
-    def download(self, buffer: Buffer, size: int) -> None:
-        buffer.host[:size] = buffer.owners[0][:size]
-
-    def synchronize(self) -> None:
-        self.waits += 1
-
-
-@pytest.fixture(autouse=True)
-def _no_old_messages() -> Iterator[None]:
-    logger.clear()
-    yield
-    logger.clear()
 
 
 @pytest.fixture
@@ -284,7 +164,12 @@ def test_load_reaches_tensorrt_when_all_fits(
     saved: Path, here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = []
-    monkeypatch.setattr(trtdsl.engine, "deserialize", lambda *args: given.append(args) or Trt())
+
+    def deserialize(*args: Any) -> Trt:
+        given.append(args)
+        return Trt()
+
+    monkeypatch.setattr(trtdsl.engine, "deserialize", deserialize)
     assert load(str(saved), device=0).plan == PLAN
     assert given == [(PLAN, F32, 0)]
 
@@ -298,220 +183,14 @@ def test_load_without_tensorrt(saved: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_load_without_a_gpu(saved: Path, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(files, "import_tensorrt", lambda: SimpleNamespace(__version__=F32.tensorrt))
+
+    def no_driver() -> Any:
+        raise UnavailableError("no driver")
+
     monkeypatch.setattr(device, "_driver", no_driver)
     with pytest.raises(UnavailableError, match="no NVIDIA GPU 0 here: no driver") as error:
         load(saved)
     assert 'backend="reference"' in str(error.value)
-
-
-def no_driver() -> Any:
-    raise UnavailableError("no driver")
-
-
-def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_driver", no_driver)
-    assert device.find_gpu() is None
-    assert device.why_no_gpu() == "no driver"
-
-
-class Driver:
-    """The driver's stack of contexts in one thread, with one device."""
-
-    def __init__(self, *stack: int) -> None:
-        self.stack = list(stack)
-
-    def cuDeviceGetCount(self, count: Any) -> int:
-        count._obj.value = 1
-        return 0
-
-    def cuDeviceGet(self, place: Any, index: ctypes.c_int) -> int:
-        place._obj.value = index.value
-        return 0
-
-    def cuDeviceGetName(self, name: Any, size: ctypes.c_int, _: Any) -> int:
-        name.value = b"NVIDIA H200"
-        return 0
-
-    def cuDeviceGetAttribute(self, place: Any, attribute: ctypes.c_int, _: Any) -> int:
-        place._obj.value = {75: 9, 76: 0}[attribute.value]
-        return 0
-
-    def cuDeviceTotalMem_v2(self, place: Any, _: Any) -> int:
-        place._obj.value = 150 << 30
-        return 0
-
-    def cuDriverGetVersion(self, place: Any) -> int:
-        place._obj.value = 12040
-        return 0
-
-    def cuGetErrorString(self, status: int, place: Any) -> int:
-        place._obj.value = b"no such thing"
-        return 0
-
-    def cuDevicePrimaryCtxRetain(self, place: Any, _: Any) -> int:
-        place._obj.value = 99
-        return 0
-
-    def cuCtxGetCurrent(self, place: Any) -> int:
-        place._obj.value = self.stack[-1] if self.stack else None
-        return 0
-
-    def cuCtxSetCurrent(self, context: ctypes.c_void_p) -> int:
-        del self.stack[-1:]
-        if context.value:
-            self.stack.append(context.value)
-        return 0
-
-    def cuCtxPushCurrent_v2(self, context: ctypes.c_void_p) -> int:
-        assert context.value is not None
-        self.stack.append(context.value)
-        return 0
-
-    def cuCtxPopCurrent_v2(self, place: Any) -> int:
-        if not self.stack:
-            return 201
-        place._obj.value = self.stack.pop()
-        return 0
-
-
-@pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
-    fake = Driver()
-    monkeypatch.setattr(device, "_driver", lambda: fake)
-    device._primary.cache_clear()
-    yield fake
-    device._primary.cache_clear()
-
-
-def test_the_gpu_is_described(driver: Driver) -> None:
-    gpu = device.find_gpu()
-    assert gpu == device.Gpu(
-        index=0, name="NVIDIA H200", compute_capability="9.0", cuda="12.4", memory=150 << 30
-    )
-    assert device.why_no_gpu(0) is None
-    assert device.why_no_gpu(1) == "the driver shows 1 device"
-    assert device.find_gpu(-1) is None
-
-
-@pytest.mark.parametrize("stack", [[], [5], [5, 6]])
-@pytest.mark.parametrize("inner", ["nothing", "replaced", "error"])
-def test_the_callers_context_is_current_again(driver: Driver, stack: list[int], inner: str) -> None:
-    driver.stack = list(stack)
-    with pytest.raises(KeyError) if inner == "error" else nullcontext(), device.primary_context(0):
-        assert driver.stack == [*stack, 99]
-        if inner == "replaced":  # what torch does
-            driver.stack[-1] = 42
-        if inner == "error":
-            raise KeyError
-    assert driver.stack == stack
-
-
-def test_a_stack_that_pycuda_emptied_is_put_back(driver: Driver) -> None:
-    driver.stack = [5]
-    with device.restoring_context():
-        driver.stack[-1] = 8
-    assert driver.stack == [5]
-
-
-def test_the_drivers_refusal_is_told(driver: Driver) -> None:
-    with pytest.raises(RunError, match=r"refused cuCtxPopCurrent_v2: no such thing \(error 201\)"):
-        device._call("cuCtxPopCurrent_v2", driver, ctypes.byref(ctypes.c_void_p()))  # type: ignore[arg-type]
-
-
-def test_messages_are_kept_and_passed_on(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "trtdsl.tensorrt"):
-        for severity, text in (("ERROR", "a"), ("WARNING", "b"), ("INTERNAL_ERROR", "c")):
-            logger.record(severity, text)
-        logger.record("ERROR", "a")
-    assert logger.last_errors() == ["a", "c"]
-    assert [(r.levelname, r.message) for r in caplog.records] == [
-        ("ERROR", "a"),
-        ("WARNING", "b"),
-        ("CRITICAL", "c"),
-        ("ERROR", "a"),
-    ]
-    for number in range(200):
-        logger.record("ERROR", str(number))
-    assert logger.last_errors() == [str(number) for number in range(136, 200)]
-    logger.clear()
-    assert logger.last_errors() == []
-
-
-def test_lane_sets_shapes_once() -> None:
-    trt = Trt()
-    lane = Lane(trt, F32, 0)
-    for shape in ((2,), (2,), (3,), (2,)):
-        lane.set_shapes([shape])
-        assert lane.output_shapes == [shape]
-    assert trt.calls == [f"set_input_shape x ({n},)" for n in (2, 3, 2)]
-
-
-@pytest.mark.parametrize(
-    ("refused", "words"),
-    [
-        ("create_execution_context", "TensorRT refused an execution context: out of memory"),
-        ("set_input_shape", r"refused the shape \(1,\) of input x: out of memory"),
-        ("set_tensor_address", "refused the address 0x[0-9a-f]+ of input x: out of memory"),
-        ("execute_async_v3", r"refused the run for inputs of shapes \[\(1,\)\]: out of memory"),
-    ],
-)
-def test_tensorrts_refusals(refused: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logger, "clear", lambda: None)
-    logger.record("ERROR", "out of memory")
-    mover = HostMover()
-    with pytest.raises(RunError, match=words):
-        HostRunner(Trt(refused), F32, mover)([np.ones(1, np.float32)])
-    assert mover.waits == (refused in ("set_tensor_address", "execute_async_v3"))
-
-
-def test_a_refused_shape_is_not_taken_for_set() -> None:
-    trt = Trt("set_input_shape")
-    lane = Lane(trt, F32, 0)
-    for _ in range(2):
-        with pytest.raises(RunError, match="it gave no reason"):
-            lane.set_shapes([(2,)])
-    assert len(trt.calls) == 2
-
-
-def test_data_dependent_output_is_refused() -> None:
-    trt = Trt()
-    trt.output_shape = (-1, 4)
-    with pytest.raises(RunError, match=r"the size of output y, \(-1, 4\), depends on the inputs'"):
-        Lane(trt, F32, 0).set_shapes([(2,)])
-
-
-def test_numpy_outputs_are_the_callers_own() -> None:
-    mover = HostMover()
-    run = HostRunner(Trt(), F32, mover)
-    data = [np.arange(n, dtype=np.float32) + n for n in (4, 2, 0, 4, 9)]
-    answers = [run([x])[0] for x in data]
-    for x, y in zip(data, answers, strict=True):
-        np.testing.assert_array_equal(x, y)
-        assert y.dtype == np.float32
-        assert y.base is None
-    assert mover.allocated == [16, 16, 36, 36]  # reused while large enough
-    assert mover.waits == len(data)
-
-
-def test_int64_goes_as_int32_and_comes_back() -> None:
-    narrow = manifest(
-        (spec("ids", DType.INT64, "n", engine=DType.INT32),),
-        (spec("y", DType.INT64, "n", engine=DType.INT32),),
-    )
-    run = HostRunner(Trt(y="ids"), narrow, HostMover())
-    ids = np.array([-(2**31), 0, 2**31 - 1], np.int64)
-    (y,) = run([ids])
-    assert y.dtype == np.int64
-    np.testing.assert_array_equal(y, ids)
-    for bad in (2**31, -(2**31) - 1):
-        with pytest.raises(RunError, match=f"ids holds values from .*{bad}(.|\n)*TensorRT 10"):
-            run([np.array([0, bad], np.int64)])
-
-
-def test_bfloat16_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    with pytest.raises(RunError, match=r"y is bfloat16(.|\n)*pip install ml_dtypes"):
-        staging.numpy_dtype(DType.BFLOAT16, "y")
 
 
 def test_pycuda_asked_for_and_missing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -557,37 +236,3 @@ def test_engine_tells_about_itself(engine: Engine, tmp_path: Path) -> None:
 def test_a_new_engine_gets_its_digest(engine: Engine) -> None:
     blank = dataclasses.replace(F32, sha256="", size=0)
     assert Engine(PLAN, blank).manifest == F32
-
-
-class Mode:
-    INPUT, OUTPUT = "input", "output"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({}, None),
-        ({"names": ["x", "z"]}, r"plan has the tensors \['x', 'z'\], .* \['x', 'y'\]"),
-        ({"modes": {"x": "output", "y": "input"}}, "x goes the other way"),
-        ({"dtype": DType.FLOAT16}, "x is float16 in the plan, and the manifest says float32"),
-        ({"shape": (2, 2)}, r"x has the shape \(2, 2\) in the plan"),
-        ({"location": "host"}, "x must lie in host memory"),
-    ],
-)
-def test_plan_and_manifest_must_agree(
-    change: dict[str, Any], words: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    facts = {"names": ["x", "y"], "modes": {"x": "input", "y": "output"}, "dtype": DType.FLOAT32}
-    facts |= {"shape": (-1,), "location": "device"} | change
-    found = SimpleNamespace(
-        num_io_tensors=2,
-        get_tensor_name=facts["names"].__getitem__,
-        get_tensor_mode=lambda name: facts["modes"][name],
-        get_tensor_dtype=lambda _: facts["dtype"],
-        get_tensor_shape=lambda _: facts["shape"],
-        get_tensor_location=lambda _: facts["location"],
-    )
-    monkeypatch.setattr(plan, "dtype_of", lambda dtype: dtype)
-    trt = SimpleNamespace(TensorIOMode=Mode, TensorLocation=SimpleNamespace(DEVICE="device"))
-    with pytest.raises(LoadError, match=words) if words else nullcontext():
-        plan._check_tensors(trt, found, F32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -183,8 +182,19 @@ def test_expressions(text: str, value: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["__import__('os')", "batch.real", "[1]", "batch**99999", "2**batch", "1.5", "batch/2", "a b"]
-    + ["batch // 0", "floor(batch, x=1)", "batch if batch else 1"],
+    [
+        "__import__('os')",
+        "batch.real",
+        "[1]",
+        "batch**99999",
+        "2**batch",
+        "1.5",
+        "batch/2",
+        "a b",
+        "batch // 0",
+        "floor(batch, x=1)",
+        "batch if batch else 1",
+    ],
 )
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(LoadError):

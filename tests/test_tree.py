@@ -26,7 +26,7 @@ class Box:
 
 
 class Record(OrderedDict[str, Any]):
-    """An OrderedDict that is a dataclass and holds the fields that are not None, as transformers'."""
+    """An OrderedDict that a dataclass fills with its fields that are not None."""
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]

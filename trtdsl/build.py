@@ -101,6 +101,9 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
     config = builder().create_builder_config()
     # Layer names and types can then be read from the engine.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if trt.__version__.startswith("8."):
+        # Without it, one profile serves one execution context only.
+        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
     if options.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
     if options.optimization_level is not None:

@@ -1,7 +1,7 @@
-"""Capture: ``nn.Module`` -> exported ATen graph, weights by ``state_dict`` name, input and output trees.
+"""Capture: ``nn.Module`` -> ATen graph, weights by ``state_dict`` name, input and output trees.
 
-The module is exported behind a wrapper that takes and returns flat tensors, so that its own inputs and
-outputs may be any nesting of containers without registering their classes with PyTorch.
+The module is exported behind a wrapper that takes and returns flat tensors, so that its own inputs
+and outputs may be any nesting of containers without registering their classes with PyTorch.
 """
 
 from __future__ import annotations
@@ -68,6 +68,22 @@ def example_inputs(model: nn.Module) -> tuple[Any, ...]:
     )
 
 
+def given_inputs(
+    model: nn.Module | ExportedProgram,
+    args: Sequence[Any] | torch.Tensor | None,
+    kwargs: Mapping[str, Any] | None,
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, or where none are given those that the model brings itself.
+
+    An ExportedProgram needs none. Errors: as of ``example_inputs``.
+    """
+    if args is None and kwargs is None and not isinstance(model, ExportedProgram):
+        (args, kwargs) = _split(example_inputs(model))
+    if args is not None and not isinstance(args, tuple | list):
+        args = (args,)
+    return tuple(args or ()), dict(kwargs or {})
+
+
 def capture(
     model: nn.Module | ExportedProgram,
     args: Sequence[Any] = (),
@@ -79,21 +95,25 @@ def capture(
 ) -> Captured:
     """Export a module; operators for which ``keep`` is false are decomposed where PyTorch can.
 
-    Errors: ConversionError when the module is in training mode, torch.export refuses it, or it updates
-    inputs or buffers in place.
+    Errors: ConversionError when the module is in training mode, torch.export refuses it, or it
+    updates inputs or buffers in place.
     """
     if isinstance(model, ExportedProgram):
+        if dynamic_shapes:
+            raise ConversionError("dynamic_shapes belong to torch.export.export; this is its result")
         program, flat = model, None
     else:
         flat = _Flat(model, tuple(args), dict(kwargs or {}))
         program = _export(flat, dynamic_shapes)
     program = _functional(program, keep)
     input_tree, output_tree = (flat.input_tree, flat.output_tree) if flat else _trees(program)
-    parameters = flat.parameter_names if flat else ()
+    parameters = flat.parameter_names if flat else _argument_names(program)
     nodes = _user_inputs(program)
     names = [dynamic.input_name(path, parameters) for path in input_tree_paths(input_tree)]
     wanted = dynamic.dim_names(flat.specs(dynamic_shapes)) if flat else {}
-    symbols, renamed = dynamic.ranges(program, nodes, wanted, opt or {}, flat.leaves if flat else None)
+    symbols, renamed = dynamic.ranges(
+        program, nodes, wanted, opt or {}, flat.leaves if flat else None
+    )
     outputs = tuple(n for n in _output_nodes(program) if isinstance(n, Node))
     return Captured(
         module=program.graph_module,
@@ -115,6 +135,13 @@ def input_tree_paths(tree: Tree) -> list[tuple[Any, ...]]:
     return [path for path, _ in sorted(dynamic.walk(structure), key=lambda item: item[1].index)]
 
 
+@dataclass
+class _Result:
+    """The tree of the outputs, where torch.export, which undoes assignments to modules, keeps it."""
+
+    tree: Tree
+
+
 class _Flat(nn.Module):
     """The module, with flat tensors in and out."""
 
@@ -124,7 +151,7 @@ class _Flat(nn.Module):
         self.train(False)
         self.model = model
         self.leaves, self.input_tree = flatten((args, kwargs))
-        self.output_tree = self.input_tree
+        self.result = _Result(self.input_tree)
         self.parameter_names = _parameters(model, len(args))
         for leaf, path in zip(self.leaves, input_tree_paths(self.input_tree), strict=True):
             if not isinstance(leaf, torch.Tensor):
@@ -138,8 +165,12 @@ class _Flat(nn.Module):
 
     def forward(self, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
         args, kwargs = self.input_tree.unflatten(leaves)
-        outputs, self.output_tree = flatten(self.model(*args, **kwargs))
+        outputs, self.result.tree = flatten(self.model(*args, **kwargs))
         return tuple(outputs)
+
+    @property
+    def output_tree(self) -> Tree:
+        return self.result.tree
 
     def specs(self, dynamic_shapes: Any) -> list[Any]:
         return dynamic.specs(dynamic_shapes, self.input_tree, self.parameter_names)
@@ -155,8 +186,8 @@ def _parameters(model: nn.Module, count: int) -> tuple[str, ...]:
             names.append(parameter.name)
     if len(names) < count:
         raise ConversionError(
-            f"{type(model).__name__}.forward takes {len(names)} positional inputs ({', '.join(names)}); "
-            f"{count} were given"
+            f"{type(model).__name__}.forward takes {len(names)} positional inputs "
+            f"({', '.join(names)}); {count} were given"
         )
     return tuple(names)
 
@@ -175,7 +206,7 @@ def _refuse_training(model: nn.Module) -> None:
 
 def _export(flat: _Flat, dynamic_shapes: Any) -> ExportedProgram:
     specs = flat.specs(dynamic_shapes)
-    leaves = tuple(dynamic.widened(leaf, s) for leaf, s in zip(flat.leaves, specs, strict=True))
+    leaves = dynamic.widened(flat.leaves, specs)
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
         with _restored(flat.model), torch.no_grad():
@@ -187,9 +218,10 @@ def _export(flat: _Flat, dynamic_shapes: Any) -> ExportedProgram:
         stack = "".join(_frames(error))
         raise ConversionError(
             explain(
-                f"torch.export cannot capture {type(flat.model).__name__}: {type(error).__name__}: {message}",
+                f"torch.export cannot capture {type(flat.model).__name__}: "
+                f"{type(error).__name__}: {message}",
                 at=Source(stack=stack).line,
-                fix="make torch.export.export(model, inputs, strict=False) work; its error is above",
+                fix="make torch.export.export(model, inputs, strict=False) work; see above",
             )
         ) from error
 
@@ -204,26 +236,23 @@ def _frames(error: BaseException) -> Iterator[str]:
 @contextmanager
 def _restored(model: nn.Module) -> Iterator[None]:
     """Undo what the tracing does to a module's attributes, such as caching a fake tensor in one."""
-    modules = list(model.modules())
-    before = [dict(m.__dict__) for m in modules]
-    tables = [(m._parameters.copy(), m._buffers.copy()) for m in modules]
+    attributes = [m.__dict__ for m in model.modules()]
+    containers = [v for a in attributes for v in a.values() if isinstance(v, dict | list | set)]
+    before = [(value, value.copy()) for value in (*attributes, *containers)]
     try:
         yield
     finally:
-        for module, attributes, (parameters, buffers) in zip(modules, before, tables, strict=True):
-            module.__dict__.clear()
-            module.__dict__.update(attributes)
-            module._parameters.update(parameters)
-            module._buffers.update(buffers)
+        for value, contents in before:
+            value.clear()
+            (value.extend if isinstance(value, list) else value.update)(contents)
 
 
 def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> ExportedProgram:
-    """A graph of operators that write to no argument and, where PyTorch can decompose, that are kept."""
+    """A graph whose operators write to no argument and, where PyTorch can decompose, are kept."""
     graphs = [m.graph for m in program.graph_module.modules() if isinstance(m, GraphModule)]
-    targets = {n.target for g in graphs for n in g.nodes if _is_operator(n)}
-    inplace = {t for t in targets if t._schema.is_mutable}
     simple = all(rewrite_inplace(g) for g in graphs if has_inplace(g))
-    if not simple or not all(keep(t) for t in targets - inplace):
+    targets = {n.target for g in graphs for n in g.nodes if _is_operator(n)}
+    if not simple or not all(keep(t) for t in targets):
         table = torch.export.default_decompositions()
         for operator in [o for o in table if keep(o)]:
             del table[operator]
@@ -243,6 +272,13 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
 
 def _is_operator(node: Node) -> bool:
     return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+
+
+def _argument_names(program: ExportedProgram) -> tuple[str, ...]:
+    """The names of an ExportedProgram's positional arguments."""
+    signature = program.module_call_graph[0].signature
+    names = (signature and signature.forward_arg_names) or ()
+    return tuple(names[: len(program.call_spec.in_spec.child(0).children())])
 
 
 def _trees(program: ExportedProgram) -> tuple[Tree, Tree]:
@@ -276,11 +312,11 @@ def _user_inputs(program: ExportedProgram) -> list[Node]:
 
 def _output_nodes(program: ExportedProgram) -> list[Any]:
     (values,) = program.graph.output_node().args
-    return list(values)  # type: ignore[arg-type]
+    return list(values)
 
 
 def _weights(program: ExportedProgram, prefix: str) -> dict[Node, tuple[torch.Tensor, str]]:
-    """Parameters, buffers and constants by placeholder; those that share memory share the first name."""
+    """Parameters, buffers and constants by placeholder; what shares memory shares a name."""
     values = {**program.constants, **program.state_dict}
     placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
     first: dict[Any, tuple[torch.Tensor, str]] = {}

@@ -1,4 +1,4 @@
-"""The pipeline on one screen: ``trace`` and ``check``, and ``convert`` from a module to a callable."""
+"""The pipeline on one screen: ``trace``, ``check`` and ``convert``, a module to a callable."""
 
 from __future__ import annotations
 
@@ -38,16 +38,17 @@ def trace(
     """The network definition of a module; needs neither TensorRT nor a GPU.
 
     Inputs:
-        args, kwargs: example inputs, as the model is called; any nesting of tensors. Without them, the
-            model's ``example_input_array`` or ``dummy_inputs``.
+        args, kwargs: example inputs, as the model is called; any nesting of tensors. Without them,
+            the model's ``example_input_array`` or ``dummy_inputs``.
         dynamic_shapes: as of ``torch.export.export``: ``{"x": {0: Dim("batch", min=1, max=32)}}``.
         opt: the size to tune for, by name of the Dim; by default the example's own.
         precision: ``"fp16"`` or ``"bf16"`` computes in it, with inputs and outputs as they were;
-            ``None`` and ``"fp32"`` keep the model's own dtypes; ``"tf32"`` also does, and lets TensorRT round the operands of
-            matrix products to 10 bits of mantissa.
+            ``None`` and ``"fp32"`` keep the model's own dtypes; ``"tf32"`` also does, and lets
+            TensorRT round the operands of matrix products to 10 bits of mantissa.
     Errors: ConversionError and below.
     """
-    from trtdsl import capture, fold, precision as half, registry, walk
+    from trtdsl import capture, fold, registry, walk
+    from trtdsl import precision as half
 
     if args is None and kwargs is None:
         args = capture.example_inputs(model)
@@ -99,8 +100,8 @@ def convert(
     """A callable that answers as the module does, run by TensorRT.
 
     Inputs: as of ``trace``, and
-        backend: ``"tensorrt"``; ``"reference"`` evaluates with PyTorch; ``"auto"`` is TensorRT where it
-            and a GPU are found, else the reference, with one ReferenceWarning.
+        backend: ``"tensorrt"``; ``"reference"`` evaluates with PyTorch; ``"auto"`` is TensorRT
+            where it and a GPU are found, else the reference, with one ReferenceWarning.
         workspace: the most device memory a layer may use while it runs, in bytes; by default all.
         optimization_level: 0 (fast build) to 5 (fast engine); TensorRT's default is 3.
     Errors: ConversionError, BuildError, UnavailableError and below.

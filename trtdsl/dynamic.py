@@ -1,4 +1,4 @@
-"""Dynamic shapes: ``torch.export.Dim`` specifications, the names of inputs, and the ranges of sizes."""
+"""Dynamic shapes: ``torch.export.Dim`` specifications, names of inputs, and ranges of sizes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def specs(dynamic_shapes: Any, tree: Tree, parameters: Sequence[str]) -> list[di
     unknown = [name for name in dynamic_shapes if name not in inputs]
     if unknown:
         raise ConversionError(
-            f"dynamic_shapes names {', '.join(map(repr, unknown))}; the inputs are {', '.join(inputs)}"
+            f"dynamic_shapes names {', '.join(map(repr, unknown))}; "
+            f"the inputs are {', '.join(inputs)}"
         )
     for name, spec in dynamic_shapes.items():
         _place(inputs[name], spec, name, found)
@@ -81,22 +82,45 @@ def _place(value: Any, spec: Any, name: str, found: list[dict[int, Any]]) -> Non
 def dim_names(specs: Sequence[Mapping[int, Any]]) -> dict[tuple[int, int], str]:
     """The names that the user gave, by (input, axis)."""
     return {
-        (i, axis): dim.__name__
+        (i, axis): _root(dim).__name__
         for i, spec in enumerate(specs)
         for axis, dim in spec.items()
         if isinstance(getattr(dim, "__name__", None), str)
     }
 
 
-def widened(leaf: torch.Tensor, spec: Mapping[int, Any]) -> torch.Tensor:
-    """An example that is larger than 1 along every dynamic axis.
+def _root(dim: Any) -> Any:
+    """``batch`` of ``2 * batch``; any other Dim itself."""
+    return getattr(dim, "root", dim)
+
+
+def widened(
+    leaves: Sequence[torch.Tensor], specs: Sequence[Mapping[int, Any]]
+) -> tuple[torch.Tensor, ...]:
+    """Examples that are larger than 1 along every dynamic axis, and agree with each other.
 
     torch.export takes a size of 1 for a constant, but an example of one image is what users have.
     """
+    single = {
+        id(_root(dim))
+        for leaf, spec in zip(leaves, specs, strict=True)
+        for axis, dim in spec.items()
+        if not isinstance(dim, int) and axis < leaf.dim() and leaf.shape[axis] == _at(dim, 1)
+    }
+    return tuple(_widened(leaf, spec, single) for leaf, spec in zip(leaves, specs, strict=True))
+
+
+def _widened(leaf: torch.Tensor, spec: Mapping[int, Any], single: set[int]) -> torch.Tensor:
     for axis, dim in spec.items():
-        if leaf.dim() > axis and leaf.shape[axis] == 1 and not isinstance(dim, int):
-            leaf = leaf.repeat_interleave(2, dim=axis)
+        if id(_root(dim)) in single and axis < leaf.dim() and leaf.shape[axis] == _at(dim, 1):
+            pieces = -(-_at(dim, 2) // leaf.shape[axis])
+            leaf = torch.cat([leaf] * pieces, dim=axis).narrow(axis, 0, _at(dim, 2))
     return leaf
+
+
+def _at(dim: Any, size: int) -> int:
+    """The size that a Dim has where its root has this size."""
+    return int(dim.fn(size)) if hasattr(dim, "fn") else size
 
 
 def ranges(
@@ -119,16 +143,19 @@ def ranges(
                 continue
             symbol = size.node.expr
             used |= symbol.free_symbols
+            if len(symbol.free_symbols) == 1:
+                (root,) = symbol.free_symbols
+                names.setdefault(root, wanted.get((i, axis), root.name))
             if symbol.is_Symbol:
-                name = names.setdefault(symbol, wanted.get((i, axis), symbol.name))
                 hint = leaves[i].shape[axis] if leaves else size.node.hint
-                examples.setdefault(name, int(hint))
+                examples.setdefault(names[symbol], int(hint))
     for symbol in used:
         names.setdefault(symbol, symbol.name)
     unknown = set(opt) - set(names.values())
     if unknown:
         raise ConversionError(
-            f"opt names {', '.join(sorted(unknown))}; the dynamic sizes are {', '.join(names.values())}"
+            f"opt names {', '.join(sorted(unknown))}; "
+            f"the dynamic sizes are {', '.join(names.values()) or 'none'}"
         )
     found = {
         names[symbol]: _range(names[symbol], bounds, opt, examples)
@@ -139,12 +166,13 @@ def ranges(
 
 
 def _range(name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str, int]) -> DimRange:
-    low = int(bounds.lower)
+    # PyTorch's default of 0 would be an empty batch, which few networks can compute.
+    low = max(int(bounds.lower), 1)
     if not getattr(bounds.upper, "is_Integer", isinstance(bounds.upper, int)):
         raise ConversionError(
             explain(
                 f"size {name} has no upper bound, and TensorRT needs one",
-                fix=f'torch.export.Dim("{name}", min={max(low, 1)}, max=...)',
+                fix=f'torch.export.Dim("{name}", min={low}, max=...)',
             )
         )
     high = int(bounds.upper)
@@ -162,13 +190,16 @@ def expression(value: Any, names: Mapping[Any, str]) -> Dim:
 
     expr = value.node.expr
     expr = expr.replace(lambda e: type(e).__name__ in _FUNCTIONS, lambda e: _plain(e))
-    free = {s: sympy.Symbol(names.get(s, s.name), integer=True, positive=True) for s in expr.free_symbols}
+    free = {
+        s: sympy.Symbol(names.get(s, s.name), integer=True, positive=True)
+        for s in expr.free_symbols
+    }
     return as_dim(expr.xreplace(free))
 
 
 _FUNCTIONS = {
     "FloorDiv", "CleanDiv", "IntTrueDiv", "FloatTrueDiv", "FloorToInt", "CeilToInt", "TruncToInt",
-    "ToFloat", "Mod", "PythonMod", "Identity",
+    "ToFloat", "Mod", "PythonMod", "Identity", "Max", "Min",
 }  # fmt: skip
 
 
@@ -187,5 +218,7 @@ def _plain(e: Any) -> Any:
             return sympy.ceiling(e.args[0])
         case "Mod" | "PythonMod":
             return sympy.Mod(*e.args)
+        case "Max" | "Min" as name:
+            return getattr(sympy, name)(*e.args)
         case _:
             return e.args[0]

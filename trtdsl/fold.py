@@ -1,7 +1,7 @@
-"""``fold_scale``: batch norms folded into the convolution, deconvolution or linear layer before them.
+"""``fold_scale``: batch norms folded into the convolution or linear layer before them.
 
-``scale * (kernel * x + bias) + shift`` is ``(scale * kernel) * x + (scale * bias + shift)``. The new
-weights are constants written as layers, so they keep their recipe.
+``scale * (kernel * x + bias) + shift`` is ``(scale * kernel) * x + (scale * bias + shift)``. The
+new weights are constants written as layers, so they keep their recipe.
 """
 
 from __future__ import annotations
@@ -30,20 +30,16 @@ def fold_scale(network: Network) -> Network:
     uses.update(network.outputs)
 
     def rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        if not _is_foldable(operation) or uses[operation.inputs[0]] > 1:
+        axis = _channel_axis(operation)
+        producer = inputs[0].producer if inputs else None
+        if axis is None or producer is None or uses[operation.inputs[0]] > 1:
             return None
-        x, shift, scale = inputs
-        producer = x.producer
+        affine = _Affine(shift=inputs[1], scale=inputs[2])
         folded: Tensor | None = None
-        match producer and producer.layer:
-            case Convolution() | Deconvolution():
-                assert producer is not None
-                folded = _into_convolution(producer, _Affine(scale=scale, shift=shift))
-            case MatrixMultiply() | ElementWise():
-                assert producer is not None
-                shared = any(uses[t] > 1 for t in _read(operation.inputs[0]) if not t.is_constant)
-                if axis == x.rank - 1 and not shared:
-                    folded = _into_linear(producer, _Affine(scale=scale, shift=shift))
+        if isinstance(producer.layer, Convolution | Deconvolution):
+            folded = _into_convolution(producer, affine) if axis == 1 else None
+        elif axis == inputs[0].rank - 1 and not _shared(operation.inputs[0], uses):
+            folded = _into_linear(producer, affine)
         return None if folded is None else (folded,)
 
     return rewrite(network, rule)
@@ -63,19 +59,24 @@ class _Affine:
     def of_bias(self, bias: Tensor | None) -> Tensor:
         if bias is None:
             return self.shift
-        terms = (t.cast(DType.FLOAT32) for t in (bias, self.scale, self.shift))
-        wide, scale, shift = terms
+        wide, scale, shift = (t.cast(DType.FLOAT32) for t in (bias, self.scale, self.shift))
         return (wide * scale + shift).cast(bias.dtype)
 
 
-def _is_foldable(operation: Operation) -> bool:
+def _channel_axis(operation: Operation) -> int | None:
+    """The axis of a Scale with constant coefficients for each channel; None for anything else."""
     layer = operation.layer
-    return (
-        isinstance(layer, Scale)
-        and layer.mode is ScaleMode.CHANNEL
-        and len(operation.inputs) == 3
-        and all(x.is_constant for x in operation.inputs[1:])
-    )
+    if not isinstance(layer, Scale) or layer.mode is not ScaleMode.CHANNEL:
+        return None
+    constant = all(x.is_constant for x in operation.inputs[1:])
+    return layer.channel_axis if constant and len(operation.inputs) == 3 else None
+
+
+def _shared(tensor: Tensor, uses: Counter[Tensor]) -> bool:
+    """Whether a product that the tensor is made of is read elsewhere too, and so stays anyway."""
+    made_of = tensor.producer.inputs if tensor.producer else ()
+    product = [x for x in made_of if x.producer and isinstance(x.producer.layer, MatrixMultiply)]
+    return any(uses[x] > 1 for x in product)
 
 
 def _into_convolution(producer: Operation, affine: _Affine) -> Tensor | None:
@@ -98,14 +99,10 @@ def _into_convolution(producer: Operation, affine: _Affine) -> Tensor | None:
 
 def _into_linear(producer: Operation, affine: _Affine) -> Tensor | None:
     """Into a product with a constant matrix, or into that product plus a constant bias."""
-    product, bias = producer, None
-    if isinstance(producer.layer, ElementWise):
-        found = _biased(producer)
-        if found is None:
-            return None
-        product, bias = found
+    product, bias = _biased(producer) or (producer, None)
     layer = product.layer
-    assert isinstance(layer, MatrixMultiply)
+    if not isinstance(layer, MatrixMultiply):
+        return None
     x, matrix = product.inputs
     if x.is_constant or not matrix.is_constant or MatrixOperation.VECTOR in (layer.op0, layer.op1):
         return None
@@ -116,21 +113,13 @@ def _into_linear(producer: Operation, affine: _Affine) -> Tensor | None:
 
 
 def _biased(producer: Operation) -> tuple[Operation, Tensor] | None:
-    """The product and the constant of their sum."""
+    """The product and the constant of a sum of the two."""
     layer = producer.layer
-    assert isinstance(layer, ElementWise)
+    if not isinstance(layer, ElementWise) or layer.op is not ElementWiseOperation.SUM:
+        return None
     constants = [x for x in producer.inputs if x.is_constant]
-    products = [x.producer for x in producer.inputs if not x.is_constant]
-    if layer.op is not ElementWiseOperation.SUM or len(constants) != 1 or len(products) != 1:
-        return None
-    product = products[0]
-    if product is None or not isinstance(product.layer, MatrixMultiply):
-        return None
-    return product, constants[0]
-
-
-def _read(tensor: Tensor) -> tuple[Tensor, ...]:
-    return tensor.producer.inputs if tensor.producer else ()
+    products = [x.producer for x in producer.inputs if not x.is_constant and x.producer]
+    return (products[0], constants[0]) if len(constants) == len(products) == 1 else None
 
 
 def _renamed(folded: Tensor, producer: Operation) -> Tensor:

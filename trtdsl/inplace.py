@@ -1,8 +1,8 @@
 """In-place operators of an exported graph, rewritten to the operators that give a new tensor.
 
-``run_decompositions`` does that for every graph, by tracing it anew, which takes as long as the export
-did. Most graphs need much less: ``relu_`` on what a convolution has just made. This module rewrites
-those where no view can see the change, and says so where it cannot.
+``run_decompositions`` does that for every graph, by tracing it anew, which takes as long as the
+export did. Most graphs need much less: ``relu_`` on what a convolution has just made. This module
+rewrites those where no view can see the change, and says so where it cannot.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ __all__ = ["has_inplace", "rewrite_inplace"]
 
 aten = torch.ops.aten
 
-# Operators whose result never shares memory with an argument. Others, even those whose schema names no
-# alias (dropout in eval mode returns its input), may hand out a view.
+# Operators whose result never shares memory with an argument. Others, even those whose schema
+# names no alias (dropout in eval mode returns its input), may hand out a view.
 _FRESH = {
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "add", "addmm",
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bmm", "cat", "clamp", "clone",
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "convolution", "div", "elu", "exp", "gelu", "group_norm", "hardsigmoid", "hardswish",
     "hardtanh", "instance_norm", "layer_norm", "leaky_relu", "linear", "matmul", "max_pool1d",
-    "max_pool2d", "max_pool3d", "mean", "mm", "mul", "neg", "pow", "relu", "relu6", "sigmoid", "silu",
-    "softmax", "stack", "sub", "sum", "tanh", "upsample_bilinear2d", "upsample_nearest2d", "where",
+    "max_pool2d", "max_pool3d", "mean", "mm", "mul", "neg", "pow", "relu", "relu6", "sigmoid",
+    "silu", "softmax", "stack", "sub", "sum", "tanh", "upsample_bilinear2d", "upsample_nearest2d",
+    "where",
 }  # fmt: skip
 
 
@@ -35,12 +36,19 @@ def has_inplace(graph: Graph) -> bool:
 
 
 def rewrite_inplace(graph: Graph) -> bool:
-    """Rewrite the in-place operators of a graph; False, and the graph untouched, where a view forbids."""
+    """Rewrite the in-place operators; False, and the graph untouched, where a view forbids."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     nodes = [node for node in graph.nodes if _mutates(node)]
     replacements = [(node, _functional(node)) for node in nodes]
-    if not all(new and _is_private(node, order) for node, new in replacements):
-        return False
+    # What an in-place operator returns is the tensor itself, under another name.
+    names: dict[Node, list[Node]] = {}
+    for node in nodes:
+        names.setdefault(_made(node), [_made(node)]).append(node)
+    for node, new in replacements:
+        users = [user for name in names[_made(node)] for user in name.users]
+        earlier = [user for user in users if order[user] < order[node]]
+        if not (new and _is_private(node) and all(map(_gives_fresh, earlier))):
+            return False
     for node, operator in replacements:
         node.target = operator
         written = node.args[0]
@@ -57,29 +65,33 @@ def _mutates(node: Node) -> bool:
 
 
 def _functional(node: Node) -> Any:
-    """The operator with the same arguments that leaves them as they were: ``relu`` for ``relu_``."""
-    namespace, _, name = node.target._schema.name.partition("::")
-    overload = node.target._overloadname
+    """The operator that leaves the same arguments as they were: ``relu`` for ``relu_``."""
+    target: Any = node.target
+    namespace, _, name = target._schema.name.partition("::")
+    overload = target._overloadname
     if namespace != "aten" or not name.endswith("_") or name.startswith("_"):
         return None
     functional = getattr(getattr(aten, name[:-1], None), overload, None)
-    arguments = [a.name for a in node.target._schema.arguments]
+    arguments = [a.name for a in target._schema.arguments]
     if functional is None or [a.name for a in functional._schema.arguments] != arguments:
         return None
     return functional
 
 
-def _is_private(node: Node, order: dict[Node, int]) -> bool:
-    """Whether the tensor that a node writes to was made in the graph and no view of it exists before."""
+def _is_private(node: Node) -> bool:
+    """Whether what a node writes to was made in the graph, and by no view of something else."""
     written = node.args[0]
     if not isinstance(written, Node) or not _gives_fresh(written):
         return False
-    result, before = node.meta["val"], written.meta["val"]
-    # An in-place operator keeps dtype and shape; its functional twin may promote or broadcast.
-    if (result.dtype, result.shape) != (before.dtype, before.shape) or _promotes(node, before):
-        return False
-    earlier = [user for user in written.users if order[user] < order[node]]
-    return all(_gives_fresh(user) for user in earlier)
+    # An in-place operator keeps the dtype; its functional twin may promote.
+    return not _promotes(node, written.meta["val"])
+
+
+def _made(node: Node) -> Node:
+    """The node that made the tensor which in-place operators have handed on."""
+    while _mutates(node) and isinstance(node.args[0], Node):
+        node = node.args[0]
+    return node
 
 
 def _promotes(node: Node, before: torch.Tensor) -> bool:

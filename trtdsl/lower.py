@@ -129,22 +129,23 @@ class _Lowering:
             last = i == len(created) - 1
             layer.name = name if last else f"{name}.{i}"
             layer.metadata = str(operation.source)
-            if self.typed and operation.layer.kind != "cast":
+            if self.typed:
                 self.impose(operation, layer)
 
     def impose(self, operation: Operation, layer: Any) -> None:
         """Precision and output types of a layer, which a network that is not strongly typed asks for."""
         floats = [x.dtype for x in (*operation.outputs, *operation.inputs) if x.dtype.is_float]
-        if not floats or getattr(self.api.trt, "is_standin", False):
+        trt = self.api.trt
+        apart = (trt.LayerType.CAST, trt.LayerType.SHAPE, trt.LayerType.CONSTANT)
+        if not floats or getattr(trt, "is_standin", False) or layer.type in apart:
             return
         wanted = self.api.dtype(floats[0])
-        trt = self.api.trt
-        touched = False
-        for i in range(layer.num_outputs):
-            if layer.get_output(i).dtype in (trt.DataType.FLOAT, trt.DataType.HALF):
-                layer.set_output_type(i, wanted)
-                touched = True
-        if touched or any(x.dtype.is_float for x in operation.inputs):
+        kinds = (trt.DataType.FLOAT, trt.DataType.HALF)
+        reads = [x for i in range(layer.num_inputs) if (x := layer.get_input(i)) is not None]
+        gives = [i for i in range(layer.num_outputs) if layer.get_output(i).dtype in kinds]
+        for i in gives:
+            layer.set_output_type(i, wanted)
+        if gives or any(x.dtype in kinds for x in reads):
             layer.precision = wanted
 
     def compare(self, operation: Operation, x: Tensor, value: Any) -> None:

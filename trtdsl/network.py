@@ -1,4 +1,4 @@
-"""``Network``: layers in order, inputs, outputs and weights; and the ``Tensor`` that flows between them."""
+"""``Network``: layers in order, inputs, outputs and weights; ``Tensor``: what flows between."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ Scalar: TypeAlias = bool | int | float
 class Tensor:
     """A value in a network: the output of a layer, or an input.
 
-    Operators broadcast, align rank and promote dtype as PyTorch's do, with tensors, Python scalars and
-    symbolic sizes on either side. ``==`` is identity; ``x.equal(y)`` compares elements.
+    Operators broadcast, align rank and promote dtype as PyTorch's do, with tensors, Python scalars
+    and symbolic sizes on either side. ``==`` is identity; ``x.equal(y)`` compares elements.
+    ``& | ^ ~`` are logical, of bools and of numbers, where anything but 0 is true.
     """
 
     network: Network
@@ -212,18 +213,23 @@ class Network:
         return tensor
 
     def dim(self, name: str, *, min: int, opt: int, max: int) -> Dim:
-        """Declare a symbolic size that takes ``min`` to ``max`` at run time and is tuned for ``opt``."""
+        """Declare a symbolic size of ``min`` to ``max`` at run time, tuned for ``opt``."""
         import sympy
 
         if not 0 <= min <= opt <= max:
             raise ShapeError(f"size {name}: min {min}, opt {opt}, max {max} are not in order")
-        self.symbols[name] = DimRange(min=min, opt=opt, max=max)
+        range_ = DimRange(min=min, opt=opt, max=max)
+        if self.symbols.get(name, range_) != range_:
+            raise ShapeError(f"size {name}: it is {self.symbols[name]} already, not {range_}")
+        self.symbols[name] = range_
         return sympy.Symbol(name, integer=True, positive=True)
 
     def output(self, tensor: Tensor, name: str | None = None) -> None:
         """Declare an output; ``name`` becomes the engine's name for it."""
         if tensor.network is not self:
             raise ShapeError(f"output {tensor}: it belongs to network {tensor.network.name!r}")
+        if name in {x.name for x in (*self.inputs, *self.outputs)}:
+            raise ShapeError(f"output {name}: there is an input or output of that name already")
         if tensor in self.outputs or tensor.producer is None or tensor.is_constant:
             # TensorRT wants outputs apart from each other, from inputs and from weights.
             tensor = operators.identity(tensor)
@@ -251,14 +257,8 @@ class Network:
     def append(
         self, layer: Layer, inputs: tuple[Tensor, ...], *, name: str | None = None
     ) -> tuple[Tensor, ...]:
-        """Add a layer that reads the inputs; its outputs. ``Layer.__call__`` is the usual way here."""
-        try:
-            types = layer.infer(*(x.type for x in inputs))
-        except ShapeError as error:
-            shapes = ", ".join(map(repr, inputs))
-            at = f"{layer.kind}({shapes}); {self._source}"
-            raise type(error)(explain(str(error), at=at)) from None
-        types = types if isinstance(types, tuple) else (types,)
+        """Add a layer that reads the inputs; its outputs. ``Layer.__call__`` is the usual way."""
+        types = self._types(layer, inputs)
         prefix = f"{self._source.module}/" if self._source.module else ""
         name = self._unique(name or f"{prefix}{layer.kind}")
         constant = not layer.symbols and all(x.is_constant for x in inputs)
@@ -269,6 +269,19 @@ class Network:
         )
         self.operations.append(operation)
         return operation.outputs
+
+    def _types(self, layer: Layer, inputs: tuple[Tensor, ...]) -> tuple[TensorType, ...]:
+        """The types of a layer's outputs."""
+        try:
+            for x in inputs:
+                layer.require(x.network is self, f"{x} is of network {x.network.name!r}")
+            types = layer.infer(*(x.type for x in inputs))
+        except ShapeError as error:
+            shapes = ", ".join(map(repr, inputs))
+            place = f"; {self._source}" if str(self._source) else ""
+            at = f"{layer.kind}({shapes}){place}"
+            raise type(error)(explain(str(error), at=at)) from None
+        return types if isinstance(types, tuple) else (types,)
 
     @contextmanager
     def at(self, source: Source) -> Iterator[None]:

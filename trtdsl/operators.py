@@ -1,7 +1,7 @@
-"""The operators of tensors: the one place where rank is aligned, sizes broadcast and dtypes promoted.
+"""Operators of tensors: the one place where ranks align, sizes broadcast and dtypes promote.
 
-Promotion is PyTorch's own: a Python scalar or a rank-0 tensor only lifts the category (bool, integer,
-float), never the width.
+Promotion is PyTorch's own: a Python scalar or a rank-0 tensor only lifts the category (bool,
+integer, float), never the width.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from trtdsl.network import Network, Operand, Tensor
 
 __all__ = [
-    "add", "align", "as_tensor", "cast", "divide", "equal", "floating", "floor_divide", "identity", "less",
-    "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "maximum",
-    "minimum", "multiply", "negative", "permute", "power", "promote", "promoted", "remainder",
-    "reshape", "subtract", "where",
+    "add", "align", "as_tensor", "cast", "divide", "equal", "floating", "floor_divide", "identity",
+    "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul",
+    "maximum", "minimum", "multiply", "negative", "permute", "power", "promote", "promoted",
+    "remainder", "reshape", "subtract", "where",
 ]  # fmt: skip
 
 Op = ElementWiseOperation
@@ -52,7 +52,7 @@ def as_tensor(value: Operand, network: Network, dtype: DType | None = None) -> T
 
 
 def promoted(*values: Operand) -> DType:
-    """The dtype that PyTorch computes an operation of these values in. Source: torch.result_type."""
+    """The dtype that PyTorch computes these values in. Source: torch.result_type."""
     import torch
 
     def sample(value: Any) -> Any:
@@ -61,12 +61,14 @@ def promoted(*values: Operand) -> DType:
         return value if isinstance(value, (bool, int, float)) else 1
 
     samples = [sample(v) for v in values]
-    if len(samples) == 1:
-        return DType.of(torch.result_type(samples[0], samples[0]))
-    result = torch.result_type(samples[0], samples[1])
+    result = torch.result_type(samples[0], samples[min(1, len(samples) - 1)])
     for third in samples[2:]:
         result = torch.result_type(torch.empty(1, dtype=result), third)
-    return DType.of(result)
+    try:
+        return DType.of(result)
+    except ValueError:  # uint8 with int8
+        kinds = " and ".join(str(getattr(v, "type", v)) for v in values)
+        raise ShapeError(f"{kinds} promote to {result}, which TensorRT does not have") from None
 
 
 def promote(*values: Operand, dtype: DType | None = None) -> tuple[Tensor, ...]:
@@ -150,6 +152,8 @@ def minimum(x: Operand, y: Operand) -> Tensor:
 
 
 def negative(x: Tensor) -> Tensor:
+    if x.dtype is DType.BOOL:
+        raise ShapeError(f"{x} has no negative; ~x is its opposite")
     if not x.dtype.is_float:  # TensorRT's NEG takes floats
         return subtract(0, x)
     return Unary(op=UnaryOperation.NEG)(x)
@@ -225,7 +229,7 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
 
 
 def floating(x: Tensor) -> Tensor:
-    """x where it is of floats, and as float32 where it is not: what PyTorch's functions compute in."""
+    """x where it is of floats, else as float32: what PyTorch's functions compute in."""
     return x if x.dtype.is_float else cast(x, DType.FLOAT32)
 
 
@@ -236,8 +240,8 @@ def identity(x: Tensor) -> Tensor:
 def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
     """x in another shape, of which one size may be -1; x itself where the shape is x's own."""
     known = math.prod(d for d in shape if d != -1)
-    if -1 in shape and known == 0:
-        raise ShapeError(f"-1 in {tuple(shape)} could be any size: {x} has no elements")
+    if shape.count(-1) > 1 or (-1 in shape and known == 0):
+        raise ShapeError(f"-1 in {tuple(shape)} could be several sizes: x is {x}")
     sizes = tuple(as_dim(_quotient(x.type.volume, known) if d == -1 else d) for d in shape)
     return x if sizes == x.shape else Shuffle(reshape_dims=sizes)(x)
 
@@ -250,6 +254,8 @@ def _quotient(volume: Dim, known: Dim) -> Dim:
 
 def permute(x: Tensor, order: Sequence[int]) -> Tensor:
     """x with its axes in another order; x itself where the order is the axes' own."""
+    if any(not -x.rank <= axis < x.rank for axis in order):
+        raise ShapeError(f"{tuple(order)} is no order of the {x.rank} axes of {x}")
     order = tuple(axis % x.rank for axis in order)
     return x if order == tuple(range(x.rank)) else Shuffle(first_transpose=order)(x)
 

@@ -1,7 +1,7 @@
-"""``to_precision``: a float32 network computed in fp16 or bf16, with its inputs and outputs as they were.
+"""``to_precision``: a float32 network computed in fp16 or bf16, inputs and outputs as they were.
 
-The result is again a network whose every tensor has its type, so that it can be printed and evaluated,
-and nothing is left to a builder's choice.
+The result is again a network whose every tensor has its type, so that it can be printed and
+evaluated, and nothing is left to a builder's choice.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ _WIDE_UNARY = {
 def to_precision(network: Network, precision: str | None) -> Network:
     """The network in a precision.
 
-    With ``"fp16"`` or ``"bf16"`` matrix products and convolutions take 16-bit operands, what follows
-    them stays in 16 bits, and sums, normalizations, softmax, powers and exponentials are computed in
-    float32. Inputs and outputs keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
+    With ``"fp16"`` or ``"bf16"`` matrix products and convolutions take 16-bit operands, what
+    follows them stays in 16 bits, and sums, normalizations, softmax, powers and exponentials are
+    computed in float32. Inputs and outputs keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"``
+    change nothing.
     Errors: ConversionError for another word.
     """
     if precision in (None, "fp32", "tf32"):
@@ -62,7 +63,9 @@ class _Narrowing:
         self.outputs = set(network.outputs)
         self.casts: dict[tuple[Tensor, DType], Tensor] = {}
 
-    def __call__(self, operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    def __call__(
+        self, operation: Operation, inputs: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...] | None:
         floats = [x for x in inputs if x.dtype.is_float]
         if not floats or all(x.is_constant for x in inputs):
             return None

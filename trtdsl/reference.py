@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import ConversionError, RunError
+from trtdsl.errors import ConversionError
 from trtdsl.manifest import TensorSpec
-from trtdsl.signature import Signature
-from trtdsl.types import bind
+from trtdsl.signature import Signature, check_device, kind_of
+from trtdsl.types import DType
 
 if TYPE_CHECKING:
     import torch
 
     from trtdsl.network import Network, Tensor
-    from trtdsl.types import DType
 
 __all__ = ["Reference", "evaluate", "fold", "run", "signature", "spec"]
 
 
 def evaluate(network: Network, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Answer as the network's model does; a hand-written network takes its inputs by position."""
-    leaves = signature(network).bind(args, kwargs)
-    return network.trees()[1].unflatten(run(network, leaves))
+    reference = Reference(network)
+    leaves = reference.signature.bind(args, kwargs)
+    return reference.answer([x.contiguous() if hasattr(x, "contiguous") else x for x in leaves])
 
 
 def signature(network: Network) -> Signature:
@@ -37,20 +37,21 @@ def signature(network: Network) -> Signature:
 def spec(tensor: Tensor, engine_dtype: DType) -> TensorSpec:
     """An input or output as a manifest writes it."""
     shape = tuple(d if isinstance(d, int) else str(d) for d in tensor.shape)
-    return TensorSpec(
-        name=tensor.name, dtype=tensor.dtype, engine_dtype=engine_dtype, shape=shape
-    )
+    return TensorSpec(name=tensor.name, dtype=tensor.dtype, engine_dtype=engine_dtype, shape=shape)
 
 
-def run(network: Network, leaves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The outputs for these inputs, in the networks' order."""
+def run(
+    network: Network, leaves: Sequence[torch.Tensor], sizes: Mapping[str, int] | None = None
+) -> list[torch.Tensor]:
+    """The outputs for these inputs, in the network's order; ``sizes`` of symbols if checked before.
+
+    An output is contiguous and has its own memory, as an engine's has.
+    """
     import torch
 
-    if len(leaves) != len(network.inputs):
-        raise RunError(f"{network.name} takes {len(network.inputs)} inputs, and got {len(leaves)}")
+    sizes = signature(network).check(leaves) if sizes is None else sizes
     device = leaves[0].device if leaves else torch.device("cpu")
     values: dict[Tensor, torch.Tensor] = dict(zip(network.inputs, leaves, strict=True))
-    sizes = _sizes(network, leaves)
     last = _last_uses(network)
     with torch.no_grad():
         for index, operation in enumerate(network.operations):
@@ -62,7 +63,8 @@ def run(network: Network, leaves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
                 values[tensor] = value if operation.inputs else value.to(device)
             for tensor in last.get(index, ()):
                 del values[tensor]
-    return [values[x] for x in network.outputs]
+        own = torch.contiguous_format
+        return [values[x].clone(memory_format=own) for x in network.outputs]
 
 
 def fold(tensor: Tensor) -> torch.Tensor:
@@ -99,46 +101,42 @@ def _last_uses(network: Network) -> dict[int, list[Tensor]]:
     return uses
 
 
-def _sizes(network: Network, leaves: Sequence[torch.Tensor]) -> dict[str, int]:
-    """The value of every symbolic size, from the shapes of the inputs."""
-    import sympy
+def _as_numpy(x: torch.Tensor, name: str) -> Any:
+    import torch
 
-    sizes: dict[str, int] = {}
-    derived = []
-    for tensor, leaf in zip(network.inputs, leaves, strict=True):
-        for dim, size in zip(tensor.shape, leaf.shape, strict=True):
-            if isinstance(dim, int):
-                continue
-            if dim.is_Symbol:
-                sizes.setdefault(dim.name, size)
-            else:
-                derived.append((dim, size))
-    for dim, size in derived:
-        unknown = [s for s in dim.free_symbols if s.name not in sizes]
-        if len(unknown) == 1:
-            known = {s: sizes[s.name] for s in dim.free_symbols if s.name in sizes}
-            (solution,) = sympy.solve(dim.subs(known) - size, unknown[0])
-            sizes[unknown[0].name] = int(solution)
-        elif bind(dim, sizes) != size:
-            raise RunError(f"a size is {size} where {dim} is {bind(dim, sizes)}")
-    return sizes
+    from trtdsl.runtime.staging import numpy_dtype
+
+    if x.dtype is not torch.bfloat16:
+        return x.numpy()
+    return x.view(torch.int16).numpy().view(numpy_dtype(DType.BFLOAT16, name))
 
 
 class Reference:
     """A network as a callable that answers as the model does, evaluated with PyTorch.
 
-    Takes CPU tensors, or CUDA tensors and then computes there; checks inputs as an engine does.
+    Takes CPU tensors, CUDA tensors and then computes there, or numpy arrays and then answers with
+    such. Checks inputs as an engine does.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self._signature = signature(network)
+        self.signature = signature(network)
         self._output_tree = network.trees()[1]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves = self._signature.bind(args, kwargs)
-        self._signature.check(leaves)
-        return self._output_tree.unflatten(run(self.network, leaves))
+        return self.answer(self.signature.bind(args, kwargs))
+
+    def answer(self, leaves: Sequence[Any]) -> Any:
+        """The model's answer for its input tensors in a flat list. Errors: RunError."""
+        import torch
+
+        sizes = self.signature.check(leaves)
+        if kind_of(leaves) == "torch":
+            check_device(self.signature.inputs, leaves, str(leaves[0].device) if leaves else "cpu")
+            return self._output_tree.unflatten(run(self.network, leaves, sizes))
+        outputs = run(self.network, [torch.from_numpy(x) for x in leaves], sizes)
+        pairs = zip(outputs, self.network.outputs, strict=True)
+        return self._output_tree.unflatten([_as_numpy(x, y.name) for x, y in pairs])
 
     def __repr__(self) -> str:
         return f"Reference({self.network.name})"

@@ -34,22 +34,23 @@ def converter(
 ) -> Callable[[Function], Function]:
     """Register a function as the converter of ATen (or ``torch.library``) operators.
 
-    Its signature is the operator's schema: the same names, defaults and keyword-only marks; ``self`` may
-    be named ``x``, and a first parameter ``net`` receives the network, for converters that make
-    constants. Tensors arrive as ``trtdsl.Tensor``, dtypes as ``trtdsl.DType``, sizes as ints or
-    expressions, all else as PyTorch has it.
+    Its signature is the operator's schema: the same names, defaults and keyword-only marks;
+    ``self`` may be named ``x``, and a first parameter ``net`` receives the network, for converters
+    that make constants. Tensors arrive as ``trtdsl.Tensor``, dtypes as ``trtdsl.DType``, sizes as
+    ints or expressions, all else as PyTorch has it.
 
-    Errors: ConversionError when the signature is not the schema, or when the operator has a converter
-    already, unless ``override=True``.
+    Errors: ConversionError when the signature is not the schema, or when the operator has a
+    converter already, unless ``override=True``.
     """
 
     def register(function: Function) -> Function:
         for operator in operators:
             entry = _checked(operator, function)
-            if operator in _CONVERTERS and not override:
+            before = _CONVERTERS.get(operator)
+            if before and not override:
                 raise ConversionError(
                     explain(
-                        f"{operator} has a converter already: {_place(_CONVERTERS[operator].function)}",
+                        f"{operator} has a converter already: {_place(before.function)}",
                         at=_place(function),
                         fix="pass override=True to replace it",
                     )
@@ -86,16 +87,22 @@ def load() -> None:
 
 def _checked(operator: Any, function: Callable[..., Any]) -> Converter:
     """Hold a function's signature against the operator's schema."""
-    schema = operator._schema
+    schema = getattr(operator, "_schema", None)
+    if schema is None:
+        raise ConversionError(
+            explain(
+                f"{operator} is no overload of an operator",
+                at=_place(function),
+                fix="name one, as in torch.ops.aten.add.Tensor",
+            )
+        )
     parameters = list(inspect.signature(function).parameters.values())
     wants_network = bool(parameters) and parameters[0].name == "net"
     written = [_written(p) for p in parameters[wants_network:]]
     expected = [_expected(a) for a in schema.arguments]
     renamed = [("x", *e[1:]) if e[0] == "self" else e for e in expected]
     # Leading with a name like "self" would read as a method, so "x" stands in for it.
-    if [w for w, e in zip(written, expected, strict=False) if w != e] and written != renamed:
-        _refuse(operator, function, written, renamed)
-    if len(written) != len(expected):
+    if written not in (expected, renamed):
         _refuse(operator, function, written, renamed)
     return Converter(function=function, wants_network=wants_network)
 
@@ -113,6 +120,11 @@ def _expected(argument: Any) -> tuple[str, bool, Any]:
 
 
 def _plain(default: Any) -> Any:
+    """A default as schemas have it: lists compare as tuples, and contiguous_format is 0."""
+    import torch
+
+    if default is torch.contiguous_format:
+        return 0
     return tuple(default) if isinstance(default, list | tuple) else default
 
 

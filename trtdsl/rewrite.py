@@ -15,16 +15,16 @@ __all__ = ["Rule", "rewrite"]
 Rule: TypeAlias = Callable[[Operation, tuple[Tensor, ...]], tuple[Tensor, ...] | None]
 """Takes an operation of the old network and its inputs in the new one.
 
-Gives the tensors of the new network that stand for the operation's outputs, or None to keep the operation. Layers that
-the rule appends get the operation's place in the user's model.
+Gives the tensors of the new network that stand for the operation's outputs, or None to keep the
+operation. Layers that the rule appends get the operation's place in the user's model.
 """
 
 
 def rewrite(network: Network, rule: Rule) -> Network:
     """A new network: every operation as the rule has it, without those that no output needs.
 
-    Inputs stay, needed or not. Names, places, symbols and trees are those of the old network; weights
-    are shared with it.
+    Inputs stay, needed or not. Names, places, symbols and trees are those of the old network;
+    weights are shared with it.
     """
     new = Network(
         name=network.name,
@@ -57,7 +57,7 @@ def _replayed(new: Network, operation: Operation, inputs: tuple[Tensor, ...]) ->
 
 
 def _output(new: Network, tensor: Tensor, name: str) -> None:
-    """Declare an output of this name; behind an Identity where the rule gave an input or a weight."""
+    """Declare an output; behind an Identity where the rule gave an input or a weight for it."""
     producer = tensor.producer
     if tensor in new.outputs or producer is None or isinstance(producer.layer, Constant):
         tensor = identity(tensor)

@@ -8,7 +8,9 @@ from pathlib import PurePath
 
 __all__ = ["Source"]
 
-_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)\n(?:\s+(?P<code>.+))?')
+_FRAME = re.compile(
+    r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)\n(?:\s+(?P<code>.+))?'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +26,15 @@ class Source:
 
     @property
     def line(self) -> str:
-        """``file.py:88, forward: self.conv(x)`` of the innermost frame outside of PyTorch, or ``""``."""
+        """``file.py:88, forward: self.conv(x)``: the innermost frame outside of PyTorch."""
         frames = list(_FRAME.finditer(self.stack))
         own = [f for f in frames if "torch" not in PurePath(f["file"]).parts] or frames
         if not own:
             return ""
         frame = own[-1]
-        return f"{frame['file']}:{frame['line']}, {frame['function']}: {(frame['code'] or '').strip()}"
+        return (
+            f"{frame['file']}:{frame['line']}, {frame['function']}: {(frame['code'] or '').strip()}"
+        )
 
     def __str__(self) -> str:
         module = f"module {self.module}" if self.module else ""

@@ -119,7 +119,12 @@ class Folded:
 
     @cached_property
     def _itensor(self) -> Any:
-        return self._api.constant(self.tensor)
+        before = len(self._api.created)
+        itensor = self._api.constant(self.tensor)
+        for i, layer in enumerate(self._api.created[before:]):
+            layer.name = f"{self._source.name}.{i}" if i else self._source.name
+        del self._api.created[before:]  # it is named, and belongs to no operation
+        return itensor
 
     def itensor(self) -> Any:
         """The value as the output of a constant layer."""
@@ -226,6 +231,8 @@ class Api:
         if value.dtype in (torch.bool, torch.uint8):
             return self.cast(self.constant(value.int()), DType.of(value.dtype))
         layer = self.add_constant(list(value.shape), self.weights(value))
+        if value.dtype is torch.float16 and not self.strongly_typed:
+            layer.set_output_type(0, self.dtype(DType.FLOAT16))
         return layer.get_output(0)
 
     def dims(self, dims: Sequence[Dim]) -> list[int]:

@@ -9,9 +9,20 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    import torch
+    from torch import dtype as TorchDType
 
-__all__ = ["DType", "Dim", "DimRange", "Shape", "TensorType", "as_dim", "bind", "broadcast", "is_static", "symbols"]
+__all__ = [
+    "DType",
+    "Dim",
+    "DimRange",
+    "Shape",
+    "TensorType",
+    "as_dim",
+    "bind",
+    "broadcast",
+    "is_static",
+    "symbols",
+]
 
 
 class DType(Enum):
@@ -45,15 +56,15 @@ class DType(Enum):
         return _SHORT[self]
 
     @property
-    def torch(self) -> torch.dtype:
+    def torch(self) -> TorchDType:
         import torch
 
-        dtype: torch.dtype = getattr(torch, self.value)
+        dtype: TorchDType = getattr(torch, self.value)
         return dtype
 
     @classmethod
-    def of(cls, dtype: torch.dtype | str) -> DType:
-        """The DType of a ``torch.dtype``; ValueError for one that no TensorRT has (float64, complex)."""
+    def of(cls, dtype: TorchDType | str) -> DType:
+        """The DType of a ``torch.dtype``; ValueError for what TensorRT lacks (float64)."""
         return cls(str(dtype).removeprefix("torch."))
 
 
@@ -109,10 +120,10 @@ def bind(value: Dim, sizes: Mapping[str, int]) -> int:
 
 
 def broadcast(*shapes: Shape) -> Shape:
-    """The common shape of shapes of one rank; ValueError where two static sizes differ and none is 1.
+    """The common shape of shapes of one rank; ValueError where two sizes differ and none is 1.
 
-    A symbolic size beside another size that is not 1 is taken to be equal to it; TensorRT checks that
-    again at run time.
+    A symbolic size beside another size that is not 1 is taken to be equal to it; TensorRT checks
+    that again at run time.
     """
 
     def one(sizes: tuple[Dim, ...]) -> Dim:
@@ -127,7 +138,7 @@ def broadcast(*shapes: Shape) -> Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class DimRange:
-    """The sizes that a symbolic dimension may have, ``min <= opt <= max``; ``opt`` is what is tuned for."""
+    """The sizes of a symbolic dimension, ``min <= opt <= max``; ``opt`` is what is tuned for."""
 
     min: int
     opt: int

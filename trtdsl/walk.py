@@ -1,4 +1,4 @@
-"""The walk over a captured graph: every operator through its converter, every result held to PyTorch's.
+"""The walk over a captured graph: operators to converters, each result held to PyTorch's.
 
 Also the list of what has no converter, all at once.
 """
@@ -58,7 +58,7 @@ class Unsupported:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What ``check`` found: ``ok``, how many operators the model uses, and those without a converter."""
+    """What ``check`` found: ``ok``, the number of operators, and those without a converter."""
 
     operators: int
     unsupported: tuple[Unsupported, ...] = ()
@@ -82,7 +82,7 @@ def keeps(find: Callable[[Any], Converter | None]) -> Callable[[Any], bool]:
 
 
 def report(captured: Captured) -> Report:
-    """Every operator of a captured graph that has no converter; the network where there is none such."""
+    """Every operator of a captured graph that has no converter."""
     nodes = [n for n in _nodes(captured.module) if isinstance(n.target, torch._ops.OperatorBase)]
     targets = {str(n.target) for n in nodes}
     missing: dict[str, list[Node]] = {}
@@ -103,8 +103,8 @@ def report(captured: Captured) -> Report:
 def network(captured: Captured, *, name: str = "network") -> Network:
     """The network definition of a captured graph.
 
-    Errors: UnsupportedError lists every operator without a converter; ConversionError where a converter
-    refuses its arguments or gives another shape or dtype than PyTorch.
+    Errors: UnsupportedError lists every operator without a converter; ConversionError where a
+    converter refuses its arguments or gives another shape or dtype than PyTorch.
     """
     found = report(captured)
     if not found.ok:
@@ -230,7 +230,9 @@ class _Walker:
             return DType.of(dtype)
         except ValueError:
             raise ConversionError(
-                explain(f"{what} is {dtype}, which TensorRT does not have", fix="use float32 or int64")
+                explain(
+                    f"{what} is {dtype}, which TensorRT does not have", fix="use float32 or int64"
+                )
             ) from None
 
     def compare(self, node: Node, result: Any, source: Source) -> None:
@@ -248,7 +250,8 @@ class _Walker:
                     kind = str(theirs.dtype).removeprefix("torch.")
                     raise ConversionError(
                         explain(
-                            f"the converter of {node.target} gives {ours.type}, PyTorch {kind}{list(shape)}",
+                            f"the converter of {node.target} gives {ours.type}, "
+                            f"PyTorch {kind}{list(shape)}",
                             at=str(source),
                             fix="correct the converter; the engine would be wrong",
                         )
@@ -258,7 +261,9 @@ class _Walker:
 def _agrees(ours: TensorType, dtype: torch.dtype, shape: tuple[Dim, ...]) -> bool:
     """Whether rank, dtype and every size that both sides know as an int are equal."""
     sizes = all(
-        a == b for a, b in zip(ours.shape, shape, strict=False) if isinstance(a, int) and isinstance(b, int)
+        a == b
+        for a, b in zip(ours.shape, shape, strict=False)
+        if isinstance(a, int) and isinstance(b, int)
     )
     return ours.dtype.torch == dtype and ours.rank == len(shape) and sizes
 

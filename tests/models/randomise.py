@@ -52,7 +52,9 @@ def _measure(module: nn.Module, x: torch.Tensor, generator: torch.Generator) -> 
     channels = x.transpose(0, 1).flatten(1)
     spread = channels.var(1, correction=0)
     noise = torch.empty_like(mean).uniform_(-0.2, 0.2, generator=generator)
-    mean.copy_(channels.mean(1) + noise * spread.sqrt())
-    # A channel that is constant on this input, as a dead ReLU's, has no spread to be divided by.
-    spread = torch.where(spread > 1e-3 * spread.mean() + 1e-6, spread, torch.ones(()))
+    # Without all of the mean: what is left of it keeps rounding errors from growing layer by layer.
+    mean.copy_(0.3 * channels.mean(1) + noise * spread.sqrt())
+    # Halfway to the layer's mean: a channel that hardly varies on this input would be blown up, and
+    # with it the rounding errors of the layers before.
+    spread = (spread + spread.mean()) / 2
     var.copy_(spread * torch.empty_like(var).uniform_(0.8, 1.25, generator=generator))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
 from trtdsl.ir.elementwise import Unary, UnaryOperation
-from trtdsl.ir.scalar import raised
+from trtdsl.ir.scalar import FromRankOne
 from trtdsl.types import TensorType, broadcast
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ _TAKES_BETA = {Type.SELU, Type.SOFTPLUS, Type.CLIP, Type.HARD_SIGMOID, Type.SCAL
 
 
 @dataclass(frozen=True, kw_only=True)
-class Activation(Layer):
+class Activation(FromRankOne):
     """``type`` of every element, in floats of x's dtype. Source: INetworkDefinition.add_activation.
 
     ``alpha`` and ``beta`` are what the type's formula makes of them, and None where it has none.
@@ -84,6 +84,7 @@ class Activation(Layer):
 
     def infer(self, x: TensorType) -> TensorType:
         self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require(x.rank > 0, f"takes ranks from 1 on, not {x}")
         for name, value, takes in (
             ("alpha", self.alpha, self.type in _TAKES_ALPHA),
             ("beta", self.beta, self.type in _TAKES_BETA),
@@ -96,17 +97,12 @@ class Activation(Layer):
         return _FUNCTIONS[self.type](x.float(), self.alpha, self.beta).to(x.dtype)
 
     def lower(self, api: Api, x: Any) -> Any:
-        kind = api.enum("ActivationType", self.type)
-
-        def add(x: Any) -> Any:
-            layer = api.add_activation(x, kind)
-            if self.alpha is not None:
-                layer.alpha = self.alpha
-            if self.beta is not None:
-                layer.beta = self.beta
-            return layer
-
-        return raised(api, x, add)
+        layer = api.add_activation(x, api.enum("ActivationType", self.type))
+        if self.alpha is not None:
+            layer.alpha = self.alpha
+        if self.beta is not None:
+            layer.beta = self.beta
+        return layer
 
     def available(self, api: Api) -> bool:
         return api.has_enum("ActivationType", self.type)

@@ -18,9 +18,9 @@ __all__ = ["Concatenation"]
 
 @dataclass(frozen=True, kw_only=True)
 class Concatenation(Layer):
-    """The inputs, of one dtype and rank, one after the other along ``axis``. Source: add_concatenation.
+    """The inputs, of one dtype and rank, one after the other along ``axis``.
 
-    All other sizes are equal; nothing broadcasts.
+    All other sizes are equal; nothing broadcasts. Source: INetworkDefinition.add_concatenation.
     """
 
     axis: int

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from trtdsl.ir.base import Layer
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
-from trtdsl.types import Dim, TensorType
+from trtdsl.types import Dim, DType, TensorType
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,8 @@ class _Sliding(Layer):
 
     def expand(self, x: Tensor, kernel: Tensor, *bias: Tensor) -> Tensor:
         """One axis as two, of which the last has size 1."""
+        if len(self.stride) > 1:
+            return cast("Tensor", super().expand(x, kernel, *bias))
         layer = type(self)(
             stride=(*self.stride, 1),
             dilation=(*self.dilation, 1),
@@ -51,7 +54,9 @@ class _Sliding(Layer):
     ) -> None:
         spatial = len(self.stride)
         lengths = {len(self.dilation), len(self.pre_padding), len(self.post_padding), spatial}
-        self.require(len(lengths) == 1 and 1 <= spatial <= 3, "needs one value for each of 1 to 3 axes")
+        self.require(
+            len(lengths) == 1 and 1 <= spatial <= 3, "needs one value for each of 1 to 3 axes"
+        )
         self.require(min(*self.stride, *self.dilation, self.groups) >= 1, "has a value below 1")
         self.require(min(*self.pre_padding, *self.post_padding) >= 0, "has a padding below 0")
         self.require(x.dtype.is_float, f"takes floats, not {x}")
@@ -65,6 +70,11 @@ class _Sliding(Layer):
         if bias is not None:
             wanted = TensorType(x.dtype, (maps,))
             self.require(bias == wanted, f"takes a bias {wanted}, not {bias}")
+
+    def _axes(self, x: TensorType, window: Sequence[int]) -> Iterator[tuple[Dim, ...]]:
+        """For each spatial axis its size, taps, stride, dilation and padding before and after."""
+        padding = (self.pre_padding, self.post_padding)
+        return zip(x.shape[2:], window, self.stride, self.dilation, *padding, strict=True)
 
     def _require_sizes(self, x: TensorType, output: TensorType) -> TensorType:
         sizes = [size for size in output.shape[2:] if isinstance(size, int)]
@@ -95,15 +105,12 @@ class Convolution(_Sliding):
         maps, channels, *window = kernel.shape
         self.require(
             x.shape[1] == channels * self.groups and maps % self.groups == 0,
-            f"{x.shape[1]} channels and {maps} maps do not fit kernel {kernel} in {self.groups} groups",
+            f"{x.shape[1]} channels do not fit kernel {kernel} in {self.groups} groups",
         )
         sizes = tuple(
             (size + before + after - dilation * (taps - 1) - 1) // stride + 1
-            for size, before, after, dilation, taps, stride in zip(
-                x.shape[2:], self.pre_padding, self.post_padding, self.dilation, window, self.stride,
-                strict=True,
-            )
-        )  # fmt: skip
+            for size, taps, stride, dilation, before, after in self._axes(x, window)
+        )
         return self._require_sizes(x, x.with_shape((x.shape[0], maps, *sizes)))
 
     def evaluate(
@@ -144,11 +151,8 @@ class Deconvolution(_Sliding):
         )
         sizes = tuple(
             (size - 1) * stride + dilation * (taps - 1) + 1 - before - after
-            for size, before, after, dilation, taps, stride in zip(
-                x.shape[2:], self.pre_padding, self.post_padding, self.dilation, window, self.stride,
-                strict=True,
-            )
-        )  # fmt: skip
+            for size, taps, stride, dilation, before, after in self._axes(x, window)
+        )
         return self._require_sizes(x, x.with_shape((x.shape[0], maps, *sizes)))
 
     def evaluate(
@@ -159,7 +163,9 @@ class Deconvolution(_Sliding):
         spatial = len(self.stride)
         deconvolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[spatial - 1]
         y = deconvolve(x, kernel, bias, self.stride, 0, 0, self.groups, self.dilation)
-        for axis, (before, after) in enumerate(zip(self.pre_padding, self.post_padding, strict=True)):
+        for axis, (before, after) in enumerate(
+            zip(self.pre_padding, self.post_padding, strict=True)
+        ):
             y = y.narrow(axis + 2, before, y.shape[axis + 2] - before - after)
         return y
 
@@ -172,12 +178,15 @@ def _added(
     api: Api, add: Any, x: Any, kernel: Any, bias: Any, *, maps_axis: int, groups: int = 1
 ) -> Any:
     """The new layer; a kernel or bias that an input reaches becomes a tensor input of it."""
-    from trtdsl.tensorrt_api import Folded
+    from trtdsl.tensorrt_api import Folded, dtype_of
 
     constant = isinstance(kernel, Folded)
     sizes = tuple(kernel.tensor.shape if constant else kernel.shape)
-    weights = api.weights(kernel) if constant else api.no_weights()
-    bias_weights = api.weights(bias) if isinstance(bias, Folded) else api.no_weights()
+    dtype = DType.of(kernel.tensor.dtype) if constant else dtype_of(kernel.dtype)
+    weights, bias_weights = (
+        api.weights(operand) if isinstance(operand, Folded) else api.no_weights(dtype)
+        for operand in (kernel, bias)
+    )
     layer = add(x, sizes[maps_axis] * groups, sizes[2:], weights, bias_weights)
     if not constant:
         layer.set_input(1, kernel)

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
-from trtdsl.ir.scalar import raised
+from trtdsl.ir.scalar import FromRankOne
 from trtdsl.types import DType, TensorType, broadcast
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ _PREDICATES = {UnaryOperation.ISINF, UnaryOperation.ISNAN}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unary(Layer):
+class Unary(FromRankOne):
     """``op(x)``, element by element; ROUND is to the nearest even integer. Source: add_unary.
 
     Floats; NOT takes and gives bool; ISINF and ISNAN give bool.
@@ -152,6 +152,7 @@ class Unary(Layer):
     op: UnaryOperation
 
     def infer(self, x: TensorType) -> TensorType:
+        self.require(x.rank > 0, f"takes ranks from 1 on, not {x}")
         if self.op is UnaryOperation.NOT:
             self.require(x.dtype is DType.BOOL, f"takes bool, not {x}")
             return x
@@ -166,8 +167,7 @@ class Unary(Layer):
         return result
 
     def lower(self, api: Api, x: Any) -> Any:
-        op = api.enum("UnaryOperation", self.op)
-        return raised(api, x, lambda x: api.add_unary(x, op))
+        return api.add_unary(x, api.enum("UnaryOperation", self.op))
 
     def available(self, api: Api) -> bool:
         return api.has_enum("UnaryOperation", self.op)

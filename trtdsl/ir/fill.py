@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
-from trtdsl.types import Dim, DType, TensorType
+from trtdsl.types import Dim, DType, TensorType, is_static
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,15 @@ class Fill(Layer):
         return index * self._number(self.beta) + self._number(self.alpha)
 
     def lower(self, api: Api) -> Any:
-        layer = api.fill(self.shape, self.dtype)
+        dtype, static = api.dtype(self.dtype), is_static(self.shape)
+        call = (list(self.shape) if static else [1], api.trt.FillOperation.LINSPACE)
+        if hasattr(api.trt.IFillLayer, "to_type"):
+            layer = api.add_fill(*call, dtype)
+        else:
+            layer = api.add_fill(*call)
+            layer.set_output_type(0, dtype)
+        if not static:
+            layer.set_input(0, api.shape_tensor(self.shape))
         layer.alpha, layer.beta = self._number(self.alpha), self._number(self.beta)
         return layer
 

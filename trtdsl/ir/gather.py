@@ -34,7 +34,7 @@ class Gather(Layer):
 
     DEFAULT: ``(*A, n, *B), (*I) -> (*A, *I, *B)``, n being axis ``axis``; with one elementwise
     dimension, the first of both, ``(E, *A, n, *B), (E, *I) -> (E, *A, *I, *B)``.
-    ELEMENT: as ``torch.gather``, ``y[i, j] = x[index[i, j], j]`` for axis 0; y has the indices' shape.
+    ELEMENT: ``y[i, j] = x[index[i, j], j]`` for axis 0; y has the indices' shape.
     ND: ``(*E, n0, .., nk, *B), (*E, *I, k + 1) -> (*E, *I, *B)`` with ``elementwise_dims`` sizes E.
 
     Indices are not counted from the end: one that is negative or too large reads 0.
@@ -46,7 +46,8 @@ class Gather(Layer):
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         self.require(
-            indices.dtype in (DType.INT32, DType.INT64), f"indices are int32 or int64, not {indices}"
+            indices.dtype in (DType.INT32, DType.INT64),
+            f"indices are integers, not {indices}",
         )
         self.require(0 <= self.axis < x.rank, f"{x} has no such axis")
         match self.mode:
@@ -79,6 +80,7 @@ class Gather(Layer):
 
     def _nd(self, x: TensorType, indices: TensorType) -> Shape:
         batch = self.elementwise_dims
+        self.require(batch == 0 or batch < x.rank - 1, f"{x} has too few axes")
         self.require(indices.rank > batch, f"{indices} has no axis of coordinates")
         depth: Dim = indices.shape[-1]
         self.require(isinstance(depth, int), f"the last size of {indices} is not static")
@@ -105,14 +107,18 @@ class Gather(Layer):
 
         if self.elementwise_dims:
             count = max(len(x), len(indices))
-            pairs = zip(x.expand(count, *x.shape[1:]), indices.expand(count, *indices.shape[1:]), strict=True)
+            pairs = zip(
+                x.expand(count, *x.shape[1:]),
+                indices.expand(count, *indices.shape[1:]),
+                strict=True,
+            )
             inner = Gather(axis=self.axis - 1)
             return torch.stack([inner.evaluate(a, b) for a, b in pairs])
         index, inside = _bounded(indices, x.shape[self.axis])
         picked = x.index_select(self.axis, index.reshape(-1))
         after = x.shape[self.axis + 1 :]
-        picked = picked.reshape(*x.shape[: self.axis], *indices.shape, *after)
-        return picked.masked_fill(~inside.reshape(*indices.shape, *[1] * len(after)), 0)
+        picked = picked.reshape((*x.shape[: self.axis], *indices.shape, *after))
+        return picked.masked_fill(~inside.reshape((*indices.shape, *[1] * len(after))), 0)
 
     def _evaluate_nd(self, x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
         import torch
@@ -123,7 +129,8 @@ class Gather(Layer):
         pairs = [_bounded(i, n) for i, n in zip(indices.unbind(-1), x.shape, strict=False)]
         inside = torch.stack([ok for _, ok in pairs]).all(0)
         picked = x[tuple(index for index, _ in pairs)]
-        return picked.masked_fill(~inside.reshape(*inside.shape, *[1] * (picked.dim() - inside.dim())), 0)
+        ones = [1] * (picked.dim() - inside.dim())
+        return picked.masked_fill(~inside.reshape((*inside.shape, *ones)), 0)
 
     def lower(self, api: Api, x: Any, indices: Any) -> Any:
         layer = api.add_gather_v2(x, indices, api.enum("GatherMode", self.mode))

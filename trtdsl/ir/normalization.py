@@ -19,12 +19,12 @@ __all__ = ["Normalization"]
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization(Layer):
-    """``(x - mean) / sqrt(variance + epsilon) * scale + bias``, mean and variance taken over ``axes``.
+    """``(x - mean) / sqrt(variance + epsilon) * scale + bias``, with statistics over ``axes``.
 
-    The variance is the biased one. With ``groups`` above 1 the channels of axis 1 are cut into groups,
-    ``axes`` are all axes behind it, and statistics are a group's. scale and bias have x's rank and
-    broadcast to it; with groups they are ``(1, C, 1, ...)``. TensorRT 8.6 computes in float32 whatever
-    x is; a strongly typed network computes in x's dtype, so half inputs are cast to float32 before.
+    The variance is the biased one. With ``groups`` above 1 the channels of axis 1 are cut into
+    groups, ``axes`` are all axes behind it, and statistics are a group's. scale and bias have x's
+    rank and broadcast to it; with groups they are ``(1, C, 1, ...)``. TensorRT 8.6 computes in
+    float32 whatever x is; a strongly typed network computes in x's dtype.
 
     Source: add_normalization_v2 of INetworkDefinition (10.15), add_normalization before.
     """
@@ -66,7 +66,7 @@ class Normalization(Layer):
     def evaluate(self, x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         grouped, axes = x, self.axes
         if self.groups > 1:
-            grouped = x.unflatten(1, (self.groups, -1))
+            grouped = x.reshape(x.shape[0], self.groups, -1, *x.shape[2:])
             axes = tuple(range(2, grouped.dim()))
         mean = grouped.mean(axes, keepdim=True)
         variance = (grouped - mean).square().mean(axes, keepdim=True)
@@ -86,14 +86,14 @@ class Normalization(Layer):
         return layer
 
     def _lower_groups(self, api: Api, x: Any, scale: Any, bias: Any, mask: int) -> Any:
-        # Before 10.15 scale and bias have a value for a group, not for a channel: they stay 1 and 0.
+        # Before 10.15 scale and bias have a value a group, not a channel: they stay 1 and 0.
         from trtdsl.tensorrt_api import Folded
 
         if not isinstance(scale, Folded):
             raise BuildError(
                 explain(
                     f"{self}: scale is {scale.name}, which an input reaches",
-                    fix="use TensorRT 10.15 or newer, or multiply after a normalization without weight",
+                    fix="use TensorRT 10.15 or later, or multiply after the normalization",
                 )
             )
         unit = scale.tensor.new_ones((1, self.groups, *scale.tensor.shape[2:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trtdsl.ir.base import Layer
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
@@ -29,7 +29,7 @@ class PoolingType(Enum):
 
 
 class PaddingMode(Enum):
-    """Whether a window that only partly fits counts: no (DOWN), yes (UP). Source: tensorrt.PaddingMode."""
+    """Whether a last window that only partly fits counts. Source: tensorrt.PaddingMode."""
 
     EXPLICIT_ROUND_DOWN = auto()
     EXPLICIT_ROUND_UP = auto()
@@ -37,13 +37,14 @@ class PaddingMode(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Pooling(Layer):
-    """Windows of x, reduced: ``(N, C, *S) -> (N, C, *S')``. Source: INetworkDefinition.add_pooling_nd.
+    """Windows of x, reduced: ``(N, C, *S) -> (N, C, *S')``. Source: add_pooling_nd.
 
-    Padding never wins a maximum. An average divides by the part of the window that lies in x, or, with
-    ``average_count_excludes_padding=False``, in the padded x; what EXPLICIT_ROUND_UP adds beyond that
-    counts in neither. MAX_AVERAGE_BLEND is ``(1 - blend_factor) * max + blend_factor * average``.
+    Padding never wins a maximum. An average divides by the part of the window that lies in x, or,
+    with ``average_count_excludes_padding=False``, in the padded x; what EXPLICIT_ROUND_UP adds
+    beyond that counts in neither. MAX_AVERAGE_BLEND is
+    ``(1 - blend_factor) * max + blend_factor * average``.
 
-    Errors: ShapeError when a window lies wholly outside of x, where TensorRT's answer is not defined.
+    Errors: ShapeError when a window lies wholly outside of x, where the answer is not defined.
     """
 
     type: PoolingType
@@ -58,7 +59,9 @@ class Pooling(Layer):
     def infer(self, x: TensorType) -> TensorType:
         spatial = len(self.window_size)
         lengths = {len(self.stride), len(self.pre_padding), len(self.post_padding), spatial}
-        self.require(len(lengths) == 1 and 1 <= spatial <= 3, "needs one value for each of 1 to 3 axes")
+        self.require(
+            len(lengths) == 1 and 1 <= spatial <= 3, "needs one value for each of 1 to 3 axes"
+        )
         self.require(min(*self.stride, *self.window_size) >= 1, "has a value below 1")
         self.require(min(*self.pre_padding, *self.post_padding) >= 0, "has a padding below 0")
         self.require(x.dtype.is_float, f"takes floats, not {x}")
@@ -103,7 +106,9 @@ class Pooling(Layer):
         from torch.nn import functional as F
 
         pool = F.avg_pool2d if len(self.window_size) == 2 else F.avg_pool3d
-        counted = self._padded(torch.ones_like(x[:1, :1]), float(not self.average_count_excludes_padding))
+        counted = self._padded(
+            torch.ones_like(x[:1, :1]), float(not self.average_count_excludes_padding)
+        )
         totals, counts = (
             pool(self._extended(padded, x, 0.0), self.window_size, self.stride)
             for padded in (self._padded(x, 0.0), counted)
@@ -132,6 +137,8 @@ class Pooling(Layer):
 
     def expand(self, x: Tensor) -> Tensor:
         """One axis as two, of which the last has size 1."""
+        if len(self.window_size) > 1:
+            return cast("Tensor", super().expand(x))
         return Squeeze(axes=(3,))(self._with_two_axes()(Unsqueeze(axes=(3,))(x)))
 
     def _with_two_axes(self) -> Pooling:

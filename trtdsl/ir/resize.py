@@ -72,8 +72,8 @@ _TAPS = {InterpolationMode.LINEAR: (0, 1), InterpolationMode.CUBIC: (-1, 0, 1, 2
 class Resize(Layer):
     """x at other sizes of its innermost axes: ``shape``, or ``floor(size * scale)`` by ``scales``.
 
-    Inputs: x float; sizes of x that shall stay are given in ``shape`` too, or as scales of 1. Either way
-    the coordinates come from the two sizes. Elements beyond the border repeat the border; with
+    Inputs: x float; sizes that stay are given in ``shape`` too, or as scales of 1. Either way the
+    coordinates come from the two sizes. Elements beyond the border repeat the border; with
     ``exclude_outside`` they have no weight and the others sum to 1. Source: add_resize.
     """
 
@@ -197,11 +197,15 @@ class Resize(Layer):
         layer.exclude_outside = self.exclude_outside
         if self.scales is not None:
             layer.scales = list(self.scales)
-        elif self.shape is not None and is_static(self.shape):
-            layer.shape = self.shape
-        else:
-            layer.set_input(1, api.shape_tensor(self.shape))
+        elif self.shape is not None:
+            self._lower_shape(api, layer, self.shape)
         return layer
+
+    def _lower_shape(self, api: Api, layer: Any, shape: Shape) -> None:
+        if is_static(shape):
+            layer.shape = shape
+        else:
+            layer.set_input(1, api.shape_tensor(shape))
 
 
 def _scaled(size: Dim, scale: float) -> Dim:

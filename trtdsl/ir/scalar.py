@@ -1,22 +1,25 @@
-"""Tensors of rank 0 in layers that TensorRT defines from rank 1 on."""
+"""``FromRankOne``: layers of single elements that TensorRT defines from rank 1 on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trtdsl.ir.base import Layer
+from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 
 if TYPE_CHECKING:
-    from trtdsl.tensorrt_api import Api
+    from trtdsl.network import Tensor
 
-__all__ = ["raised"]
+__all__ = ["FromRankOne"]
 
 
-def raised(api: Api, x: Any, add: Callable[[Any], Any]) -> Any:
-    """What ``add`` makes of x, an elementwise layer; one of rank 0 goes through it as rank 1."""
-    if len(x.shape) > 0:
-        return add(x)
-    vector = api.add_shuffle(x)
-    vector.reshape_dims = (1,)
-    scalar = api.add_shuffle(add(vector.get_output(0)).get_output(0))
-    scalar.reshape_dims = ()
-    return scalar
+class FromRankOne(Layer):
+    """A layer of one tensor's elements; a tensor of rank 0 goes through it as one of rank 1."""
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Append to the network of the inputs; all outputs, in the inputs' rank."""
+        (x,) = inputs
+        if x.rank > 0:
+            return super().outputs(x)
+        (vector,) = super().outputs(Unsqueeze(axes=(0,))(x))
+        return (Squeeze(axes=(0,))(vector),)

@@ -41,9 +41,12 @@ class Scale(Layer):
     def infer(self, x: TensorType, *coefficients: TensorType) -> TensorType:
         self.require(x.dtype.is_float, f"takes floats, not {x}")
         self.require(
-            0 <= self.channel_axis < x.rank, f"axis {self.channel_axis} is outside 0..{x.rank - 1} of {x}"
+            0 <= self.channel_axis < x.rank,
+            f"axis {self.channel_axis} is outside 0..{x.rank - 1} of {x}",
         )
-        self.require(len(coefficients) in (2, 3), f"takes shift, scale and power, not {coefficients}")
+        self.require(
+            len(coefficients) in (2, 3), f"takes shift, scale and power, not {coefficients}"
+        )
         wanted = x.with_shape(self._sizes(x.shape))
         self.require(wanted.is_static, f"takes known sizes where coefficients differ, not {x}")
         for given in coefficients:

@@ -106,7 +106,7 @@ class Slice(Layer):
 
     def lower(self, api: Api, x: Any, fill: Any = None) -> Any:
         vectors = (self.start, self.shape, self.stride)
-        # Sizes that only the engine knows come as inputs; the layer ignores what stands for them here.
+        # What only the engine knows comes as an input; TensorRT ignores what stands for it.
         static = [tuple(d if isinstance(d, int) else 0 for d in dims) for dims in vectors]
         layer = api.add_slice(x, *static)
         layer.mode = api.enum("SampleMode", self.mode)

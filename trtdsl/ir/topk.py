@@ -31,8 +31,8 @@ class TopKOperation(Enum):
 class TopK(Layer):
     """The first ``k`` of the elements along ``axis``, sorted by ``op``, and their indices.
 
-    x float ``(*S, N, *T)`` gives two of ``(*S, k, *T)``: the values, and int32 indices. The order
-    of equal elements is TensorRT's. Source: INetworkDefinition.add_topk.
+    x float ``(*S, N, *T)``, of rank 2 or more, gives two of ``(*S, k, *T)``: the values, and
+    int32 indices. The order of equal elements is TensorRT's. Source: add_topk.
     """
 
     op: TopKOperation
@@ -41,6 +41,7 @@ class TopK(Layer):
 
     def infer(self, x: TensorType) -> tuple[TensorType, TensorType]:
         self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require(x.rank > 1, f"takes ranks from 2 on, not {x}")
         self.require(0 <= self.axis < x.rank, f"axis {self.axis} is outside 0..{x.rank - 1} of {x}")
         self.require(1 <= self.k <= LARGEST_K, f"k {self.k} is outside 1..{LARGEST_K}")
         size = x.shape[self.axis]
@@ -61,19 +62,6 @@ class TopK(Layer):
         return values, indices.int()
 
     def lower(self, api: Api, x: Any) -> tuple[Any, Any]:
-        # TensorRT takes no vectors: they go through as matrices of one row.
-        vector = len(x.shape) == 1
-        if vector:
-            x = _reshaped(api, x, (1, -1))
-        axes = 1 << (self.axis + vector)
-        layer = api.add_topk(x, api.enum("TopKOperation", self.op), self.k, axes)
-        values, indices = layer.get_output(0), layer.get_output(1)
-        if vector:
-            return _reshaped(api, values, (self.k,)), _reshaped(api, indices, (self.k,))
-        return values, indices
-
-
-def _reshaped(api: Api, x: Any, shape: tuple[int, ...]) -> Any:
-    layer = api.add_shuffle(x)
-    layer.reshape_dims = shape
-    return layer.get_output(0)
+        op = api.enum("TopKOperation", self.op)
+        layer = api.add_topk(x, op, self.k, 1 << self.axis)
+        return layer.get_output(0), layer.get_output(1)

@@ -47,7 +47,7 @@ def record(severity: str, text: str) -> None:
 def tensorrt_logger() -> Any:
     """The ``tensorrt.ILogger`` of this process. Errors: UnavailableError without TensorRT."""
     trt = import_tensorrt()
-    names = {getattr(trt.ILogger.Severity, name): name for name in _LEVELS}
+    names = {getattr(trt.ILogger, name): name for name in _LEVELS}
 
     class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

@@ -1,0 +1,131 @@
+"""Adaptive pooling: windows chosen so that the output has a given size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.matmul import MatrixMultiply
+from trtdsl.ir.pooling import Pooling, PoolingType
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.network import Tensor
+from trtdsl.registry import converter
+from trtdsl.types import Dim
+
+from .absent import Absent
+from .pooling import INDICES, maximum_of
+from .spatial import batched, per_axis
+
+aten = torch.ops.aten
+
+
+@converter(aten.adaptive_avg_pool1d.default)
+def adaptive_avg_pool1d(x: Tensor, output_size: Sequence[int]) -> Tensor:
+    """``([N,] C, L) -> ([N,] C, L')``."""
+    return batched(x, 1, lambda image: _average(image, output_size))
+
+
+@converter(aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default)
+def adaptive_avg_pool2d(x: Tensor, output_size: Sequence[Dim]) -> Tensor:
+    """``([N,] C, H, W) -> ([N,] C, H', W')``."""
+    return batched(x, 2, lambda image: _average(image, output_size))
+
+
+@converter(aten.adaptive_avg_pool3d.default, aten._adaptive_avg_pool3d.default)
+def adaptive_avg_pool3d(x: Tensor, output_size: Sequence[Dim]) -> Tensor:
+    """``([N,] C, D, H, W) -> ([N,] C, D', H', W')``."""
+    return batched(x, 3, lambda image: _average(image, output_size))
+
+
+@converter(aten.adaptive_max_pool1d.default)
+def adaptive_max_pool1d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Absent]:
+    """``([N,] C, L) -> ([N,] C, L')``; the indices must stay unused."""
+    return batched(x, 1, lambda image: _maximum(image, output_size)), INDICES
+
+
+@converter(aten.adaptive_max_pool2d.default)
+def adaptive_max_pool2d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Absent]:
+    """``([N,] C, H, W) -> ([N,] C, H', W')``; the indices must stay unused."""
+    return batched(x, 2, lambda image: _maximum(image, output_size)), INDICES
+
+
+@converter(aten.adaptive_max_pool3d.default)
+def adaptive_max_pool3d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Absent]:
+    """``([N,] C, D, H, W) -> ([N,] C, D', H', W')``; the indices must stay unused."""
+    return batched(x, 3, lambda image: _maximum(image, output_size)), INDICES
+
+
+def _average(image: Tensor, output_size: Sequence[Dim]) -> Tensor:
+    """The mean of a box is the mean of means, so each axis is pooled by what suits it."""
+    sizes = per_axis(output_size, image.rank - 2)
+    image = _pooled(image, sizes, PoolingType.AVERAGE)
+    for axis, size in enumerate(sizes):
+        if image.shape[axis + 2] != size:
+            image = _multiplied(image, axis + 2, size)
+    return image
+
+
+def _maximum(image: Tensor, output_size: Sequence[int]) -> Tensor:
+    sizes = per_axis(output_size, image.rank - 2)
+    image = _pooled(image, sizes, PoolingType.MAX)
+    if image.shape[2:] == sizes:
+        return image
+    pairs = zip(image.shape[2:], sizes, strict=True)
+    return maximum_of(image, [_windows(_known(image, size), out) for size, out in pairs])
+
+
+def _pooled(image: Tensor, sizes: Sequence[Dim], type: PoolingType) -> Tensor:
+    """The image with those axes pooled whose windows are all of one size."""
+    whole = tuple(
+        axis + 2 for axis, out in enumerate(sizes) if out == 1 and image.shape[axis + 2] != 1
+    )
+    if whole:
+        op = ReduceOperation.AVG if type is PoolingType.AVERAGE else ReduceOperation.MAX
+        image = Reduce(op=op, axes=whole, keep_dimensions=True)(image)
+    window = tuple(_factor(size, out) for size, out in zip(image.shape[2:], sizes, strict=True))
+    if all(factor == 1 for factor in window):
+        return image
+    none = (0,) * len(window)
+    layer = Pooling(
+        type=type, window_size=window, stride=window, pre_padding=none, post_padding=none
+    )
+    return layer(image)
+
+
+def _factor(size: Dim, out: Dim) -> int:
+    """How many elements make one of the output; 1 where that is not the same number for all."""
+    known = isinstance(size, int) and isinstance(out, int)
+    return size // out if known and size % out == 0 else 1
+
+
+def _windows(size: int, out: int) -> list[list[int]]:
+    """What PyTorch's windows hold: ``floor(i * size / out)`` to ``ceil((i + 1) * size / out)``."""
+    return [list(range(i * size // out, -(-(i + 1) * size // out))) for i in range(out)]
+
+
+def _multiplied(image: Tensor, axis: int, out: int) -> Tensor:
+    """An axis averaged by a matrix, whose rows hold the weights of each window."""
+    size = _known(image, image.shape[axis])
+    matrix = torch.zeros(out, size)
+    for row, window in zip(matrix, _windows(size, out), strict=True):
+        row[window] = 1 / len(window)
+    weights = matrix.reshape((1,) * (image.rank - 2) + matrix.shape).to(image.dtype.torch)
+    network = image.network
+    if axis == image.rank - 2:
+        return MatrixMultiply()(network.constant(weights), image)
+    order = list(range(image.rank))
+    order[axis], order[-1] = order[-1], order[axis]
+    return MatrixMultiply()(image.permute(*order), network.constant(weights.mT)).permute(*order)
+
+
+def _known(image: Tensor, size: Dim) -> int:
+    if isinstance(size, int):
+        return size
+    raise ConversionError(
+        explain(
+            f"adaptive pooling to a fixed size other than 1 needs known sizes, not {image}",
+            fix="pool to size 1, or give the module sizes that are not dynamic",
+        )
+    )

@@ -1,0 +1,137 @@
+"""Linear layers and products of matrices and vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
+from trtdsl.network import Tensor
+from trtdsl.operators import align
+from trtdsl.registry import converter
+
+aten = torch.ops.aten
+
+
+@converter(aten.linear.default)
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``: ``(*B, K), (N, K) -> (*B, N)``, or ``(K,)`` to ``(*B,)``."""
+    if weight.rank == 1:
+        product = input @ weight
+    elif input.rank == 1:
+        product = Squeeze(axes=(0,))(_times_transposed(Unsqueeze(axes=(0,))(input), weight))
+    else:
+        product = _times_transposed(input, weight)
+    return product if bias is None else product + bias
+
+
+@converter(aten.addmm.default)
+def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * x + alpha * mat1 @ mat2``: ``(M, K), (K, N) -> (M, N)``."""
+    return _added(x, _multiply(mat1, mat2), beta, alpha)
+
+
+@converter(aten.baddbmm.default)
+def baddbmm(
+    x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """``beta * x + alpha * batch1 @ batch2``: ``(B, M, K), (B, K, N) -> (B, M, N)``."""
+    return _added(x, _multiply(batch1, batch2), beta, alpha)
+
+
+@converter(aten.addbmm.default)
+def addbmm(
+    x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """``beta * x + alpha * (batch1 @ batch2).sum(0)``: ``(B, M, K), (B, K, N) -> (M, N)``."""
+    total = Reduce(op=ReduceOperation.SUM, axes=(0,))(_multiply(batch1, batch2))
+    return _added(x, total, beta, alpha)
+
+
+@converter(aten.addmv.default)
+def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * x + alpha * mat @ vec``: ``(M, K), (K,) -> (M,)``."""
+    return _added(x, mat @ vec, beta, alpha)
+
+
+@converter(aten.mm.default)
+def mm(x: Tensor, mat2: Tensor) -> Tensor:
+    """``(M, K), (K, N) -> (M, N)``."""
+    return _multiply(x, mat2)
+
+
+@converter(aten.bmm.default)
+def bmm(x: Tensor, mat2: Tensor) -> Tensor:
+    """``(B, M, K), (B, K, N) -> (B, M, N)``."""
+    return _multiply(x, mat2)
+
+
+@converter(aten.matmul.default)
+def matmul(x: Tensor, other: Tensor) -> Tensor:
+    """``torch.matmul``: of vectors, matrices and batches of them, which broadcast."""
+    return x @ other if 1 in (x.rank, other.rank) else _multiply(x, other)
+
+
+@converter(aten.mv.default)
+def mv(x: Tensor, vec: Tensor) -> Tensor:
+    """``(M, K), (K,) -> (M,)``."""
+    return x @ vec
+
+
+@converter(aten.dot.default)
+def dot(x: Tensor, tensor: Tensor) -> Tensor:
+    """``(K,), (K,) -> ()``."""
+    return Reduce(op=ReduceOperation.SUM, axes=(0,))(x * tensor)
+
+
+@converter(aten.outer.default)
+def outer(x: Tensor, vec2: Tensor) -> Tensor:
+    """``(M,), (N,) -> (M, N)``."""
+    return Unsqueeze(axes=(1,))(x) * Unsqueeze(axes=(0,))(vec2)
+
+
+@converter(aten.ger.default)
+def ger(x: Tensor, vec2: Tensor) -> Tensor:
+    """``outer`` under its older name."""
+    return outer(x, vec2)
+
+
+@converter(aten.bilinear.default)
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input1 @ weight[k] @ input2 + bias[k]``: ``(*B, I), (*B, J), (K, I, J) -> (*B, K)``."""
+    maps, left, right = weight.shape
+    columns = weight.permute(1, 0, 2).reshape(left, maps * right)
+    rows = _multiply(input1.reshape(-1, left), columns).reshape(-1, maps, right)
+    product = rows @ input2.reshape(-1, right, 1)
+    y = product.reshape(*input1.shape[:-1], maps)
+    return y if bias is None else y + bias
+
+
+def _added(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+    if alpha != 1:
+        product = product * alpha
+    if beta == 0:  # PyTorch then ignores x, nan and inf included
+        return product
+    return product + (x if beta == 1 else x * beta)
+
+
+def _times_transposed(x: Tensor, weight: Tensor) -> Tensor:
+    """``x @ weight.T``, of which TensorRT reads the weight as it lies in memory."""
+    rows, columns = align(x, weight)
+    return MatrixMultiply(op1=MatrixOperation.TRANSPOSE)(rows, columns)
+
+
+def _multiply(x: Tensor, y: Tensor) -> Tensor:
+    """``x @ y`` of ranks of 2 and more; operands that only were transposed are read in place."""
+    (x, op0), (y, op1) = _untransposed(x), _untransposed(y)
+    return MatrixMultiply(op0=op0, op1=op1)(*align(x, y))
+
+
+def _untransposed(x: Tensor) -> tuple[Tensor, MatrixOperation]:
+    swapped = (*range(x.rank - 2), x.rank - 1, x.rank - 2)
+    if x.producer and x.producer.layer == Shuffle(first_transpose=swapped):
+        return x.producer.inputs[0], MatrixOperation.TRANSPOSE
+    return x, MatrixOperation.NONE

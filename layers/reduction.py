@@ -1,0 +1,185 @@
+"""Sums, means, products, extremes, variances and norms along axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from trtdsl.ir.elementwise import Unary, UnaryOperation
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.network import Tensor
+from trtdsl.operators import where
+from trtdsl.registry import converter
+from trtdsl.types import DType
+
+from .function import absolute
+
+__all__ = ["axes_of", "reduced"]
+
+aten = torch.ops.aten
+Op = ReduceOperation
+Axes = Sequence[int] | int | None
+
+
+def axes_of(x: Tensor, dim: Axes) -> tuple[int, ...]:
+    """The axes that ``dim`` names, counted from 0; all of them for None or an empty list."""
+    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+        return tuple(range(x.rank))
+    dims = (dim,) if isinstance(dim, int) else dim
+    return tuple(sorted(d % x.rank for d in dims)) if x.rank else ()
+
+
+def reduced(op: ReduceOperation, x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    """``op`` over the axes; x itself where it has none."""
+    axes = axes_of(x, dim)
+    return Reduce(op=op, axes=axes, keep_dimensions=keepdim)(x) if axes else x
+
+
+@converter(aten.sum.default)
+def sum_(x: Tensor, *, dtype: DType | None = None) -> Tensor:
+    """The sum of all elements; integers and bool as int64."""
+    return reduced(Op.SUM, _summand(x, dtype))
+
+
+@converter(aten.sum.dim_IntList)
+def sum_dim(x: Tensor, dim: Axes, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """The sum along axes; integers and bool as int64."""
+    return reduced(Op.SUM, _summand(x, dtype), dim, keepdim)
+
+
+@converter(aten.prod.default)
+def prod(x: Tensor, *, dtype: DType | None = None) -> Tensor:
+    """The product of all elements; integers and bool as int64."""
+    return reduced(Op.PROD, _summand(x, dtype))
+
+
+@converter(aten.prod.dim_int)
+def prod_dim(x: Tensor, dim: int, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """The product along an axis; integers and bool as int64."""
+    return reduced(Op.PROD, _summand(x, dtype), dim, keepdim)
+
+
+@converter(aten.mean.default)
+def mean(x: Tensor, *, dtype: DType | None = None) -> Tensor:
+    """The mean of all elements."""
+    return reduced(Op.AVG, x if dtype is None else x.cast(dtype))
+
+
+@converter(aten.mean.dim)
+def mean_dim(x: Tensor, dim: Axes, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """The mean along axes."""
+    return reduced(Op.AVG, x if dtype is None else x.cast(dtype), dim, keepdim)
+
+
+@converter(aten.amax.default)
+def amax(x: Tensor, dim: Axes = (), keepdim: bool = False) -> Tensor:
+    """The largest element along axes."""
+    return _extreme(Op.MAX, x, dim, keepdim)
+
+
+@converter(aten.amin.default)
+def amin(x: Tensor, dim: Axes = (), keepdim: bool = False) -> Tensor:
+    """The smallest element along axes."""
+    return _extreme(Op.MIN, x, dim, keepdim)
+
+
+@converter(aten.max.default)
+def max_(x: Tensor) -> Tensor:
+    """The largest element."""
+    return _extreme(Op.MAX, x)
+
+
+@converter(aten.min.default)
+def min_(x: Tensor) -> Tensor:
+    """The smallest element."""
+    return _extreme(Op.MIN, x)
+
+
+@converter(aten.aminmax.default)
+def aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest element along an axis, or of all."""
+    return _extreme(Op.MIN, x, dim, keepdim), _extreme(Op.MAX, x, dim, keepdim)
+
+
+@converter(aten.any.default, aten._is_any_true.default)
+def any_(x: Tensor) -> Tensor:
+    """Whether an element is other than 0."""
+    return _extreme(Op.MAX, x.cast(DType.BOOL)).cast(_truth(x))
+
+
+@converter(aten.any.dim)
+def any_dim(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
+    """Whether an element along an axis is other than 0."""
+    return any_dims(x, dim, keepdim)
+
+
+@converter(aten.any.dims)
+def any_dims(x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    """Whether an element along axes is other than 0."""
+    return _extreme(Op.MAX, x.cast(DType.BOOL), dim, keepdim).cast(_truth(x))
+
+
+@converter(aten.all.default, aten._is_all_true.default)
+def all_(x: Tensor) -> Tensor:
+    """Whether no element is 0."""
+    return _extreme(Op.MIN, x.cast(DType.BOOL)).cast(_truth(x))
+
+
+@converter(aten.all.dim)
+def all_dim(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
+    """Whether no element along an axis is 0."""
+    return all_dims(x, dim, keepdim)
+
+
+@converter(aten.all.dims)
+def all_dims(x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    """Whether no element along axes is 0."""
+    return _extreme(Op.MIN, x.cast(DType.BOOL), dim, keepdim).cast(_truth(x))
+
+
+@converter(aten.count_nonzero.default)
+def count_nonzero(x: Tensor, dim: Axes = None) -> Tensor:
+    """How many elements along an axis, or of all, are other than 0; int64."""
+    return count_nonzero_dims(x, dim)
+
+
+@converter(aten.count_nonzero.dim_IntList)
+def count_nonzero_dims(x: Tensor, dim: Axes) -> Tensor:
+    """How many elements along axes are other than 0; int64."""
+    return reduced(Op.SUM, x.cast(DType.BOOL).cast(DType.INT64), dim)
+
+
+@converter(aten.logsumexp.default)
+def logsumexp(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
+    """``log(sum(exp(x)))`` along axes, with the largest element taken out first, in float32."""
+    wide = x.cast(DType.FLOAT32)
+    largest = reduced(Op.MAX, wide, dim, True)
+    # An infinite largest element is not taken out: inf - inf would be NaN.
+    largest = where(absolute(largest).equal(math.inf), 0.0, largest)
+    total = reduced(Op.SUM, Unary(op=UnaryOperation.EXP)(wide - largest), dim, True)
+    result = Unary(op=UnaryOperation.LOG)(total) + largest
+    dtype = x.dtype if x.dtype.is_float else DType.FLOAT32
+    return (result if keepdim else _without(result, axes_of(x, dim))).cast(dtype)
+
+
+def _without(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """x without axes of size 1."""
+    return x.reshape(*(d for axis, d in enumerate(x.shape) if axis not in axes))
+
+
+def _summand(x: Tensor, dtype: DType | None) -> Tensor:
+    if dtype is None:
+        dtype = x.dtype if x.dtype.is_float else DType.INT64
+    return x.cast(dtype)
+
+
+def _extreme(op: ReduceOperation, x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    # TensorRT reduces floats, int32 and int64 only.
+    number = x.cast(DType.INT32) if x.dtype.itemsize == 1 else x
+    return reduced(op, number, dim, keepdim).cast(x.dtype)
+
+
+def _truth(x: Tensor) -> DType:
+    return DType.UINT8 if x.dtype is DType.UINT8 else DType.BOOL

@@ -1,0 +1,1 @@
+"""What only a GPU can show: engines, against PyTorch and against TensorRT's own ONNX parser."""

@@ -1,0 +1,100 @@
+"""Every row of the tables again, in TensorRT engines: layers and converters, static and dynamic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch.export import Dim
+
+import trtdsl
+from tests import test_converters as converters
+from tests import test_ir as ir
+from tests.cases.base import Case, LayerCase
+from tests.gpu.merge import Row, run_rows
+
+pytestmark = pytest.mark.gpu
+
+CHUNK = 40
+"""Rows in an engine."""
+FLOAT32 = 1e-4
+"""TensorRT sums in another order than PyTorch; TF32 is off."""
+FLOAT16 = 1e-2
+
+
+def chunks(cases: Sequence[Any]) -> list[Any]:
+    """The rows by family, at most CHUNK a test."""
+    families: dict[str, list[Any]] = {}
+    for parameter in cases:
+        families.setdefault(parameter.id.split("-")[0], []).append(parameter)
+    return [
+        pytest.param(rows[i : i + CHUNK], id=f"{family}-{i // CHUNK}")
+        for family, rows in families.items()
+        for i in range(0, len(rows), CHUNK)
+    ]
+
+
+def tolerance(case: LayerCase | Case, inputs: Sequence[torch.Tensor]) -> float:
+    half = any(x.dtype in (torch.float16, torch.bfloat16) for x in inputs)
+    return max(case.tolerance, FLOAT16 if half else FLOAT32)
+
+
+def layer_row(parameter: Any) -> Row:
+    case: LayerCase = parameter.values[0]
+    return Row(
+        name=parameter.id,
+        network=ir.build(case),
+        leaves=ir.leaves(case),
+        expected=ir.answers(case.reference(*case.inputs)),
+        tolerance=tolerance(case, case.inputs),
+    )
+
+
+def converter_row(parameter: Any, change: int | None = None, number: int = 0) -> Row:
+    """A row; ``change`` makes its dynamic sizes symbolic, and adds to them after the trace."""
+    case: Case = parameter.values[0]
+    module, inputs = converters.module_of(case), converters.inputs_of(case)
+    shapes = None
+    if change is not None:
+        dims = {n: Dim(f"{n}_{number}", min=1, max=64) for n in case.dynamic.values()}
+        shapes = {
+            f"inputs_{i}": {a: dims[n] for (j, a), n in case.dynamic.items() if j == i} or None
+            for i in range(len(inputs))
+        }
+    network = trtdsl.trace(module, tuple(inputs), dynamic_shapes=shapes)
+    leaves = inputs if change is None else converters.at_size(case, inputs, change)
+    expected = ir.answers(module(*(x.clone() for x in leaves)))
+    return Row(parameter.id, network, leaves, expected, tolerance(case, inputs))
+
+
+def assert_right(rows: list[Row]) -> None:
+    problems = run_rows(rows)
+    if problems and (place := os.environ.get("TRTDSL_PROBLEMS")):
+        with open(place, "a") as file:
+            file.writelines(f"{p}\n" for p in problems)
+    assert not problems, "\n".join(problems)
+
+
+def runs_here(parameter: Any) -> bool:
+    return not parameter.values[0].gpu and not getattr(parameter.values[0], "fails", "")
+
+
+@pytest.mark.parametrize("cases", chunks([c for c in ir.CASES if runs_here(c)]))
+def test_layers(cases: list[Any]) -> None:
+    assert_right([layer_row(c) for c in cases])
+
+
+@pytest.mark.parametrize("cases", chunks([c for c in converters.CASES if runs_here(c)]))
+def test_converters(cases: list[Any]) -> None:
+    assert_right([converter_row(c) for c in cases])
+
+
+@pytest.mark.parametrize(
+    "cases", chunks([c for c in converters.CASES if runs_here(c) and c.values[0].dynamic])
+)
+@pytest.mark.parametrize("change", [0, 3])
+def test_converters_with_dynamic_sizes(cases: list[Any], change: int) -> None:
+    assert_right([converter_row(c, change, number) for number, c in enumerate(cases)])

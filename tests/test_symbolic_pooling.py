@@ -1,0 +1,78 @@
+"""Rounding up with symbolic sizes, which torch.export only captures for some multiples of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from trtdsl.errors import ConversionError
+from trtdsl.layers import adaptive_pooling, pooling
+from trtdsl.network import Network
+
+SIZES = range(3, 20)
+WINDOWS = [(2, 2, 0), (3, 2, 0), (3, 2, 1), (5, 2, 2), (4, 1, 2), (3, 1, 1)]
+"""Size, step and padding."""
+
+
+def network(converter: Any, *args: Any) -> Network:
+    net = Network("pool")
+    height = net.dim("h", min=3, opt=8, max=20)
+    result = converter(net.input("x", (2, 3, height, 5)), *args)
+    net.output(result[0] if isinstance(result, tuple) else result)
+    return net
+
+
+def images() -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    return [torch.randn(2, 3, size, 5, generator=generator) for size in SIZES]
+
+
+def answer(net: Network, x: torch.Tensor) -> torch.Tensor:
+    from trtdsl.reference import run
+
+    return run(net, [x])[0]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_maximum_rounds_up_as_pytorch_does(window: tuple[int, int, int]) -> None:
+    size, step, padding = window
+    args = ([size, 1], [step, 1], [padding, 0], [1, 1], True)
+    net = network(pooling.max_pool2d, *args)
+    for x in images():
+        if x.shape[2] + 2 * padding >= size:
+            assert torch.equal(answer(net, x), F.max_pool2d(x, *args))
+
+
+@pytest.mark.parametrize("counts_padding", [True, False])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_average_rounds_up_as_pytorch_does(
+    window: tuple[int, int, int], counts_padding: bool
+) -> None:
+    size, step, padding = window
+    args = ([size, 1], [step, 1], [padding, 0], True, counts_padding)
+    net = network(pooling.avg_pool2d, *args)
+    for x in images():
+        if x.shape[2] + 2 * padding >= size:
+            expected = F.avg_pool2d(x, *args)
+            assert torch.allclose(answer(net, x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [(2, 2, 1), (1, 2, 0), (2, 3, 0), (3, 3, 1)])
+def test_a_last_window_that_depends_on_the_size_is_refused(window: tuple[int, int, int]) -> None:
+    size, step, padding = window
+    with pytest.raises(ConversionError, match="leave out a last window"):
+        network(pooling.max_pool2d, [size, 1], [step, 1], [padding, 0], [1, 1], True)
+
+
+def test_what_needs_known_sizes_is_refused() -> None:
+    with pytest.raises(ConversionError, match="a dilated maximum pooling needs known sizes"):
+        network(pooling.max_pool2d, [2, 2], [1, 1], [0, 0], [2, 2], False)
+    with pytest.raises(ConversionError, match="divisor_override with ceil_mode needs known sizes"):
+        network(pooling.avg_pool2d, [2, 2], [2, 2], [0, 0], True, True, 3)
+    with pytest.raises(ConversionError, match="adaptive pooling to a fixed size"):
+        network(adaptive_pooling.adaptive_avg_pool2d, [2, 1])
+    with pytest.raises(ConversionError, match="adaptive pooling to a fixed size"):
+        network(adaptive_pooling.adaptive_max_pool2d, [2, 1])

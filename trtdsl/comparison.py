@@ -1,0 +1,354 @@
+"""``compare``: PyTorch, trtdsl and the ONNX path side by side, in error, layers, time and size."""
+
+from __future__ import annotations
+
+import copy
+import io
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from trtdsl.errors import TrtdslError, UnavailableError, explain
+from trtdsl.render import size_text
+
+if TYPE_CHECKING:
+    import torch
+    from rich.table import Table
+    from torch import nn
+
+    from trtdsl.engine import Engine
+    from trtdsl.network import Network
+    from trtdsl.reference import Reference
+
+__all__ = ["Comparison", "Row", "compare"]
+
+_TOLERANCE = {None: 1e-4, "fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One way to run the module; a field is None where there is nothing to say.
+
+    ``relative_error`` is the largest difference over the largest expected magnitude, of the output
+    where that is worst (the difference itself where nothing but zeros is expected).
+    ``milliseconds`` is the median of a call. ``size`` in bytes: parameters and buffers, weights of
+    the network, plan, or ONNX file. ``failure`` is why this way could not be taken.
+    """
+
+    path: str
+    absolute_error: float | None = None
+    relative_error: float | None = None
+    layers: int | None = None
+    milliseconds: float | None = None
+    size: int | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What ``compare`` found; ``print`` it, or read ``pytorch``, ``trtdsl`` and ``onnx``."""
+
+    model: str
+    device: str
+    tolerance: float
+    pytorch: Row
+    trtdsl: Row
+    onnx: Row
+
+    @property
+    def rows(self) -> tuple[Row, Row, Row]:
+        return self.pytorch, self.trtdsl, self.onnx
+
+    @property
+    def ok(self) -> bool:
+        """Whether trtdsl's relative error is within ``tolerance``."""
+        error = self.trtdsl.relative_error
+        return error is not None and error <= self.tolerance
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data, times in milliseconds and sizes in bytes."""
+        return {
+            "model": self.model,
+            "device": self.device,
+            "tolerance": self.tolerance,
+            "ok": self.ok,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def table(self) -> Table:
+        """The rows as a table for the terminal."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        verdict = "within" if self.ok else "OUTSIDE OF"
+        made = Table(
+            title=escape(f"{self.model} on {self.device}"),
+            caption=f"trtdsl is {verdict} the tolerance, relative error {self.tolerance:g}",
+        )
+        made.add_column("path")
+        for column in ("largest error", "relative", "layers", "ms a call", "size"):
+            made.add_column(column, justify="right")
+        for row in self.rows:
+            made.add_row(escape(row.path), *_cells(row))
+            if row.failure:
+                made.add_row(f"[red]{escape(row.failure)}[/]")
+        return made
+
+    def __rich__(self) -> Table:
+        return self.table()
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=110, color_system=None)
+        console.print(self.table())
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return text.rstrip("\n")
+
+
+def compare(
+    model: nn.Module,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+    opt: Mapping[str, int] | None = None,
+    precision: str | None = None,
+    backend: Literal["auto", "tensorrt", "reference"] = "auto",
+    tolerance: float | None = None,
+    workspace: int | None = None,
+    optimization_level: int | None = None,
+    repeats: int = 20,
+) -> Comparison:
+    """Run a module with PyTorch, by trtdsl and by way of ONNX, on the same inputs.
+
+    Where TensorRT and a GPU are, both ways end in TensorRT, with the same options; elsewhere
+    trtdsl's is the reference and the ONNX file runs in onnxruntime, in the module's own precision.
+
+    Inputs: as of ``trtdsl.convert``, and
+        tolerance: the largest relative error of trtdsl's answer; by default 1e-4, with ``"tf32"``
+            and ``"fp16"`` 1e-2, with ``"bf16"`` 5e-2.
+        repeats: calls that are timed; the median is given.
+    Errors: as of ``convert``. Where the ONNX path fails, its row says why.
+    """
+    from trtdsl.build import BuildOptions
+    from trtdsl.capture import example_inputs
+    from trtdsl.tensorrt_api import why_unavailable
+
+    options = BuildOptions(
+        precision=precision, workspace=workspace, optimization_level=optimization_level
+    )
+    if args is None and kwargs is None:
+        args = example_inputs(model)
+    given, named = tuple(args or ()), dict(kwargs or {})
+    on_gpu = backend == "tensorrt" or (backend == "auto" and why_unavailable() is None)
+    device = _device(on_gpu)
+    call = _Call(device=device, args=given, kwargs=named, repeats=repeats)
+    shapes = {"dynamic_shapes": dynamic_shapes, "opt": opt}
+    network, ours = _convert(model, given, named, shapes, on_gpu, options)
+    expected = _expected(model, given, named)
+    return Comparison(
+        model=type(model).__name__,
+        device=str(device),
+        tolerance=_TOLERANCE[precision] if tolerance is None else tolerance,
+        pytorch=_pytorch_row(model, call),
+        trtdsl=_trtdsl_row(network, ours, call, expected),
+        onnx=_onnx_row(model, shapes, on_gpu, options, call, expected),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """The inputs, on the device where everything runs, and how often to time them."""
+
+    device: torch.device
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    repeats: int
+
+    def answer(self, run: Callable[..., Any]) -> Any:
+        args, kwargs = _moved((self.args, self.kwargs), self.device)
+        return run(*args, **kwargs)
+
+    def milliseconds(self, run: Callable[..., Any]) -> float:
+        """The median time of a call: between CUDA events on a GPU, else by the clock."""
+        import torch
+
+        args, kwargs = _moved((self.args, self.kwargs), self.device)
+        times = []
+        with torch.no_grad():
+            run(*args, **kwargs)
+            for _ in range(self.repeats):
+                timer = _cuda_time if self.device.type == "cuda" else _clock_time
+                times.append(timer(lambda: run(*args, **kwargs)))
+        return statistics.median(times)
+
+
+def _cuda_time(run: Callable[[], Any]) -> float:
+    import torch
+
+    start, end = (torch.Event(device="cuda", enable_timing=True) for _ in range(2))
+    start.record()
+    run()
+    end.record()
+    end.synchronize()
+    return float(start.elapsed_time(end))
+
+
+def _clock_time(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3
+
+
+def _device(on_gpu: bool) -> torch.device:
+    import torch
+
+    if not on_gpu:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UnavailableError(
+            explain(
+                f"compare runs PyTorch beside TensorRT, and torch {torch.__version__} sees no GPU",
+                fix='install torch with CUDA, or compare(..., backend="reference")',
+            )
+        )
+    return torch.device("cuda", 0)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    from trtdsl.tree import flatten
+
+    leaves, tree = flatten(value)
+    return tree.unflatten([x.to(device) for x in leaves])
+
+
+def _expected(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The module's own answer, where it is, without the rounding to TF32 that cuDNN does."""
+    import torch
+
+    flags = torch.backends.cudnn.flags
+    with torch.no_grad(), flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+        return model(*args, **kwargs)
+
+
+def _convert(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    shapes: Mapping[str, Any],
+    on_gpu: bool,
+    options: Any,
+) -> tuple[Network, Engine | Reference]:
+    from trtdsl.build import build
+    from trtdsl.conversion import trace
+    from trtdsl.reference import Reference
+
+    network = trace(model, args, kwargs, precision=options.precision, **shapes)
+    return network, build(network, options) if on_gpu else Reference(network)
+
+
+def _pytorch_row(model: nn.Module, call: _Call) -> Row:
+    own = [*model.parameters(), *model.buffers()]
+    there = model
+    if any(x.device != call.device for x in own):
+        there = copy.deepcopy(model).to(call.device)
+    return Row(
+        path="PyTorch",
+        milliseconds=call.milliseconds(there),
+        size=sum(x.numel() * x.element_size() for x in own),
+    )
+
+
+def _trtdsl_row(network: Network, ours: Engine | Reference, call: _Call, expected: Any) -> Row:
+    from trtdsl.engine import Engine
+    from trtdsl.render import count_layers, count_weights
+
+    absolute, relative = _errors(call.answer(ours), expected)
+    is_engine = isinstance(ours, Engine)
+    return Row(
+        path=f"trtdsl, {'TensorRT' if is_engine else 'reference'}",
+        absolute_error=absolute,
+        relative_error=relative,
+        layers=ours.num_layers if isinstance(ours, Engine) else count_layers(network),
+        milliseconds=call.milliseconds(ours),
+        size=len(ours.plan) if isinstance(ours, Engine) else count_weights(network)[1],
+    )
+
+
+def _onnx_row(
+    model: nn.Module,
+    shapes: Mapping[str, Any],
+    on_gpu: bool,
+    options: Any,
+    call: _Call,
+    expected: Any,
+) -> Row:
+    from trtdsl.oracle import oracle
+
+    path = f"ONNX, {'TensorRT' if on_gpu else 'onnxruntime'}"
+    try:
+        theirs = oracle(
+            model,
+            call.args,
+            call.kwargs,
+            options=options,
+            backend="tensorrt" if on_gpu else "onnxruntime",
+            **shapes,
+        )
+        absolute, relative = _errors(call.answer(theirs), expected)
+        milliseconds = call.milliseconds(theirs)
+    except TrtdslError as error:
+        return Row(path=path, failure=str(error))
+    return Row(
+        path=path,
+        absolute_error=absolute,
+        relative_error=relative,
+        layers=theirs.num_layers,
+        milliseconds=milliseconds,
+        size=theirs.size,
+    )
+
+
+def _errors(actual: Any, expected: Any) -> tuple[float, float]:
+    """The largest absolute and the largest relative error over all outputs."""
+    from trtdsl.tree import flatten
+
+    ours, theirs = flatten(actual)[0], flatten(expected)[0]
+    if len(ours) != len(theirs):
+        return float("inf"), float("inf")
+    pairs = [_error(a, e) for a, e in zip(ours, theirs, strict=True)]
+    return max((a for a, _ in pairs), default=0.0), max((r for _, r in pairs), default=0.0)
+
+
+def _error(actual: torch.Tensor, expected: torch.Tensor) -> tuple[float, float]:
+    """Both errors of one output: infinite where only one side has a nan or an infinity."""
+    import torch
+
+    if actual.shape != expected.shape or actual.dtype != expected.dtype:
+        return float("inf"), float("inf")
+    a, e = actual.detach().cpu().double(), expected.detach().cpu().double()
+    same = (a == e) | (a.isnan() & e.isnan())
+    finite = a.isfinite() & e.isfinite()
+    if not bool((same | finite).all()):
+        return float("inf"), float("inf")
+    difference = torch.where(same, 0.0, (a - e).abs())
+    absolute = float(difference.max()) if difference.numel() else 0.0
+    magnitudes = e[e.isfinite()].abs()
+    largest = float(magnitudes.max()) if magnitudes.numel() else 0.0
+    return absolute, absolute / largest if largest else absolute
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    def cell(value: float | None, form: Callable[[Any], str]) -> str:
+        return "-" if value is None else form(value)
+
+    return (
+        cell(row.absolute_error, "{:.2e}".format),
+        cell(row.relative_error, "{:.2e}".format),
+        cell(row.layers, "{:,}".format),
+        cell(row.milliseconds, "{:.3f}".format),
+        cell(row.size, size_text),
+    )
