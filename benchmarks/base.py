@@ -26,7 +26,7 @@ class Target:
 
     def __str__(self) -> str:
         verdict = "met" if self.is_met else "MISSED"
-        return f"{verdict}: {self.what} is {self.value:.3g}, at most {self.limit:g} wanted"
+        return f"{verdict}: {self.what} is {self.value:.4g}, at most {self.limit:g} wanted"
 
 
 @dataclass(frozen=True, kw_only=True)

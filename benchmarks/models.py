@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from tests.models.vision import models
 
 __all__ = ["Case", "make"]
 
-_TINY = {"relu": nn.ReLU, "linear": lambda: nn.Linear(8, 8)}
+_TINY: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "linear": lambda: nn.Linear(8, 8)}
 _CHAIN_CHANNELS = 16
 
 
@@ -35,8 +36,9 @@ class Case:
 def make(name: str, batch: int = 1) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A model in eval mode on the CPU, and random inputs; the same ones for the same name.
 
-    ``relu`` and ``linear`` are one layer on ``(N, 8)``; ``chain250`` is 250 times convolution, batch
-    norm and ReLU on ``(N, 16, 8, 8)``; any other name is torchvision's, on ``(N, 3, 224, 224)``.
+    ``relu`` and ``linear`` are one layer on ``(N, 8)``; ``chain250`` is 250 times convolution,
+    batch norm and ReLU on ``(N, 16, 8, 8)``; all other names are torchvision's, on
+    ``(N, 3, 224, 224)``.
     Errors: ValueError for a name that torchvision does not have.
     """
     with torch.random.fork_rng(devices=[]):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 __all__ = ["append", "read"]
+
+_NUMBERS = re.compile(r"\[[-+.,\deE\s]+\]")
+"""Lists of numbers, which go on one line."""
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -28,6 +32,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 def append(path: Path, before: list[dict[str, Any]], record: dict[str, Any]) -> None:
     """Write the records and one more, in one step: a run that is cut short leaves a whole file."""
     text = json.dumps({"records": [*before, record]}, indent=1, allow_nan=False) + "\n"
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:

@@ -13,7 +13,7 @@ from trtdsl.ir.gather import Gather
 from trtdsl.ir.pooling import PaddingMode, Pooling, PoolingType
 from trtdsl.network import Tensor
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType
+from trtdsl.types import Dim, DType, is_static
 
 from .absent import Absent
 from .spatial import batched, per_axis
@@ -191,7 +191,9 @@ class Windows:
 
     def layer(self, type: PoolingType, shape: Sequence[Dim], *, counts_padding: bool) -> Pooling:
         """The Pooling with these windows. Errors: ConversionError where TensorRT has none."""
-        for mode in PaddingMode:
+        # Which part of its last window an average that rounds up divides by is TensorRT's secret.
+        modes = (PaddingMode.EXPLICIT_ROUND_DOWN,) if counts_padding else tuple(PaddingMode)
+        for mode in modes:
             behind = [
                 self._padding_behind(axis, size, mode, counts_padding)
                 for axis, size in enumerate(shape)
@@ -249,13 +251,15 @@ def _maximum(x: Tensor, windows: Windows, dilation: Sequence[int]) -> Tensor:
 def _average(
     x: Tensor, windows: Windows, count_include_pad: bool, divisor_override: int | None
 ) -> Tensor:
-    padded = any(windows.padding)
+    counts_padding = count_include_pad and any(windows.padding)
     if divisor_override is not None:
         return _sum(x, windows) * (1 / divisor_override)
 
     def pool(image: Tensor) -> Tensor:
+        if counts_padding and windows.ceil_mode and is_static(image.shape[2:]):
+            return _sum(image, windows) / _counts(image, windows)
         layer = windows.layer(
-            PoolingType.AVERAGE, image.shape[2:], counts_padding=count_include_pad and padded
+            PoolingType.AVERAGE, image.shape[2:], counts_padding=counts_padding
         )
         return layer(image)
 
@@ -277,6 +281,16 @@ def _sum(x: Tensor, windows: Windows) -> Tensor:
         return layer(image) * math.prod(windows.size)
 
     return batched(x, len(windows.size), pool)
+
+
+def _counts(image: Tensor, windows: Windows) -> Tensor:
+    """How many elements of the padded image each window holds, by PyTorch's rule."""
+    counts = torch.ones(())
+    for axis, size in enumerate(image.shape[2:]):
+        window, stride, padding = windows.size[axis], windows.stride[axis], windows.padding[axis]
+        starts = torch.arange(windows.count(axis, size)) * stride - padding
+        counts = counts[..., None] * (starts + window).clamp(max=size + padding).sub(starts)
+    return image.network.constant(counts.to(image.dtype.torch))
 
 
 def _dilated(image: Tensor, windows: Windows, steps: tuple[int, ...]) -> Tensor:

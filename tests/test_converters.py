@@ -75,8 +75,13 @@ def resized(x: torch.Tensor, axes: dict[int, int]) -> torch.Tensor:
     return x.contiguous()
 
 
-def dims_of(case: Case) -> dict[str, Dim]:
-    return {name: Dim(name, min=1, max=64) for name in case.dynamic.values()}
+def dims_of(case: Case, suffix: str = "") -> dict[str, Dim]:
+    """The Dims of a row; other axes than the first start at the example, as windows need room."""
+    inputs = inputs_of(case)
+    return {
+        name: Dim(f"{name}{suffix}", min=inputs[i].shape[axis] if axis else 1, max=64)
+        for (i, axis), name in case.dynamic.items()
+    }
 
 
 def specs_of(case: Case, count: int) -> Any:

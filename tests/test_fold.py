@@ -39,8 +39,9 @@ class Shared(nn.Module):
         self.conv, self.norm = nn.Conv2d(3, 4, 3), normed(nn.BatchNorm2d, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.conv(x)
-        return self.norm(y) + y
+        y: torch.Tensor = self.conv(x)
+        z: torch.Tensor = self.norm(y)
+        return z + y
 
 
 class Twice(nn.Module):
@@ -52,7 +53,9 @@ class Twice(nn.Module):
         self.a, self.b = normed(nn.BatchNorm2d, 4), normed(nn.BatchNorm2d, 4, seed=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.a(self.conv(x)) - self.b(self.conv(x))
+        a: torch.Tensor = self.a(self.conv(x))
+        b: torch.Tensor = self.b(self.conv(x))
+        return a - b
 
 
 class Product(nn.Module):
@@ -64,7 +67,8 @@ class Product(nn.Module):
         self.norm = normed(nn.BatchNorm1d, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(x @ self.matrix)
+        y: torch.Tensor = self.norm(x @ self.matrix)
+        return y
 
 
 def pair(layer: nn.Module, norm: Norm, channels: int) -> Callable[[], nn.Module]:

@@ -49,14 +49,14 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     Errors: UnavailableError without TensorRT or a GPU; BuildError carries TensorRT's own messages and the
     PyTorch modules that they point at.
     """
-    from trtdsl.runtime.logger import last_errors
+    from trtdsl.runtime.logger import clear, last_errors
 
     options = options or BuildOptions()
     trt = import_tensorrt()
     trt_network = builder().create_network(network_flags(trt))
     if trt_network is None:
         raise BuildError(f"TensorRT made no network: {'; '.join(last_errors())}")
-    api = Api(trt, trt_network, errors=last_errors)
+    api = Api(trt, trt_network, errors=last_errors, forget_errors=clear)
     lower(network, api)
     config = configure(options, half=_halves(network))
     _add_profile(network, config)

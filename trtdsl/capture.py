@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sysconfig
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from torch.fx import GraphModule, Node
 
 from trtdsl import dynamic
 from trtdsl.errors import ConversionError, TrtdslError, explain
-from trtdsl.inplace import has_inplace, rewrite_inplace
+from trtdsl.inplace import drop_dropout, has_inplace, hides_views, rewrite_inplace
 from trtdsl.source import Source
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
@@ -78,7 +79,11 @@ def given_inputs(
     An ExportedProgram needs none. Errors: as of ``example_inputs``.
     """
     if args is None and kwargs is None and not isinstance(model, ExportedProgram):
-        (args, kwargs) = _split(example_inputs(model))
+        own = example_inputs(model)
+        names = inspect.signature(model.forward).parameters
+        if len(own) == 1 and isinstance(own[0], dict) and own[0].keys() <= names.keys():
+            return (), own[0]
+        return own, {}
     if args is not None and not isinstance(args, tuple | list):
         args = (args,)
     return tuple(args or ()), dict(kwargs or {})
@@ -100,7 +105,9 @@ def capture(
     """
     if isinstance(model, ExportedProgram):
         if dynamic_shapes:
-            raise ConversionError("dynamic_shapes belong to torch.export.export; this is its result")
+            raise ConversionError(
+                "dynamic_shapes belong to torch.export.export; this is its result"
+            )
         program, flat = model, None
     else:
         flat = _Flat(model, tuple(args), dict(kwargs or {}))
@@ -137,7 +144,7 @@ def input_tree_paths(tree: Tree) -> list[tuple[Any, ...]]:
 
 @dataclass
 class _Result:
-    """The tree of the outputs, where torch.export, which undoes assignments to modules, keeps it."""
+    """The tree of the outputs, where torch.export, which resets a module's attributes, keeps it."""
 
     tree: Tree
 
@@ -227,9 +234,12 @@ def _export(flat: _Flat, dynamic_shapes: Any) -> ExportedProgram:
 
 
 def _frames(error: BaseException) -> Iterator[str]:
-    own = (str(Path(__file__).parent), sysconfig.get_paths()["stdlib"])
+    standard = Path(sysconfig.get_paths()["stdlib"])
+    not_users = (Path(__file__).parent, Path(torch.__file__).parent)
     for frame in traceback.extract_tb(error.__traceback__):
-        if not frame.filename.startswith(own):
+        file = Path(frame.filename)
+        is_standard = standard in file.parents and "site-packages" not in file.parts
+        if not is_standard and not any(folder in file.parents for folder in not_users):
             yield f'File "{frame.filename}", line {frame.lineno}, in {frame.name}\n  {frame.line}\n'
 
 
@@ -249,14 +259,21 @@ def _restored(model: nn.Module) -> Iterator[None]:
 
 def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> ExportedProgram:
     """A graph whose operators write to no argument and, where PyTorch can decompose, are kept."""
-    graphs = [m.graph for m in program.graph_module.modules() if isinstance(m, GraphModule)]
+    modules = [m for m in program.graph_module.modules() if isinstance(m, GraphModule)]
+    graphs = [m.graph for m in modules]
+    for module in modules:
+        if drop_dropout(module.graph):
+            module.recompile()
     simple = all(rewrite_inplace(g) for g in graphs if has_inplace(g))
     targets = {n.target for g in graphs for n in g.nodes if _is_operator(n)}
     if not simple or not all(keep(t) for t in targets):
         table = torch.export.default_decompositions()
-        for operator in [o for o in table if keep(o)]:
+        for operator in [o for o in table if keep(o) and (simple or not hides_views(o))]:
             del table[operator]
-        program = program.run_decompositions(table)
+        with warnings.catch_warnings():
+            # PyTorch copies a deprecated class of its own.
+            warnings.simplefilter("ignore", FutureWarning)
+            program = program.run_decompositions(table)
     signature = program.graph_signature
     mutated = {**signature.buffers_to_mutate, **signature.user_inputs_to_mutate}
     if mutated:
@@ -271,7 +288,10 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
 
 
 def _is_operator(node: Node) -> bool:
-    return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+    """Whether a node computes tensors; arithmetic on sizes needs no converter."""
+    symbolic = isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
+    operator = isinstance(node.target, torch._ops.OpOverload)
+    return node.op == "call_function" and operator and not symbolic
 
 
 def _argument_names(program: ExportedProgram) -> tuple[str, ...]:

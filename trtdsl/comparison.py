@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from trtdsl.errors import TrtdslError, UnavailableError, explain
+from trtdsl.errors import ConversionError, TrtdslError, UnavailableError, explain
 from trtdsl.render import size_text
 
 if TYPE_CHECKING:
@@ -133,25 +133,27 @@ def compare(
         repeats: calls that are timed; the median is given.
     Errors: as of ``convert``. Where the ONNX path fails, its row says why.
     """
+    import torch
+
     from trtdsl.build import BuildOptions
-    from trtdsl.capture import example_inputs
+    from trtdsl.capture import given_inputs
     from trtdsl.tensorrt_api import why_unavailable
 
+    if not isinstance(model, torch.nn.Module):
+        kind = type(model).__name__
+        raise ConversionError(f"compare runs the torch.nn.Module itself beside trtdsl, not {kind}")
     options = BuildOptions(
         precision=precision, workspace=workspace, optimization_level=optimization_level
     )
-    if args is None and kwargs is None:
-        args = example_inputs(model)
-    given, named = tuple(args or ()), dict(kwargs or {})
+    given, named = given_inputs(model, args, kwargs)
     on_gpu = backend == "tensorrt" or (backend == "auto" and why_unavailable() is None)
-    device = _device(on_gpu)
-    call = _Call(device=device, args=given, kwargs=named, repeats=repeats)
+    call = _Call(device=_device(on_gpu), args=given, kwargs=named, repeats=repeats)
     shapes = {"dynamic_shapes": dynamic_shapes, "opt": opt}
-    network, ours = _convert(model, given, named, shapes, on_gpu, options)
-    expected = _expected(model, given, named)
+    network, ours = _convert(model, call, shapes, on_gpu, options)
+    expected = _expected(model, call)
     return Comparison(
         model=type(model).__name__,
-        device=str(device),
+        device=str(call.device),
         tolerance=_TOLERANCE[precision] if tolerance is None else tolerance,
         pytorch=_pytorch_row(model, call),
         trtdsl=_trtdsl_row(network, ours, call, expected),
@@ -189,7 +191,7 @@ class _Call:
 def _cuda_time(run: Callable[[], Any]) -> float:
     import torch
 
-    start, end = (torch.Event(device="cuda", enable_timing=True) for _ in range(2))
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     start.record()
     run()
     end.record()
@@ -225,28 +227,23 @@ def _moved(value: Any, device: torch.device) -> Any:
     return tree.unflatten([x.to(device) for x in leaves])
 
 
-def _expected(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _expected(model: nn.Module, call: _Call) -> Any:
     """The module's own answer, where it is, without the rounding to TF32 that cuDNN does."""
     import torch
 
     flags = torch.backends.cudnn.flags
     with torch.no_grad(), flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-        return model(*args, **kwargs)
+        return model(*call.args, **call.kwargs)
 
 
 def _convert(
-    model: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    shapes: Mapping[str, Any],
-    on_gpu: bool,
-    options: Any,
+    model: nn.Module, call: _Call, shapes: Mapping[str, Any], on_gpu: bool, options: Any
 ) -> tuple[Network, Engine | Reference]:
     from trtdsl.build import build
     from trtdsl.conversion import trace
     from trtdsl.reference import Reference
 
-    network = trace(model, args, kwargs, precision=options.precision, **shapes)
+    network = trace(model, call.args, call.kwargs, precision=options.precision, **shapes)
     return network, build(network, options) if on_gpu else Reference(network)
 
 

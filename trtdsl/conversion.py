@@ -50,12 +50,9 @@ def trace(
     from trtdsl import capture, fold, registry, walk
     from trtdsl import precision as half
 
-    if args is None and kwargs is None:
-        args = capture.example_inputs(model)
     captured = capture.capture(
         model,
-        _tuple(args),
-        kwargs,
+        *capture.given_inputs(model, args, kwargs),
         dynamic_shapes=dynamic_shapes,
         opt=opt,
         keep=walk.keeps(registry.find),
@@ -77,10 +74,11 @@ def check(
     """
     from trtdsl import capture, registry, walk
 
-    if args is None and kwargs is None:
-        args = capture.example_inputs(model)
     captured = capture.capture(
-        model, _tuple(args), kwargs, dynamic_shapes=dynamic_shapes, keep=walk.keeps(registry.find)
+        model,
+        *capture.given_inputs(model, args, kwargs),
+        dynamic_shapes=dynamic_shapes,
+        keep=walk.keeps(registry.find),
     )
     return walk.report(captured)
 
@@ -109,22 +107,14 @@ def convert(
     from trtdsl.build import BuildOptions, build
     from trtdsl.reference import Reference
 
+    options = BuildOptions(
+        precision=precision, workspace=workspace, optimization_level=optimization_level
+    )
     backend = _backend(backend)
     network = trace(
         model, args, kwargs, dynamic_shapes=dynamic_shapes, opt=opt, precision=precision
     )
-    if backend == "reference":
-        return Reference(network)
-    options = BuildOptions(
-        precision=precision, workspace=workspace, optimization_level=optimization_level
-    )
-    return build(network, options)
-
-
-def _tuple(args: Sequence[Any] | None) -> tuple[Any, ...]:
-    if args is None:
-        return ()
-    return tuple(args) if isinstance(args, tuple | list) else (args,)
+    return Reference(network) if backend == "reference" else build(network, options)
 
 
 def _backend(backend: Backend) -> Literal["tensorrt", "reference"]:

@@ -12,22 +12,57 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
-__all__ = ["has_inplace", "rewrite_inplace"]
+__all__ = ["drop_dropout", "has_inplace", "hides_views", "rewrite_inplace"]
 
 aten = torch.ops.aten
 
 # Operators whose result never shares memory with an argument. Others, even those whose schema
 # names no alias (dropout in eval mode returns its input), may hand out a view.
 _FRESH = {
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "add", "addmm",
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bmm", "cat", "clamp", "clone",
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "convolution", "div", "elu", "exp", "gelu", "group_norm", "hardsigmoid", "hardswish",
-    "hardtanh", "instance_norm", "layer_norm", "leaky_relu", "linear", "matmul", "max_pool1d",
-    "max_pool2d", "max_pool3d", "mean", "mm", "mul", "neg", "pow", "relu", "relu6", "sigmoid",
-    "silu", "softmax", "stack", "sub", "sum", "tanh", "upsample_bilinear2d", "upsample_nearest2d",
-    "where",
+    "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
+    "adaptive_max_pool3d", "add", "addmm", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
+    "bilinear", "bmm", "cat", "clamp", "clone", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "convolution", "div", "elu", "exp", "gelu",
+    "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "isclose", "isfinite",
+    "layer_norm", "leaky_relu", "linalg_norm", "linear", "log_sigmoid", "log_softmax", "matmul",
+    "max_pool1d", "max_pool2d", "max_pool3d", "mean", "mm", "mul", "neg", "outer", "pow", "prelu",
+    "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu", "softmax", "square", "stack", "std",
+    "std_mean", "sub", "sum", "tanh", "upsample_bicubic2d", "upsample_bilinear2d",
+    "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
+    "upsample_trilinear3d", "var", "var_mean", "where",
 }  # fmt: skip
+
+
+_DROPOUTS = {
+    aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default,
+    aten.feature_alpha_dropout.default, aten.dropout_.default, aten.feature_dropout_.default,
+    aten.alpha_dropout_.default, aten.feature_alpha_dropout_.default,
+}  # fmt: skip
+
+
+def drop_dropout(graph: Graph) -> bool:
+    """Take inactive dropouts out of a graph; whether there was one.
+
+    Each returns its very input, which PyTorch's own functionalization does not know.
+    """
+    found = [n for n in graph.nodes if n.target in _DROPOUTS and n.args[2] is False]
+    for node in found:
+        node.replace_all_uses_with(node.args[0])
+        graph.erase_node(node)
+    return bool(found)
+
+
+def hides_views(operator: torch._ops.OpOverload) -> bool:
+    """Whether an operator may give a view of its argument although its schema names none."""
+    schema = operator._schema
+    if schema.name.removeprefix("aten::") in _FRESH:
+        return False
+    composite = torch._C._dispatch_has_kernel_for_dispatch_key(
+        operator.name(), "CompositeImplicitAutograd"
+    )
+    return composite and not any(result.alias_info for result in schema.returns)
 
 
 def has_inplace(graph: Graph) -> bool:

@@ -36,6 +36,8 @@ def lower(network: Network, api: Api) -> None:
     for x in network.outputs:
         output = lowering.output(x)
         output.name = x.name
+        if lowering.typed:
+            output.dtype = api.dtype(x.dtype)
         api.network.mark_output(output)
 
 
@@ -76,11 +78,15 @@ class _Lowering:
         name = f"{prefix}{operation.name}"
         before = len(self.api.created)
         try:
-            if operation.layer.available(self.api):
+            self.api.forget_errors()
+            if operation.layer.available(self.api) and operation.layer.takes(
+                *(x.type for x in operation.inputs)
+            ):
                 outputs = _outputs(operation, operation.layer.lower(self.api, *operands))
             else:
                 outputs = self.expanded(operation, name)
                 before = len(self.api.created)
+            self.api.raise_errors()
         except BuildError as error:
             if "\n  at:  " in str(error):
                 raise
@@ -152,11 +158,11 @@ class _Lowering:
         """Hold TensorRT's shape and dtype against ours; -1 is a size that TensorRT leaves open."""
         if getattr(self.api.trt, "is_standin", False):
             return
-        shape, dtype = tuple(value.shape), dtype_of(value.dtype)
+        shape, dtype = self.shape(operation, value), dtype_of(value.dtype)
         sizes = len(shape) == x.rank and all(
             theirs == -1 or theirs == ours for theirs, ours in zip(shape, x.shape, strict=True)
         )
-        if not sizes or dtype is not self.api.physical(x.dtype):
+        if not sizes or not self.same(dtype, self.api.physical(x.dtype)):
             raise BuildError(
                 explain(
                     f"{operation.name}: TensorRT infers {dtype.short}{list(shape)} where trtdsl infers {x.type}",
@@ -164,6 +170,24 @@ class _Lowering:
                     fix="this is a defect of trtdsl's layer; please report it with this message",
                 )
             )
+
+
+    def shape(self, operation: Operation, value: Any) -> tuple[int, ...]:
+        """The shape that TensorRT infers. Errors: BuildError when it can infer none."""
+        try:
+            return tuple(value.shape)
+        except ValueError:  # TensorRT's sign of a contradiction: a rank of -1
+            said = "; ".join(self.api.errors()) or "no reason was logged"
+            raise BuildError(
+                explain(
+                    f"{operation.name}: TensorRT infers no shape: {said}", at=str(operation.source)
+                )
+            ) from None
+
+    def same(self, theirs: DType, ours: DType) -> bool:
+        """Whether the dtypes agree; a network that is not strongly typed calls any float FLOAT."""
+        undecided = not self.api.strongly_typed and theirs is DType.FLOAT32
+        return theirs is ours or (undecided and ours is DType.FLOAT16)
 
 
 def _outputs(operation: Operation, result: Any) -> list[Any]:

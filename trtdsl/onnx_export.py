@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trtdsl import dynamic
-from trtdsl.capture import _Flat, example_inputs, input_tree_paths
+from trtdsl.capture import _Flat, given_inputs, input_tree_paths
 from trtdsl.errors import ConversionError, UnavailableError, explain
 from trtdsl.manifest import TensorSpec
 from trtdsl.tree import Tree, leaf_paths
@@ -62,10 +62,14 @@ class OnnxModel:
         with a maximum, or multiples of one.
         Errors: ConversionError when the module is in training mode, or the exporter refuses it.
         """
-        if args is None and kwargs is None:
-            args = example_inputs(model)
-        flat = _Flat(model, tuple(args or ()), dict(kwargs or {}))
-        dims = flat.specs(dynamic_shapes)
+        if not isinstance(model, torch.nn.Module):
+            kind = type(model).__name__
+            raise ConversionError(f"the ONNX path takes a torch.nn.Module, not {kind}")
+        flat = _Flat(model, *given_inputs(model, args, kwargs))
+        dims = [
+            {axis: dim for axis, dim in spec.items() if not isinstance(dim, int)}
+            for spec in flat.specs(dynamic_shapes)
+        ]
         symbols = _ranges(flat.leaves, dims, opt or {})
         paths = input_tree_paths(flat.input_tree)
         names = [dynamic.input_name(path, flat.parameter_names) for path in paths]
@@ -107,7 +111,7 @@ def _export(
         for name, spec in zip(names, dims, strict=True)
         if spec
     }
-    leaves = tuple(dynamic.widened(x, spec) for x, spec in zip(flat.leaves, dims, strict=True))
+    leaves = dynamic.widened(flat.leaves, dims)
     file: Any = io.BytesIO()  # PyTorch's annotation only names paths
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -131,7 +135,7 @@ def _export(
         reason = "\n  ".join([type(error).__name__, *str(error).strip().splitlines()[:6]])
         name = type(flat.model).__name__
         raise ConversionError(f"torch.onnx.export refuses {name}: {reason}") from error
-    return file.getvalue()
+    return bytes(file.getvalue())
 
 
 def _output_names(tree: Tree, inputs: Sequence[str]) -> list[str]:

@@ -121,7 +121,7 @@ def run_onnxruntime(onnx: bytes, args: Sequence[torch.Tensor]) -> list[torch.Ten
 
 @contextmanager
 def _parsed(trt: Any, network: Any, data: bytes) -> Iterator[None]:
-    """Parse a file into a network, and keep the parser, whose memory TensorRT reads, until the end."""
+    """Parse a file into a network, and keep the parser, whose memory TensorRT reads, alive."""
     from trtdsl.runtime.logger import tensorrt_logger
 
     parser = trt.OnnxParser(network, tensorrt_logger())

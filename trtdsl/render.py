@@ -71,7 +71,8 @@ def drawing(network: Network) -> str:
 
     ``trtdsl inspect ... --dot | dot -Tsvg > network.svg``. Source: https://graphviz.org/doc/info/lang.html.
     """
-    ids = {x: f"n{i}" for i, x in enumerate([*network.inputs, *_tensors(network)])}
+    groups = [(x,) for x in network.inputs] + [op.outputs for op in _shown(network)]
+    ids = {x: f"n{i}" for i, group in enumerate(groups) for x in group}
     root = _Module()
     for operation in _shown(network):
         root.at(operation.source.module).operations.append(operation)
@@ -110,7 +111,7 @@ def count_layers(network: Network) -> int:
 
 
 def count_weights(network: Network) -> tuple[int, int]:
-    """How many weights the layers read, and their bytes; lone numbers without a name do not count."""
+    """How many weights the layers read, and their bytes; lone numbers do not count."""
     read = [x for operation in _shown(network) for x in operation.inputs]
     tensors = [w.tensor for w in _weights(read) if w.name is not None or w.tensor.numel() > 1]
     return sum(x.numel() for x in tensors), sum(x.numel() * x.element_size() for x in tensors)
@@ -142,10 +143,9 @@ class _Module:
     def lines(self, ids: dict[Tensor, str], indent: str) -> Iterator[str]:
         inner = f"{indent}  "
         for operation in self.operations:
-            first, *others = operation.outputs
             label = _quoted(_attributes(operation.layer), *(x.type for x in operation.outputs))
-            yield f"{inner}{ids[first]} [label={label}, tooltip={_quoted(operation.name)}];"
-            ids.update(dict.fromkeys(others, ids[first]))
+            name = ids[operation.outputs[0]]
+            yield f"{inner}{name} [label={label}, tooltip={_quoted(operation.name)}];"
         for name, child in self.children.items():
             yield f"{inner}subgraph {_quoted(f'cluster_{child.path}')} {{"
             yield f"{inner}  label={_quoted(name)};"
@@ -173,10 +173,6 @@ def _shown(network: Network) -> Iterator[Operation]:
     return (op for op in network.operations if not all(x.is_constant for x in op.outputs))
 
 
-def _tensors(network: Network) -> Iterator[Tensor]:
-    return (x for operation in _shown(network) for x in operation.outputs)
-
-
 def _rows(network: Network) -> Iterator[_Row]:
     for operation in _shown(network):
         yield _Row(
@@ -190,16 +186,16 @@ def _rows(network: Network) -> Iterator[_Row]:
 def _operand(x: Tensor) -> str:
     """``conv1`` for what is computed, ``fc.weight: f32[10, 64]``, or ``0.5`` for a number.
 
-    What is computed from several weights before the engine runs is ``folded`` from them.
+    What is computed from several weights before the engine runs is called after the largest.
     """
     if not x.is_constant:
         return x.name
-    named = [w.name for w in _weights([x]) if w.name is not None]
+    named = [w for w in _weights([x]) if w.name is not None]
     if not named and x.type.volume == 1:
         return f"{fold(x).item():g}"
-    if len(named) > 1:
-        return f"folded({', '.join(sorted(named))}): {x.type}"
-    return f"{named[0] if named else x.name}: {x.type}"
+    largest = max(named, key=lambda w: w.tensor.numel(), default=None)
+    name = x.name if largest is None else largest.name
+    return f"{'folded ' * (len(named) > 1)}{name}: {x.type}"
 
 
 def _origin(x: Tensor) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from trtdsl.ir.constant import Constant
@@ -26,12 +27,12 @@ def rewrite(network: Network, rule: Rule) -> Network:
     Inputs stay, needed or not. Names, places, symbols and trees are those of the old network;
     weights are shared with it.
     """
-    new = Network(
-        name=network.name,
+    new = replace(
+        network,
+        inputs=[],
+        outputs=[],
+        operations=[],
         symbols=dict(network.symbols),
-        input_tree=network.input_tree,
-        output_tree=network.output_tree,
-        parameters=network.parameters,
         # Taken from the start, so that nothing the rule appends gets the name of what follows.
         _names=Counter(network._names),
     )

@@ -13,6 +13,13 @@ _FRAME = re.compile(
 )
 
 
+_TRTDSL = PurePath(__file__).parent
+
+
+def _is_users(file: PurePath) -> bool:
+    return "torch" not in file.parts and file.parent != _TRTDSL
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The module, operator and line of Python that a layer comes from."""
@@ -28,7 +35,7 @@ class Source:
     def line(self) -> str:
         """``file.py:88, forward: self.conv(x)``: the innermost frame outside of PyTorch."""
         frames = list(_FRAME.finditer(self.stack))
-        own = [f for f in frames if "torch" not in PurePath(f["file"]).parts] or frames
+        own = [f for f in frames if _is_users(PurePath(f["file"]))] or frames
         if not own:
             return ""
         frame = own[-1]

@@ -138,14 +138,21 @@ class Api:
     the layer is noted in ``created``, where the lowering finds it to give it a name and types.
     """
 
-    def __init__(self, trt: Any, network: Any, errors: Callable[[], Sequence[str]] = list) -> None:
+    def __init__(
+        self,
+        trt: Any,
+        network: Any,
+        errors: Callable[[], Sequence[str]] = list,
+        forget_errors: Callable[[], None] = lambda: None,
+    ) -> None:
         self.trt = trt
         self.network = network
         self.strongly_typed = is_strongly_typed(trt)
         self.created: list[Any] = []
         self.symbols: dict[str, Callable[[], Any]] = {}
         """By name of a symbolic size, what adds the layers that read it: an ITensor of shape (1,)."""
-        self._errors = errors
+        self.forget_errors = forget_errors
+        self.errors = errors
         self._sizes: dict[Any, Any] = {}
         self._memory: list[Any] = []
         """What TensorRT reads until the build ends: it keeps pointers, not copies."""
@@ -158,12 +165,17 @@ class Api:
         def add(*args: Any, **kwargs: Any) -> Any:
             layer = method(*args, **kwargs)
             if layer is None:
-                said = "; ".join(self._errors()) or "no reason was logged"
+                said = "; ".join(self.errors()) or "no reason was logged"
                 raise BuildError(f"TensorRT refused {name}: {said}")
             self.created.append(layer)
             return layer
 
         return add
+
+    def raise_errors(self) -> None:
+        """BuildError with what TensorRT has logged: its setters refuse a value in no other way."""
+        if said := self.errors():
+            raise BuildError(f"TensorRT refused an attribute: {'; '.join(said)}")
 
     def has(self, name: str) -> bool:
         """Whether this release has a method of INetworkDefinition, such as ``add_squeeze``."""
@@ -215,6 +227,8 @@ class Api:
         if value.dtype is torch.int64 and not self.has_int64:
             value = _narrow(value)
         self._memory.append(value)
+        if value.numel() == 0:
+            return self.no_weights(DType.of(value.dtype))
         if value.dtype is torch.bfloat16:
             kind = self.dtype(DType.BFLOAT16)
             return self.trt.Weights(kind, value.data_ptr(), value.numel())

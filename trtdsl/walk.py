@@ -6,7 +6,7 @@ Also the list of what has no converter, all at once.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explai
 from trtdsl.network import Network, Tensor
 from trtdsl.registry import Converter, find
 from trtdsl.source import Source
-from trtdsl.types import Dim, DType, TensorType
+from trtdsl.types import Dim, DType, bind, symbols
 
 __all__ = ["Report", "Unsupported", "keeps", "network", "report"]
 
@@ -31,6 +31,7 @@ _CHECKS = {
     "aten.sym_constrain_range.default",
     "aten.sym_constrain_range_for_size.default",
 }
+_READS = {"aten.item.default", "aten._local_scalar_dense.default"}
 _REGIONS = {"wrap_with_set_grad_enabled", "wrap_with_autocast"}
 
 
@@ -49,10 +50,12 @@ class Unsupported:
             module = f" (module {place.module})" if place.module else ""
             lines.append(f"    at:  {place.line}{module}")
         uses = f"{len(self.places)} use{'s' * (len(self.places) > 1)}"
-        lines.append(
-            f"    fix: {uses}; @trtdsl.converter(torch.ops.{self.operator}), see CONTRIBUTING.md, "
-            '"add a converter"'
+        fix = (
+            f'@trtdsl.converter(torch.ops.{self.operator}), see CONTRIBUTING.md, "add a converter"'
         )
+        if self.operator in _READS:
+            fix = "leave the number in its tensor, without item(), int(), float() or bool()"
+        lines.append(f"    fix: {uses}; {fix}")
         return "\n".join(lines)
 
 
@@ -87,7 +90,7 @@ def report(captured: Captured) -> Report:
     targets = {str(n.target) for n in nodes}
     missing: dict[str, list[Node]] = {}
     for node in nodes:
-        if not _is_known(node):
+        if not _is_known(node, captured.names):
             missing.setdefault(str(node.target), []).append(node)
     unsupported = tuple(
         Unsupported(
@@ -202,17 +205,17 @@ class _Walker:
         converter = find(node.target)
         assert converter is not None, f"{node.target} was reported as known"
         source = _source(node, self.captured.prefix)
-        args = [self.argument(a) for a in node.args]
-        kwargs = {k: self.argument(v) for k, v in node.kwargs.items()}
-        if converter.wants_network:
-            args.insert(0, self.net)
         with self.net.at(source):
             try:
-                result = converter.function(*args, **kwargs)
+                args = [self.argument(a) for a in node.args]
+                kwargs = {k: self.argument(v) for k, v in node.kwargs.items()}
+                first = [self.net] if converter.wants_network else []
+                result = converter.function(*first, *args, **kwargs)
             except TrtdslError as error:
                 if "\n  at:  " in str(error):
                     raise
-                raise type(error)(explain(str(error), at=str(source))) from error
+                what, _, fix = str(error).partition("\n  fix: ")
+                raise type(error)(explain(what, at=str(source), fix=fix)) from error
         self.compare(node, result, source)
         return result
 
@@ -237,35 +240,46 @@ class _Walker:
 
     def compare(self, node: Node, result: Any, source: Source) -> None:
         """Hold what a converter gave against what PyTorch says the operator gives."""
-        expected = node.meta.get("val")
-        pairs = zip(
-            result if isinstance(result, list | tuple) else [result],
-            expected if isinstance(expected, list | tuple) else [expected],
-            strict=False,
+        ours, theirs = _several(result), _several(node.meta.get("val"))
+        agree = len(ours) == len(theirs) and all(map(self.agrees, ours, theirs))
+        if not agree:
+            given = ", ".join(str(getattr(x, "type", x)) for x in ours)
+            expected = ", ".join(_short(x, self.captured.names) for x in theirs)
+            raise ConversionError(
+                explain(
+                    f"the converter of {node.target} gives {given}, PyTorch {expected}",
+                    at=str(source),
+                    fix="correct the converter; the engine would be wrong",
+                )
+            )
+
+    def agrees(self, ours: Any, theirs: Any) -> bool:
+        """Whether dtype, rank and sizes are equal; where PyTorch gives no tensor, always."""
+        if not isinstance(theirs, torch.Tensor) or not isinstance(ours, Tensor):
+            # What is no tensor yet, such as the absent indices of a pooling, refuses to be used.
+            return not isinstance(theirs, torch.Tensor) or hasattr(type(ours), "__getattr__")
+        sizes = [expression(d, self.captured.names) for d in theirs.shape]
+        return (
+            ours.dtype.torch == theirs.dtype
+            and ours.rank == len(sizes)
+            and all(map(self.is_equal, ours.shape, sizes))
         )
-        for ours, theirs in pairs:
-            if isinstance(ours, Tensor) and isinstance(theirs, torch.Tensor):
-                shape = tuple(expression(d, self.captured.names) for d in theirs.shape)
-                if not _agrees(ours.type, theirs.dtype, shape):
-                    kind = str(theirs.dtype).removeprefix("torch.")
-                    raise ConversionError(
-                        explain(
-                            f"the converter of {node.target} gives {ours.type}, "
-                            f"PyTorch {kind}{list(shape)}",
-                            at=str(source),
-                            fix="correct the converter; the engine would be wrong",
-                        )
-                    )
+
+    def is_equal(self, ours: Dim, theirs: Dim) -> bool:
+        """Whether two sizes are equal wherever a profile looks: at min, opt and max."""
+        if ours == theirs:
+            return True
+        if symbols((ours, theirs)) - self.net.symbols.keys():
+            return False
+        points = (
+            {name: getattr(size, which) for name, size in self.net.symbols.items()}
+            for which in ("min", "opt", "max")
+        )
+        return all(bind(ours, point) == bind(theirs, point) for point in points)
 
 
-def _agrees(ours: TensorType, dtype: torch.dtype, shape: tuple[Dim, ...]) -> bool:
-    """Whether rank, dtype and every size that both sides know as an int are equal."""
-    sizes = all(
-        a == b
-        for a, b in zip(ours.shape, shape, strict=False)
-        if isinstance(a, int) and isinstance(b, int)
-    )
-    return ours.dtype.torch == dtype and ours.rank == len(shape) and sizes
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _is_data(value: Any) -> bool:
@@ -277,10 +291,13 @@ def _is_number(node: Node) -> bool:
     return not isinstance(node.target, torch._ops.OperatorBase)
 
 
-def _is_known(node: Node) -> bool:
+def _is_known(node: Node, names: Mapping[Any, str]) -> bool:
     target = str(node.target)
-    symbolic = isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
-    return target in _CHECKS or target in _REGIONS or symbolic or find(node.target) is not None
+    if isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool):
+        # A number that is read from a tensor is no function of the inputs' sizes.
+        unknown = node.meta["val"].node.expr.free_symbols - names.keys()
+        return not unknown
+    return target in _CHECKS or target in _REGIONS or find(node.target) is not None
 
 
 def _nodes(module: GraphModule) -> Iterator[Node]:
@@ -299,18 +316,20 @@ def _source(node: Node, prefix: str) -> Source:
 
 def _call(node: Node, names: Mapping[Any, str]) -> str:
     """``aten.foo.default(f32[1, 8], 2)``."""
-
-    def short(value: Any) -> str:
-        if isinstance(value, Node):
-            return short(value.meta.get("val"))
-        if isinstance(value, list | tuple):
-            return f"[{', '.join(map(short, value))}]"
-        if isinstance(value, torch.Tensor):
-            sizes = ", ".join(str(expression(d, names)) for d in value.shape)
-            kind = str(value.dtype).removeprefix("torch.")
-            short_kind = DType(kind).short if kind in {d.value for d in DType} else kind
-            return f"{short_kind}[{sizes}]"
-        return str(expression(value, names))
-
-    parts = [short(a) for a in node.args] + [f"{k}={short(v)}" for k, v in node.kwargs.items()]
+    parts = [_short(a, names) for a in node.args]
+    parts += [f"{k}={_short(v, names)}" for k, v in node.kwargs.items()]
     return f"{node.target}({', '.join(parts)})"
+
+
+def _short(value: Any, names: Mapping[Any, str]) -> str:
+    """``f32[1, 8]`` for a tensor of PyTorch's; other values as they are."""
+    if isinstance(value, Node):
+        return _short(value.meta.get("val"), names)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_short(v, names) for v in value)}]"
+    if isinstance(value, torch.Tensor):
+        sizes = ", ".join(str(expression(d, names)) for d in value.shape)
+        kind = str(value.dtype).removeprefix("torch.")
+        short = DType(kind).short if kind in {d.value for d in DType} else kind
+        return f"{short}[{sizes}]"
+    return str(expression(value, names))

@@ -81,6 +81,7 @@ CASES = [
     Case(aten.index.Tensor, f32(3, 3, 3), [MIXED[0], MIXED[0], MIXED[1]]),
     Case(aten.index.Tensor, i64(5, 3), [torch.tensor(-2)]),
     Case(aten.index.Tensor, f32(5, 3), [torch.tensor([4, 0], dtype=torch.int32)]),
+    Case(aten.index.Tensor, f32(3, 4), [boolean(3)]).raises(r"a mask as index|f32\[u0, 4\]"),
     Case(aten._unsafe_index.Tensor, f32(3, 4), [None, MIXED]),
     Case(aten.select_scatter.default, f32(3, 4), f32(4), 0, 1),
     Case(aten.select_scatter.default, f32(3, 4), f32(3), 1, -1, dynamic={(0, 0): "n", (1, 0): "n"}),

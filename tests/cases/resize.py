@@ -56,6 +56,9 @@ CASES = [
     Case(aten.upsample_nearest2d.default, X[2], [5, 7], 1.1, 1.1),
     Case(aten.upsample_nearest2d.vec, f16(1, 2, 4, 4), None, [2.0, 2.0]),
     Case(aten.upsample_nearest2d.vec, i64(1, 2, 4, 4, low=0, high=255).byte(), None, [2.0, 0.5]),
+    Case(aten.upsample_bilinear2d.vec, f32(1, 1, 2, 2).byte(), [3, 3], False, None).raises(
+        "interpolates floats"
+    ),
     Case(aten.upsample_bilinear2d.vec, f16(1, 2, 4, 4), [7, 6], False, None, tolerance=2e-3),
     Case(aten.upsample_bilinear2d.vec, f16(1, 2, 5, 5), None, False, [1.5, 1.5], tolerance=2e-3),
     Case(aten.upsample_nearest2d.vec, X[2], None, [2.0, 3.0], dynamic=BOTH),

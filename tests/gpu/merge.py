@@ -46,7 +46,7 @@ def _run_together(rows: Sequence[Row]) -> list[list[torch.Tensor]]:
     network = Network("rows")
     for i, row in enumerate(rows):
         _append(network, row.network, f"r{i}")
-    leaves = [x.cuda() for row in rows for x in row.leaves]
+    leaves = [x.cuda().contiguous() for row in rows for x in row.leaves]
     engine = build(network, OPTIONS)
     outputs = engine(*leaves)
     flat = list(outputs) if isinstance(outputs, tuple) else [outputs]

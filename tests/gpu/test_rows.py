@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.export import Dim
 
 import trtdsl
 from tests import test_converters as converters
@@ -29,7 +28,9 @@ def chunks(cases: Sequence[Any]) -> list[Any]:
     """The rows by family, at most CHUNK a test."""
     families: dict[str, list[Any]] = {}
     for parameter in cases:
-        families.setdefault(parameter.id.split("-")[0], []).append(parameter)
+        # On TensorRT 8.6 one float16 layer lets the builder round all of an engine's tensors.
+        half = "-half" if mentions_half(parameter.values[0]) else ""
+        families.setdefault(parameter.id.split("-")[0] + half, []).append(parameter)
     return [
         pytest.param(rows[i : i + CHUNK], id=f"{family}-{i // CHUNK}")
         for family, rows in families.items()
@@ -37,8 +38,20 @@ def chunks(cases: Sequence[Any]) -> list[Any]:
     ]
 
 
+HALVES = (torch.float16, torch.bfloat16)
+
+
+def mentions_half(case: LayerCase | Case) -> bool:
+    """Whether a row has 16-bit tensors, as its inputs or as its attributes and arguments say."""
+    if isinstance(case, LayerCase):
+        words = repr(case.layer)
+        return "FLOAT16" in words or "f16" in words or any(x.dtype in HALVES for x in case.inputs)
+    tensors = converters.tensors_of([*case.args, *case.kwargs.values()])
+    return any(x.dtype in HALVES for x in tensors) or "float16" in str((case.args, case.kwargs))
+
+
 def tolerance(case: LayerCase | Case, inputs: Sequence[torch.Tensor]) -> float:
-    half = any(x.dtype in (torch.float16, torch.bfloat16) for x in inputs)
+    half = any(x.dtype in HALVES for x in inputs)
     return max(case.tolerance, FLOAT16 if half else FLOAT32)
 
 
@@ -59,7 +72,7 @@ def converter_row(parameter: Any, change: int | None = None, number: int = 0) ->
     module, inputs = converters.module_of(case), converters.inputs_of(case)
     shapes = None
     if change is not None:
-        dims = {n: Dim(f"{n}_{number}", min=1, max=64) for n in case.dynamic.values()}
+        dims = converters.dims_of(case, f"_{number}")
         shapes = {
             f"inputs_{i}": {a: dims[n] for (j, a), n in case.dynamic.items() if j == i} or None
             for i in range(len(inputs))

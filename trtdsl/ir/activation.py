@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
-from trtdsl.ir.elementwise import Unary, UnaryOperation
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.scalar import FromRankOne
 from trtdsl.types import TensorType, broadcast
 
@@ -90,7 +90,12 @@ class Activation(FromRankOne):
             ("beta", self.beta, self.type in _TAKES_BETA),
         ):
             self.require((value is not None) is takes, f"{'needs' if takes else 'takes no'} {name}")
+        self.require(self.type is Type.CLIP or self._is_finite, "has an infinite alpha or beta")
         return x
+
+    @property
+    def _is_finite(self) -> bool:
+        return all(math.isfinite(value or 0.0) for value in (self.alpha, self.beta))
 
     def evaluate(self, x: torch.Tensor) -> torch.Tensor:
         # Half precision is computed in float32, as TensorRT's kernels do, and rounded once.
@@ -107,9 +112,17 @@ class Activation(FromRankOne):
     def available(self, api: Api) -> bool:
         return api.has_enum("ActivationType", self.type)
 
+    def takes(self, x: TensorType) -> bool:  # type: ignore[override]
+        return self._is_finite
+
     def expand(self, x: Tensor) -> Tensor:
-        """GELU before TensorRT 10.0, from the formulas above."""
+        """GELU before TensorRT 10.0, from the formulas above; CLIP with a side left open."""
         match self.type:
+            case Type.CLIP:
+                assert self.alpha is not None
+                assert self.beta is not None
+                below = ElementWise(op=ElementWiseOperation.MIN)(x, _like(x, self.beta))
+                return ElementWise(op=ElementWiseOperation.MAX)(below, _like(x, self.alpha))
             case Type.GELU_ERF:
                 bent = Unary(op=UnaryOperation.ERF)(x * math.sqrt(0.5))
             case Type.GELU_TANH:
@@ -119,6 +132,12 @@ class Activation(FromRankOne):
                 result: Tensor = super().expand(x)
                 return result
         return x * 0.5 * (bent + 1)
+
+
+def _like(x: Tensor, value: float) -> Tensor:
+    """A constant that broadcasts to x."""
+    constant: Tensor = x.network.constant(value, x.dtype).reshape(*(1,) * x.rank)
+    return constant
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trtdsl.errors import ShapeError
-from trtdsl.types import Dim, bind, symbols
+from trtdsl.types import Dim, TensorType, bind, symbols
 
 if TYPE_CHECKING:
     from trtdsl.network import Tensor
@@ -57,6 +57,10 @@ class Layer(ABC):
 
     def available(self, api: Api) -> bool:
         """Whether this TensorRT release has the layer; where it has not, ``expand`` is lowered instead."""
+        return True
+
+    def takes(self, *inputs: TensorType) -> bool:
+        """Whether TensorRT's layer takes inputs of these types; where not, ``expand`` is lowered."""
         return True
 
     def expand(self, *inputs: Any) -> Any:

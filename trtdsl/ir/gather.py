@@ -37,7 +37,8 @@ class Gather(Layer):
     ELEMENT: ``y[i, j] = x[index[i, j], j]`` for axis 0; y has the indices' shape.
     ND: ``(*E, n0, .., nk, *B), (*E, *I, k + 1) -> (*E, *I, *B)`` with ``elementwise_dims`` sizes E.
 
-    Indices are not counted from the end: one that is negative or too large reads 0.
+    Indices count from the front, and one beyond the end reads 0. A negative one is undefined along
+    a dynamic axis, so nothing may rely on it: ``evaluate`` reads 0 there too.
     """
 
     mode: GatherMode = GatherMode.DEFAULT

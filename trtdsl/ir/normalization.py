@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trtdsl.errors import BuildError, explain
 from trtdsl.ir.base import Layer
+from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.types import TensorType
 
 if TYPE_CHECKING:
     import torch
 
+    from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
 
 __all__ = ["Normalization"]
@@ -72,6 +74,16 @@ class Normalization(Layer):
         variance = (grouped - mean).square().mean(axes, keepdim=True)
         normal = (grouped - mean) / (variance + self.epsilon).sqrt()
         return normal.reshape(x.shape) * scale + bias
+
+    def takes(self, x: TensorType, *_: TensorType) -> bool:  # type: ignore[override]
+        return self.groups == 1 or x.rank > 3
+
+    def expand(self, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        """With a size of 1 behind: TensorRT's groups start at rank 4."""
+        behind = x.rank
+        wider = replace(self, axes=(*self.axes, behind))
+        y = wider(*(Unsqueeze(axes=(behind,))(tensor) for tensor in (x, scale, bias)))
+        return Squeeze(axes=(behind,))(y)
 
     def lower(self, api: Api, x: Any, scale: Any, bias: Any) -> Any:
         mask = sum(1 << axis for axis in self.axes)

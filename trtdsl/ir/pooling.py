@@ -40,8 +40,9 @@ class Pooling(Layer):
     """Windows of x, reduced: ``(N, C, *S) -> (N, C, *S')``. Source: add_pooling_nd.
 
     Padding never wins a maximum. An average divides by the part of the window that lies in x, or,
-    with ``average_count_excludes_padding=False``, in the padded x; what EXPLICIT_ROUND_UP adds
-    beyond that counts in neither. MAX_AVERAGE_BLEND is
+    with ``average_count_excludes_padding=False``, by all of it, and then takes no EXPLICIT_ROUND_UP:
+    what TensorRT divides a last window by that reaches beyond the padding is not documented.
+    MAX_AVERAGE_BLEND is
     ``(1 - blend_factor) * max + blend_factor * average``.
 
     Errors: ShapeError when a window lies wholly outside of x, where the answer is not defined.
@@ -66,6 +67,9 @@ class Pooling(Layer):
         self.require(min(*self.pre_padding, *self.post_padding) >= 0, "has a padding below 0")
         self.require(x.dtype.is_float, f"takes floats, not {x}")
         self.require(x.rank == spatial + 2, f"takes rank {spatial + 2}, not {x}")
+        whole = self.type is PoolingType.MAX or self.average_count_excludes_padding
+        up = self.padding_mode is PaddingMode.EXPLICIT_ROUND_UP
+        self.require(whole or not up, "counts padding, and so takes no EXPLICIT_ROUND_UP")
         sizes = tuple(self._output_size(axis, size) for axis, size in enumerate(x.shape[2:]))
         return x.with_shape((*x.shape[:2], *sizes))
 

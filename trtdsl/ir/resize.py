@@ -73,7 +73,7 @@ class Resize(Layer):
     """x at other sizes of its innermost axes: ``shape``, or ``floor(size * scale)`` by ``scales``.
 
     Inputs: x float; sizes that stay are given in ``shape`` too, or as scales of 1. Either way the
-    coordinates come from the two sizes. Elements beyond the border repeat the border; with
+    coordinates come from the scales, or without them from the two sizes. Elements beyond the border repeat the border; with
     ``exclude_outside`` they have no weight and the others sum to 1. Source: add_resize.
     """
 
@@ -121,13 +121,13 @@ class Resize(Layer):
         if half and self.mode is not InterpolationMode.NEAREST:
             result = result.float()
         for axis, size in enumerate(self._shape(tuple(x.shape))):
-            if size != x.shape[axis]:
+            if size != x.shape[axis] or (self.scales and self.scales[axis] != 1):
                 result = self._resized(result, axis, size)
         return result.to(x.dtype)
 
     def _resized(self, x: torch.Tensor, axis: int, size: int) -> torch.Tensor:
         """x with another size of one axis; the weights of several axes multiply."""
-        at = self._coordinates(x, x.shape[axis], size)
+        at = self._coordinates(x, axis, size)
         last = x.shape[axis] - 1
         if self.mode is InterpolationMode.NEAREST:
             return x.index_select(axis, self._rounded(at).clamp(0, last).long())
@@ -145,14 +145,17 @@ class Resize(Layer):
         total: torch.Tensor = sum(parts[1:], parts[0])
         return total
 
-    def _coordinates(self, x: torch.Tensor, old: int, new: int) -> torch.Tensor:
+    def _coordinates(self, x: torch.Tensor, axis: int, new: int) -> torch.Tensor:
         """Where in x each index of the new axis lies, in float32 as TensorRT computes it."""
         import torch
 
         index = torch.arange(new, dtype=torch.float32, device=x.device)
         if new == 1 and self.selector_for_single_pixel is ResizeSelector.UPPER:
             return index
+        old = x.shape[axis]
         ratio = torch.tensor(old, dtype=torch.float32, device=x.device) / new
+        if self.scales is not None:
+            ratio = 1 / torch.tensor(self.scales[axis], dtype=torch.float32, device=x.device)
         match self.coordinate_transformation:
             case ResizeCoordinateTransformation.ALIGN_CORNERS:
                 return index * (torch.tensor(old - 1.0, device=x.device) / max(new - 1, 1))

@@ -62,9 +62,9 @@ class Scale(Layer):
     def lower(self, api: Api, x: Any, *coefficients: Any) -> Any:
         from trtdsl.tensorrt_api import Folded
 
-        rank = len(x.shape)
-        # TensorRT scales tensors of rank 4 and 5, by weights.
-        if rank not in (4, 5) or not all(isinstance(c, Folded) for c in coefficients):
+        # TensorRT scales tensors of rank 4 and 5, by weights, along axis 1.
+        native = len(x.shape) in (4, 5) and self.channel_axis == 1
+        if not native or not all(isinstance(c, Folded) for c in coefficients):
             return self._lower_elementwise(api, x, *coefficients)
         shift, scale, *power = (api.weights(c) for c in coefficients)
         exponent = power[0] if power else api.no_weights(DType.of(coefficients[0].tensor.dtype))

@@ -7,7 +7,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
-from trtdsl.types import Dim, TensorType, is_static
+from trtdsl.ir.cast import Cast
+from trtdsl.types import Dim, DType, TensorType, is_static
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +104,16 @@ class Slice(Layer):
         if self.mode is SampleMode.STRICT_BOUNDS:
             return index
         return index.clamp(0, max(size - 1, 0))
+
+    def takes(self, x: TensorType, *_: TensorType) -> bool:  # type: ignore[override]
+        # TensorRT 8.6 finds no kernel that reads one-byte elements out of bounds.
+        inside = (SampleMode.STRICT_BOUNDS, SampleMode.WRAP)
+        return self.mode in inside or x.dtype not in (DType.BOOL, DType.UINT8, DType.INT8)
+
+    def expand(self, *inputs: Tensor) -> Tensor:
+        """By way of int32."""
+        wide = (Cast(dtype=DType.INT32)(x) for x in inputs)
+        return Cast(dtype=inputs[0].dtype)(self(*wide))
 
     def lower(self, api: Api, x: Any, fill: Any = None) -> Any:
         vectors = (self.start, self.shape, self.stride)

@@ -13,7 +13,7 @@ from trtdsl.ir.convolution import Convolution, Deconvolution
 
 
 def options(spatial: int, **given: Any) -> dict[str, Any]:
-    """Attributes for a number of axes: strides and dilations of 1, no padding, but for those given."""
+    """Attributes for so many axes: steps of 1 and no padding, but for those given."""
     ones, zeros = (1,) * spatial, (0,) * spatial
     defaults = {"stride": ones, "dilation": ones, "pre_padding": zeros, "post_padding": zeros}
     return {**defaults, **given}
@@ -44,8 +44,10 @@ def convolved(layer: Convolution) -> Callable[..., torch.Tensor]:
                     continue
                 for k in range(w.shape[0]):
                     first = k // maps * channels
-                    seen = x[(slice(None), slice(first, first + channels), *at)].double()
-                    y[(slice(None), k, *place)] += seen @ w[(k, slice(None), *tap)].double()
+                    read: Any = (slice(None), slice(first, first + channels), *at)
+                    taken: Any = (k, slice(None), *tap)
+                    written: Any = (slice(None), k, *place)
+                    y[written] += x[read].double() @ w[taken].double()
         return with_bias(y, *bias).to(x.dtype)
 
     return reference
@@ -76,10 +78,10 @@ def deconvolved(layer: Deconvolution) -> Callable[..., torch.Tensor]:
                     continue
                 for c in range(w.shape[0]):
                     first = c // channels * maps
-                    seen = x[(slice(None), c, *place)].double()[:, None]
-                    y[(slice(None), slice(first, first + maps), *at)] += (
-                        seen * w[(c, slice(None), *tap)].double()
-                    )
+                    read: Any = (slice(None), c, *place)
+                    taken: Any = (c, slice(None), *tap)
+                    written: Any = (slice(None), slice(first, first + maps), *at)
+                    y[written] += x[read].double()[:, None] * w[taken].double()
         return with_bias(y, *bias).to(x.dtype)
 
     return reference

@@ -184,7 +184,7 @@ CASES = [
         (f32(1, 2, 4, 5),),
         lambda x: interpolate(x, size=1, mode="bilinear", align_corners=True),
     ),
-    # By scales: sizes are rounded down, coordinates come from the sizes.
+    # By scales: sizes are rounded down, coordinates come from the scales.
     LayerCase(
         Resize(scales=(1.0, 1.0, 2.0, 0.5)),
         (f32(1, 2, 3, 6),),
@@ -194,7 +194,7 @@ CASES = [
     LayerCase(
         Resize(mode=LINEAR, scales=(1.0, 1.0, 1.5, 0.75), coordinate_transformation=HALF_PIXEL),
         (f32(1, 2, 5, 7),),
-        lambda x: interpolate(x, size=(7, 5), mode="bilinear"),
+        lambda x: interpolate(x, scale_factor=(1.5, 0.75), mode="bilinear"),
         symbolic={(0, 2): "h", (0, 3): "w"},
     ),
 ]

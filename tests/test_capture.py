@@ -1,0 +1,445 @@
+"""``trtdsl.capture``: what may go in and out, weights by name, and what is refused."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.export import ExportedProgram, export
+
+import trtdsl
+from tests.cases.base import boolean, f32, i64
+from trtdsl.capture import example_inputs
+from trtdsl.errors import ConversionError
+from trtdsl.ir.constant import Constant
+from trtdsl.network import Network
+
+
+class Calls(nn.Module):
+    """A module made of a function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def calls(function: Callable[..., Any]) -> nn.Module:
+    return Calls(function).eval()
+
+
+def same(actual: Any, expected: Any) -> None:
+    """Equal in structure and class, and within 1e-6 in value."""
+    assert type(actual) is type(expected)
+    if isinstance(expected, torch.Tensor):
+        torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+    elif isinstance(expected, dict):
+        assert list(actual) == list(expected)
+        for key in expected:
+            same(actual[key], expected[key])
+    elif isinstance(expected, tuple | list):
+        assert len(actual) == len(expected)
+        for ours, theirs in zip(actual, expected, strict=True):
+            same(ours, theirs)
+    elif hasattr(expected, "__dataclass_fields__"):
+        same(vars(actual), vars(expected))
+    else:
+        assert actual == expected
+
+
+def weights_of(network: Network) -> dict[str, torch.Tensor]:
+    constants = [op.layer for op in network.operations if isinstance(op.layer, Constant)]
+    return {c.weights.name: c.weights.tensor for c in constants if c.weights.name is not None}
+
+
+class Mixer(nn.Module):
+    def forward(
+        self, x: torch.Tensor, index: torch.Tensor, *, mask: torch.Tensor, scale: float = 1.0
+    ) -> torch.Tensor:
+        return torch.where(mask, x * scale, 0) + index
+
+
+def test_positional_and_keyword_inputs_of_all_kinds() -> None:
+    model = Mixer().eval()
+    args, kwargs = (f32(2, 3), i64(2, 3)), {"mask": boolean(2, 3), "scale": 2.0}
+    network = trtdsl.trace(model, args, kwargs)
+    assert [f"{x!r}" for x in network.inputs] == [
+        "x: f32[2, 3]", "index: i64[2, 3]", "mask: bool[2, 3]",
+    ]  # fmt: skip
+    same(network.evaluate(*args, **kwargs), model(*args, **kwargs))
+    other = (f32(2, 3, seed=5), i64(2, 3, seed=5))
+    mask = ~kwargs["mask"]
+    same(
+        network.evaluate(x=other[0], index=other[1], mask=mask), model(*other, mask=mask, scale=2.0)
+    )
+
+
+Pair = namedtuple("Pair", ["left", "right"])
+
+
+@dataclass
+class Box:
+    first: torch.Tensor
+    rest: list[torch.Tensor]
+    label: str = "box"
+
+
+def test_nested_containers_go_in_and_come_out() -> None:
+    def swap(batch: dict[str, Any], pair: Pair, box: Box) -> Any:
+        return {
+            "box": Box(box.rest[0] * 2, [box.first, pair.left + batch["a"]], box.label),
+            "pair": Pair(pair.right, (batch["b"][1], None)),
+            "order": OrderedDict(z=batch["b"][0] + 1, y=[3, "text"]),
+        }
+
+    args = (
+        {"a": f32(2), "b": [f32(3), f32(4)]},
+        Pair(f32(2, seed=1), f32(5)),
+        Box(f32(6), [f32(7)], "mine"),
+    )
+    model = calls(swap)
+    network = trtdsl.trace(model, args)
+    assert len(network.inputs) == 7
+    assert [y.name for y in network.outputs] == [
+        "box.first", "box.rest.0", "box.rest.1", "pair.left", "pair.right.0", "order.z",
+    ]  # fmt: skip
+    same(network.evaluate(*args), model(*args))
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_python_values_among_the_inputs_are_part_of_the_network(flag: bool) -> None:
+    def choose(x: torch.Tensor, negate: bool, mode: str, times: int) -> torch.Tensor:
+        y = (-x if negate else x) * times
+        return y.abs() if mode == "abs" else y
+
+    model, x = calls(choose), f32(4)
+    network = trtdsl.trace(model, (x, flag, "plain", 3))
+    same(network.evaluate(x, flag, "plain", 3), model(x, flag, "plain", 3))
+    with pytest.raises(trtdsl.RunError, match=f"fixed at conversion to {flag}"):
+        network.evaluate(x, not flag, "plain", 3)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 4)
+        self.block = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+        self.head = nn.Linear(4, 10, bias=False)
+        self.head.weight = self.embed.weight
+        self.register_buffer("shift", torch.arange(4.0))
+        self.register_buffer("scale", torch.full((4,), 0.5), persistent=False)
+
+    def forward(self, index: torch.Tensor) -> torch.Tensor:
+        hidden = self.block(self.embed(index)) * self.scale + self.shift
+        logits: torch.Tensor = self.head(hidden) + torch.tensor([0.25])
+        return logits
+
+
+def test_weights_go_by_state_dict_name_tied_ones_once_and_are_not_copied() -> None:
+    torch.manual_seed(0)
+    model, index = Tied().eval(), torch.tensor([[1, 2, 3]])
+    network = trtdsl.trace(model, (index,))
+    same(network.evaluate(index), model(index))
+    weights, own = weights_of(network), dict(model.named_parameters()) | dict(model.named_buffers())
+    assert {"embed.weight", "block.0.weight", "block.0.bias", "shift", "scale"} <= weights.keys()
+    assert "head.weight" not in weights
+    for name in weights.keys() & own.keys():
+        assert weights[name].data_ptr() == own[name].data_ptr()
+    assert sum(w.data_ptr() == model.embed.weight.data_ptr() for w in weights.values()) == 1
+
+
+def test_parts_of_one_storage_are_not_taken_for_tied() -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            both = f32(2, 2)
+            self.register_buffer("rows", both)
+            self.register_buffer("columns", both.T)
+            self.register_buffer("first", both[0])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = x @ self.rows + x @ self.columns * 10 + self.first * 100
+            return result
+
+    model, x = Parts().eval(), f32(3, 2)
+    same(trtdsl.trace(model, (x,)).evaluate(x), model(x))
+
+
+def test_module_paths_name_the_layers() -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Sigmoid())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.model(x) + 1
+            return y
+
+    network = trtdsl.trace(Outer().eval(), (f32(2),))
+    sources = [(op.source.module, op.source.operator) for op in network.operations if op.inputs]
+    assert sources[:2] == [("model.0.0", "aten.relu.default"), ("model.1", "aten.sigmoid.default")]
+    added = [op.source for op in network.operations if op.source.operator == "aten.add.Tensor"]
+    assert {s.module for s in added} == {""}
+    assert "test_capture.py" in added[0].line
+    assert "self.model(x) + 1" in added[0].line
+
+
+def two_inputs(x: torch.Tensor, extra: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {"y": torch.relu(x) @ extra["w"], "n": extra["i"] + 1}
+
+
+INPUTS = (f32(3, 4), {"w": f32(4, 2), "i": i64(3)})
+
+
+class TwoInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor, extra: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return two_inputs(self.linear(x), extra)
+
+
+@pytest.fixture(scope="module")
+def two() -> nn.Module:
+    torch.manual_seed(0)
+    return TwoInputs().eval()
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_an_exported_program_is_accepted(two: nn.Module, decomposed: bool) -> None:
+    program = export(two, INPUTS, strict=False)
+    program = program.run_decompositions() if decomposed else program
+    network = trtdsl.trace(program)
+    assert [x.name for x in network.inputs] == ["x", "extra.w", "extra.i"]
+    assert "linear.weight" in weights_of(network)
+    same(network.evaluate(*INPUTS), two(*INPUTS))
+    same(network.evaluate(extra=INPUTS[1], x=INPUTS[0]), two(*INPUTS))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_dynamic_exported_program_is_accepted(two: nn.Module, decomposed: bool) -> None:
+    batch = torch.export.Dim("batch", min=2, max=8)
+    shapes = {"x": {0: batch}, "extra": {"w": None, "i": {0: batch}}}
+    program = export(two, INPUTS, dynamic_shapes=shapes, strict=False)
+    program = program.run_decompositions() if decomposed else program
+    network = trtdsl.trace(program)
+    ((name, size),) = network.symbols.items()
+    assert (size.min, size.opt, size.max) == (2, 3, 8)
+    assert trtdsl.trace(program, opt={name: 4}).symbols[name].opt == 4
+    inputs = (f32(7, 4), {"w": f32(4, 2), "i": i64(7)})
+    same(network.evaluate(*inputs), two(*inputs))
+    with pytest.raises(ConversionError, match="belong to torch"):
+        trtdsl.trace(program, dynamic_shapes={"x": {0: batch}})
+
+
+def test_an_exported_program_with_keywords_and_constants() -> None:
+    model = Mixer().eval()
+    args, kwargs = (f32(2, 3), i64(2, 3)), {"mask": boolean(2, 3), "scale": 2.0}
+    program: ExportedProgram = export(model, args, kwargs, strict=False)
+    same(trtdsl.trace(program).evaluate(*args, **kwargs), model(*args, **kwargs))
+
+
+def test_example_inputs_that_the_model_brings() -> None:
+    x = f32(2, 3)
+    model = nn.ReLU().eval()
+    with pytest.raises(ConversionError, match="does not say what its inputs look like") as caught:
+        trtdsl.trace(model)
+    assert "example_input_array" in str(caught.value)
+    model.example_input_array = x
+    assert example_inputs(model) == (x,)
+    same(trtdsl.trace(model).evaluate(x), model(x))
+    both = Mixer().eval()
+    both.dummy_inputs = {"x": x, "index": i64(2, 3), "mask": boolean(2, 3)}
+    same(trtdsl.trace(both).evaluate(**both.dummy_inputs), both(**both.dummy_inputs))
+    assert trtdsl.check(both).ok
+    same(trtdsl.trace(model, x).evaluate(x), model(x))
+
+
+def test_a_model_without_inputs() -> None:
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(f32(2, 3))
+
+        def forward(self) -> torch.Tensor:
+            return self.table * 2
+
+    model = Table().eval()
+    same(trtdsl.trace(model, ()).evaluate(), model().detach())
+
+
+def test_training_mode_is_refused() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2)))
+    with pytest.raises(ConversionError, match="Sequential is in training mode") as caught:
+        trtdsl.trace(model, (f32(2, 2),))
+    assert "and 2 more submodules" in str(caught.value)
+    assert "fix: call model.eval() first" in str(caught.value)
+    model.eval()[1][0].train()
+    with pytest.raises(ConversionError, match=r"training mode: 1\.0$|training mode: 1\.0\n"):
+        trtdsl.trace(model, (f32(2, 2),))
+
+
+class Doubles(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.weight
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "reason"),
+    [
+        (Doubles(), (f32(2),), r"weight: TensorRT has no torch\.float64"),
+        (Doubles(), (f32(2).double(),), r"is torch\.float64"),
+        (Calls(lambda x: x.double() * 2), (f32(2),), r"is torch\.float64"),
+        (Calls(lambda x: x * 2), (torch.ones(2, dtype=torch.complex64),), "complex64"),
+        (Calls(lambda x: torch.fft.fft(x).abs()), (f32(4),), "complex64|fft"),
+    ],
+    ids=["weight", "input", "inside", "complex", "fft"],
+)
+def test_dtypes_that_tensorrt_lacks_are_an_error(
+    model: nn.Module, inputs: tuple[torch.Tensor, ...], reason: str
+) -> None:
+    with pytest.raises(ConversionError, match=reason):
+        trtdsl.trace(model.eval(), inputs)
+
+
+def test_a_dtype_inside_the_model_is_traced_to_its_line() -> None:
+    class Wide(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.double() * 2
+
+    with pytest.raises(ConversionError) as caught:
+        trtdsl.trace(Wide().eval(), (f32(2),))
+    what, at, fix = str(caught.value).splitlines()
+    assert "float64" in what
+    assert at.startswith("  at:  aten.to.dtype")
+    assert at.endswith("forward: return x.double() * 2")
+    assert fix == "  fix: use float32 or int64"
+
+
+def test_what_torch_export_refuses_names_the_users_line() -> None:
+    def branches(x: torch.Tensor) -> torch.Tensor:
+        if x.sum() > 0:
+            return x
+        return -x
+
+    with pytest.raises(ConversionError, match="cannot capture Calls") as caught:
+        trtdsl.trace(calls(branches), (f32(2),))
+    message = str(caught.value)
+    assert "test_capture.py" in message
+    assert "if x.sum() > 0:" in message
+    assert "fix:" in message
+
+
+def test_inputs_that_do_not_fit_forward() -> None:
+    model = nn.ReLU().eval()
+    with pytest.raises(ConversionError, match=r"takes 1 positional inputs \(input\); 2 were given"):
+        trtdsl.trace(model, (f32(2), f32(2)))
+    with pytest.raises(ConversionError, match="unexpected keyword argument 'mask'"):
+        trtdsl.trace(model, (f32(2),), {"mask": f32(2)})
+    with pytest.raises(ConversionError, match="example input input is a ndarray"):
+        trtdsl.trace(model, (f32(2).numpy(),))
+    with pytest.raises(ConversionError, match="set, not a tensor"):
+        trtdsl.trace(model, ({1, 2},))
+
+
+class Caching(nn.Module):
+    """Keeps what it has computed, as position tables are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: dict[int, Any] = {}
+        self.history: list[Any] = [1]
+        self.last: Any = "nothing"
+        self.register_buffer("cached", torch.zeros(2), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.table[len(self.table)] = x.shape
+        self.history.append(2)
+        self.last = "something"
+        return x + self.cached
+
+
+def test_what_the_trace_leaves_in_the_model_is_taken_away() -> None:
+    model = Caching().eval()
+    before = dict(model.__dict__)
+    buffer = model.cached
+    trtdsl.trace(model, (f32(2),))
+    assert model.__dict__ == before
+    assert (model.table, model.history, model.last) == ({}, [1], "nothing")
+    assert model.cached is buffer
+    assert not model.training
+    assert list(model.state_dict()) == []
+
+
+def test_a_tensor_cached_in_the_model_is_never_a_fake_one() -> None:
+    class Lazy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mask: torch.Tensor | None = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.mask is None:
+                self.mask = torch.ones(x.shape[-1]).cumsum(0)
+            return x * self.mask
+
+    model, x = Lazy().eval(), f32(2, 3)
+    with pytest.warns(UserWarning, match=r"model\.mask was assigned during export"):
+        network = trtdsl.trace(model, (x,))
+    assert model.mask is None
+    same(network.evaluate(x), x * torch.tensor([1.0, 2.0, 3.0]))
+    same(model(x), x * torch.tensor([1.0, 2.0, 3.0]))
+
+
+def test_gradients_neither_matter_nor_come_out() -> None:
+    def mixed(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            y = x * 2
+        with torch.enable_grad():
+            z = y + 1
+        return z.detach() * x
+
+    model, x = calls(mixed), f32(3).requires_grad_()
+    network = trtdsl.trace(model, (x,))
+    answer = network.evaluate(x)
+    same(answer, model(x).detach())
+    assert not answer.requires_grad
+
+
+def test_autocast_inside_the_model() -> None:
+    def cast(enabled: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        def function(x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                return x @ x.T
+
+        return function
+
+    x = f32(3, 3)
+    same(trtdsl.trace(calls(cast(False)), (x,)).evaluate(x), x @ x.T)
+    with pytest.raises(ConversionError, match="turns on autocast to") as caught:
+        trtdsl.trace(calls(cast(True)), (x,))
+    assert "precision='fp16'" in str(caught.value)
+
+
+def test_functional_dropout_of_eval_mode_vanishes() -> None:
+    model, x = calls(lambda x: F.dropout(x, 0.5, training=False) + 1), f32(3)
+    network = trtdsl.trace(model, (x,))
+    assert [op.layer.kind for op in network.operations if op.inputs] == [
+        "unsqueeze",
+        "element_wise",
+    ]
+    same(network.evaluate(x), x + 1)

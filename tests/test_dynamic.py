@@ -1,0 +1,159 @@
+"""``trtdsl.dynamic``: how sizes are said to be dynamic, their names, ranges and tuning points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sympy
+import torch
+from torch import nn
+from torch.export import Dim
+
+import trtdsl
+from tests.cases.base import f32, i64
+from trtdsl.errors import ConversionError, RunError
+from trtdsl.types import DimRange
+
+
+class Halves(nn.Module):
+    """``x: (batch, 4)``, ``y: (2 * batch, 4)``."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x * 2 + y.reshape(2, -1, 4).sum(0)
+
+
+class Nested(nn.Module):
+    def forward(self, batch: dict[str, Any], *, bias: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = batch["x"][0] + batch["x"][1] + bias
+        return result
+
+
+def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+BATCH = Dim("batch", min=1, max=16)
+BY_NAME = {"x": {0: BATCH}, "y": {0: 2 * BATCH}}
+BY_POSITION = ({0: BATCH}, {0: 2 * BATCH})
+AS_LISTS = ([BATCH, None], [2 * BATCH, None])
+
+
+@pytest.mark.parametrize(
+    "shapes", [BY_NAME, BY_POSITION, AS_LISTS], ids=["names", "places", "lists"]
+)
+@pytest.mark.parametrize("example", [1, 3])
+def test_derived_sizes_and_examples_of_one(shapes: Any, example: int) -> None:
+    model = Halves().eval()
+    inputs = (f32(example, 4), f32(2 * example, 4))
+    network = trtdsl.trace(model, inputs, dynamic_shapes=shapes)
+    assert network.symbols == {"batch": DimRange(min=1, opt=example, max=16)}
+    batch = sympy.Symbol("batch", integer=True, positive=True)
+    assert [x.shape for x in network.inputs] == [(batch, 4), (2 * batch, 4)]
+    assert network.outputs[0].shape == (batch, 4)
+    for n in (1, 2, 16):
+        inputs = (f32(n, 4), f32(2 * n, 4, seed=1))
+        close(network.evaluate(*inputs), model(*inputs))
+    with pytest.raises(RunError, match=r"2\*batch"):
+        network.evaluate(f32(3, 4), f32(5, 4))
+    with pytest.raises(RunError, match=r"batch in 1\.\.16"):
+        network.evaluate(f32(17, 4), f32(34, 4))
+
+
+def test_the_example_is_left_as_it_was() -> None:
+    inputs = (f32(1, 4), f32(2, 4))
+    before = [x.clone() for x in inputs]
+    trtdsl.trace(Halves().eval(), inputs, dynamic_shapes=BY_NAME)
+    assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True))
+
+
+def test_nested_inputs() -> None:
+    rows, columns = Dim("rows", max=8), Dim("columns", min=2, max=8)
+    shape = {0: rows, 1: columns}
+    network = trtdsl.trace(
+        Nested().eval(),
+        ({"x": [f32(2, 3), f32(2, 3)]},),
+        {"bias": f32(3)},
+        dynamic_shapes={"batch": {"x": [shape, shape]}, "bias": (columns,)},
+        opt={"rows": 5},
+    )
+    assert network.symbols == {
+        "rows": DimRange(min=1, opt=5, max=8),
+        "columns": DimRange(min=2, opt=3, max=8),
+    }
+    assert [x.name for x in network.inputs] == ["batch.x.0", "batch.x.1", "bias"]
+    batch, bias = {"x": [f32(7, 2), f32(7, 2, seed=1)]}, f32(2)
+    close(network.evaluate(batch, bias=bias), Nested()(batch, bias=bias))
+
+
+def test_sizes_that_pytorch_names_itself() -> None:
+    model = nn.Softmax(dim=-1).eval()
+    auto = {"input": {0: Dim.AUTO(min=1, max=9), 1: Dim.DYNAMIC(max=7)}}
+    network = trtdsl.trace(model, (f32(2, 3),), dynamic_shapes=auto)
+    assert sorted((s.opt, s.max) for s in network.symbols.values()) == [(2, 9), (3, 7)]
+    x = f32(9, 5)
+    close(network.evaluate(x), model(x))
+
+
+class Sizes(nn.Module):
+    """Sizes in arithmetic, as shapes and as values."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        n, m = x.shape[0], y.shape[0]
+        ones = x.new_ones(torch.sym_max(n, m)).sum() + 10 * x.new_ones(torch.sym_min(n, 5)).sum()
+        turned = x.reshape(4 * n) ** 2
+        return x.sum() * n + ones + turned.mean() / (n % 3 + 1) + m + (n + m) // 2
+
+
+@pytest.mark.parametrize("sizes", [(3, 4), (8, 2), (1, 1)])
+def test_arithmetic_of_sizes(sizes: tuple[int, int]) -> None:
+    model = Sizes().eval()
+    shapes = ({0: Dim("n", min=1, max=32)}, {0: Dim("m", min=1, max=32)})
+    network = trtdsl.trace(model, (f32(6, 4), f32(3, 4)), dynamic_shapes=shapes)
+    inputs = tuple(f32(n, 4) for n in sizes)
+    close(network.evaluate(*inputs), model(*inputs))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "opt", "reason"),
+    [
+        ({"z": {0: BATCH}}, None, "names 'z'; the inputs are x, y"),
+        (
+            {"x": {0: Dim("batch")}, "y": {0: 2 * Dim("batch")}},
+            None,
+            "size batch has no upper bound",
+        ),
+        (BY_NAME, {"batch": 17}, r"opt of size batch is 17, outside of 1\.\.16"),
+        (BY_NAME, {"rows": 2}, "opt names rows; the dynamic sizes are batch"),
+        (None, {"rows": 2}, "opt names rows; the dynamic sizes are none"),
+        ({"x": {0: BATCH}}, None, "cannot capture Halves"),
+    ],
+)
+def test_specifications_that_do_not_fit(shapes: Any, opt: Any, reason: str) -> None:
+    with pytest.raises(ConversionError, match=reason) as caught:
+        trtdsl.trace(Halves().eval(), (f32(3, 4), f32(6, 4)), dynamic_shapes=shapes, opt=opt)
+    if "upper bound" in reason:
+        assert 'fix: torch.export.Dim("batch", min=' in str(caught.value)
+
+
+def test_a_nested_specification_that_names_no_place() -> None:
+    with pytest.raises(ConversionError, match="input batch has no place 'z'"):
+        trtdsl.trace(
+            Nested().eval(),
+            ({"x": [f32(2), f32(2)]},),
+            {"bias": f32(2)},
+            dynamic_shapes={"batch": {"z": {0: BATCH}}},
+        )
+
+
+def test_numbers_read_from_tensors_are_refused_and_traced_to_their_line() -> None:
+    class Reads(nn.Module):
+        def forward(self, x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+            return x * i.max().item()
+
+    with pytest.raises(
+        trtdsl.UnsupportedError, match=r"aten\.(item|_local_scalar_dense)"
+    ) as caught:
+        trtdsl.trace(Reads().eval(), (f32(2), i64(3)))
+    assert "return x * i.max().item()" in str(caught.value)
+    assert "fix: 1 use; leave the number in its tensor" in str(caught.value)

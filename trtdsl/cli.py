@@ -1,0 +1,305 @@
+"""The command line: ``trtdsl convert | check | compare | inspect | doctor``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback as tracebacks
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from typer.core import TyperGroup
+
+from trtdsl.arguments import Job, UsageError, byte_count, job
+from trtdsl.errors import TrtdslError, UnavailableError, UnsupportedError
+
+if TYPE_CHECKING:
+    from trtdsl.build import BuildOptions
+    from trtdsl.manifest import Manifest
+
+__all__ = ["app"]
+
+FOUND, USAGE, FAILED, UNAVAILABLE = 1, 2, 3, 4
+_OUT = Console()
+_ERR = Console(stderr=True)
+
+_HELP = (
+    "PyTorch modules to TensorRT engines, without ONNX.\n\n"
+    "MODULE:FACTORY is package.module:name or path/to/file.py:name. It is called without arguments "
+    "and gives a torch.nn.Module, or a module and its example inputs.\n\n"
+    "Exit codes: 0 fine; 1 an operator is not supported, an answer is outside of the tolerance, or "
+    "doctor finds that engines cannot be built here; 2 the command line is wrong; 3 conversion, "
+    "build, load or run failed; 4 TensorRT, a GPU or a package is missing."
+)
+
+
+class _Group(TyperGroup):
+    """The commands; an error of trtdsl's own becomes a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (TrtdslError, OSError) as error:
+            if ctx.params.get("traceback"):
+                tracebacks.print_exc(file=sys.stderr)
+            kind = type(error).__name__
+            _ERR.print(
+                f"[bold red]{kind}:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+            )
+            raise typer.Exit(_code(error)) from None
+        except UsageError as error:
+            raise typer.BadParameter(str(error)) from None
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, UnsupportedError):
+        return FOUND
+    return UNAVAILABLE if isinstance(error, UnavailableError) else FAILED
+
+
+app = typer.Typer(
+    cls=_Group,
+    help=_HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Target = Annotated[str, typer.Argument(metavar="MODULE:FACTORY", help="what gives the module")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("-i", "--input", help="x=1x3x224x224 or ids=1x16:int64; random, seeded"),
+]
+Dynamic = Annotated[
+    list[str] | None,
+    typer.Option(help="a size that varies: x=0:batch:1:8:32 (axis:name:min:opt:max)"),
+]
+Precision = Annotated[str | None, typer.Option(help="fp32, tf32, fp16 or bf16; as the module is")]
+Backend = Annotated[str, typer.Option(help="auto, tensorrt or reference")]
+Workspace = Annotated[str | None, typer.Option(help="device memory a layer may use: 4GiB")]
+Level = Annotated[int | None, typer.Option(help="0 fast build to 5 fast engine", min=0, max=5)]
+
+
+@app.callback()
+def main(
+    traceback: Annotated[bool, typer.Option(help="show where an error was raised")] = False,
+) -> None:
+    """Take the options that stand before the command."""
+
+
+@app.command()
+def convert(
+    target: Target,
+    input: Inputs = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="m.engine")] = None,
+    dynamic: Dynamic = None,
+    precision: Precision = None,
+    backend: Backend = "auto",
+    workspace: Workspace = None,
+    level: Level = None,
+) -> None:
+    """Build an engine, and write it and its manifest (OUTPUT.json)."""
+    from trtdsl.build import build
+    from trtdsl.conversion import trace
+
+    options = _options(precision, workspace, level)
+    on_gpu = _on_gpu(backend, output)
+    work = _job(target, input, dynamic)
+    with _stage("capturing and converting"):
+        network = trace(work.model, work.args, work.kwargs, precision=precision, **_shapes(work))
+    _OUT.print(escape(str(network).splitlines()[0]), highlight=False)
+    if not on_gpu:
+        _OUT.print("converted; nothing is written without TensorRT and -o")
+        return
+    with _stage("lowering and building"):
+        engine = build(network, options)
+    _OUT.print(escape(f"{engine!r}: {engine.num_layers} layers, {len(engine.plan):,} bytes"))
+    if output is not None:
+        engine.save(output)
+        _OUT.print(f"wrote {output} and {output}.json")
+
+
+@app.command()
+def check(target: Target, input: Inputs = None, dynamic: Dynamic = None) -> None:
+    """List every operator that trtdsl cannot convert; needs no GPU."""
+    from trtdsl.conversion import check as check_model
+
+    work = _job(target, input, dynamic)
+    with _stage("capturing"):
+        report = check_model(work.model, work.args, work.kwargs, dynamic_shapes=work.dynamic_shapes)
+    _OUT.print(escape(str(report)), highlight=False, soft_wrap=True)
+    raise typer.Exit(0 if report.ok else FOUND)
+
+
+@app.command()
+def compare(
+    target: Target,
+    input: Inputs = None,
+    dynamic: Dynamic = None,
+    precision: Precision = None,
+    backend: Backend = "auto",
+    workspace: Workspace = None,
+    level: Level = None,
+    tolerance: Annotated[float | None, typer.Option(help="largest relative error")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Show PyTorch, trtdsl and the ONNX path side by side: error, layers, time, size."""
+    from trtdsl.comparison import compare as compare_model
+
+    options = _options(precision, workspace, level)
+    chosen: Any = "tensorrt" if _on_gpu(backend, None) else "reference"
+    work = _job(target, input, dynamic)
+    with _stage("running all three ways"):
+        result = compare_model(
+            work.model,
+            work.args,
+            work.kwargs,
+            precision=precision,
+            backend=chosen,
+            tolerance=tolerance,
+            workspace=options.workspace,
+            optimization_level=level,
+            **_shapes(work),
+        )
+    _OUT.print_json(json.dumps(result.to_json())) if as_json else _OUT.print(result)
+    raise typer.Exit(0 if result.ok else FOUND)
+
+
+@app.command()
+def inspect(
+    target: Annotated[str, typer.Argument(metavar="MODULE:FACTORY|M.ENGINE")],
+    input: Inputs = None,
+    dynamic: Dynamic = None,
+    precision: Precision = None,
+    dot: Annotated[bool, typer.Option("--dot", help="print a Graphviz drawing")] = False,
+) -> None:
+    """Show a network, or an engine file: layers, types, shapes. Neither needs a GPU."""
+    from trtdsl import render
+    from trtdsl.conversion import trace
+
+    if ":" not in target:
+        _inspect_engine(Path(target))
+        return
+    work = _job(target, input, dynamic)
+    with _stage("capturing and converting"):
+        network = trace(work.model, work.args, work.kwargs, precision=precision, **_shapes(work))
+    if dot:
+        typer.echo(render.drawing(network))
+    elif _OUT.is_terminal:
+        _OUT.print(render.table(network))
+    else:
+        typer.echo(render.text(network))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has, what it lacks, and what to install."""
+    from trtdsl.doctor import examine
+
+    diagnosis = examine()
+    _OUT.print(diagnosis.table())
+    _OUT.print("engines can be built here" if diagnosis.ready else "engines cannot be built here")
+    raise typer.Exit(0 if diagnosis.ready else FOUND)
+
+
+def _job(target: str, inputs: list[str] | None, dynamic: list[str] | None) -> Job:
+    work = job(target, inputs or [], dynamic or [])
+    if work.was_training:
+        _ERR.print("[yellow]note:[/] the module was in training mode; it is converted in eval mode")
+    return work
+
+
+def _shapes(work: Job) -> dict[str, Any]:
+    return {"dynamic_shapes": work.dynamic_shapes, "opt": work.opt}
+
+
+def _options(precision: str | None, workspace: str | None, level: int | None) -> BuildOptions:
+    from trtdsl.build import PRECISIONS, BuildOptions
+
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision is one of {', '.join(PRECISIONS[1:])}, not {precision}")
+    size = None if workspace is None else byte_count(workspace)
+    return BuildOptions(precision=precision, workspace=size, optimization_level=level)
+
+
+def _on_gpu(backend: str, output: Path | None) -> bool:
+    """Whether to build an engine. Errors: UnavailableError when one is wanted and cannot be."""
+    from trtdsl.tensorrt_api import why_unavailable
+
+    if output is not None and not output.parent.is_dir():
+        raise UsageError(f"there is no folder {output.parent} to write {output.name} to")
+    if backend not in ("auto", "tensorrt", "reference"):
+        raise UsageError(f"--backend is auto, tensorrt or reference, not {backend}")
+    if backend == "reference":
+        if output is not None:
+            raise UsageError("the reference backend makes no engine, so there is nothing for -o")
+        return False
+    missing = why_unavailable()
+    if missing is None:
+        return True
+    if backend == "tensorrt" or output is not None:
+        raise UnavailableError(missing)
+    _ERR.print(f"[yellow]note:[/] no engine is built: {escape(missing)}", highlight=False)
+    return False
+
+
+@contextmanager
+def _stage(what: str) -> Iterator[None]:
+    """A line with the elapsed time while something takes long, where stderr is a terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    hidden = not _ERR.is_terminal
+    with Progress(*columns, console=_ERR, transient=True, disable=hidden) as progress:
+        progress.add_task(what, total=None)
+        yield
+
+
+def _inspect_engine(path: Path) -> None:
+    from trtdsl.runtime import files
+    from trtdsl.tensorrt_api import why_unavailable
+
+    _, manifest = files.read(path)
+    _OUT.print(_manifest_table(path, manifest))
+    missing = why_unavailable()
+    if missing is not None:
+        reason = escape(missing.splitlines()[0])
+        _ERR.print(f"[yellow]note:[/] its layers are not listed: {reason}", highlight=False)
+        return
+    from trtdsl.engine import load
+
+    engine = load(path)
+    layers = Table(title=f"{engine.num_layers} layers", title_justify="left")
+    for column in ("name", "type", "outputs"):
+        layers.add_column(column, overflow="fold")
+    for layer in engine.inspect():
+        outputs = [
+            f"{o.get('Dimensions')} {o.get('Format/Datatype')}" for o in layer.get("Outputs", [])
+        ]
+        cells = (layer["Name"], layer.get("LayerType", ""), "; ".join(outputs))
+        layers.add_row(*(escape(str(cell)) for cell in cells))
+    _OUT.print(layers)
+
+
+def _manifest_table(path: Path, manifest: Manifest) -> Table:
+    made = Table(title=escape(str(path)), title_justify="left", show_header=False)
+    rows = [
+        *(("input", str(spec)) for spec in manifest.inputs),
+        *(("output", str(spec)) for spec in manifest.outputs),
+        *(
+            ("size", f"{n} is {s.min} to {s.max}, tuned for {s.opt}")
+            for n, s in manifest.symbols.items()
+        ),
+        ("precision", manifest.precision),
+        ("built by", f"trtdsl {manifest.trtdsl}, TensorRT {manifest.tensorrt}"),
+        ("built for", f"{manifest.device} (compute capability {manifest.compute_capability})"),
+        ("plan", f"{manifest.size:,} bytes, sha256 {manifest.sha256}"),
+    ]
+    for name, value in rows:
+        made.add_row(name, escape(value))
+    return made
