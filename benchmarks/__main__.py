@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import conversion, latency, machine, memory, overhead, results, throughput
+from benchmarks import conversion, latency, machine, memory, overhead, records, throughput
 from benchmarks.base import Benchmark, Row
 
 BENCHMARKS = {
@@ -49,7 +49,7 @@ def main() -> int:
         rows = _run(record, benchmark, cases.split(",") if cases else benchmark.cases, path)
         if any("error" in row for row in rows):
             status = 1
-    CONSOLE.print(f"results: {path}", markup=False)
+        CONSOLE.print(f"results: {path}", markup=False)
     return status
 
 
@@ -85,7 +85,7 @@ def _run(
     record: dict[str, Any], benchmark: Benchmark, cases: Sequence[str], path: Path
 ) -> list[Row]:
     """Run the cases, written after each of them, so that a run cut short keeps what it has."""
-    before, name = results.read(path), record["benchmark"]
+    before, name = records.read(path), record["benchmark"]
     for case in cases:
         CONSOLE.print(f"{name}: {case} ...", markup=False)
         record["rows"].append(_row(benchmark, case))
@@ -94,7 +94,7 @@ def _run(
         record["targets"] = [
             {"what": t.what, "value": t.value, "limit": t.limit, "met": t.is_met} for t in targets
         ]
-        results.append(path, before, record)
+        records.append(path, before, record)
     CONSOLE.print(_table(name, benchmark, good))
     for target in targets:
         CONSOLE.print(f"  {target}", style="green" if target.is_met else "red", highlight=False)

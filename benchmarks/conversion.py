@@ -25,7 +25,7 @@ from trtdsl.errors import BuildError
 from trtdsl.lower import lower
 from trtdsl.network import Network
 from trtdsl.onnx_export import OPSET
-from trtdsl.runtime.logger import last_errors, tensorrt_logger
+from trtdsl.runtime.logger import clear, last_errors, tensorrt_logger
 from trtdsl.tensorrt_api import Api, import_tensorrt, network_flags
 
 __all__ = ["BENCHMARK", "BENCHMARK_CPU"]
@@ -72,7 +72,7 @@ def _ours(model: nn.Module, args: Args, precision: str, to_tensorrt: bool) -> Se
 
 def _lowered(network: Network) -> Api:
     trt = import_tensorrt()
-    api = Api(trt, _made(network_flags(trt)), errors=last_errors)
+    api = Api(trt, _made(network_flags(trt)), errors=last_errors, forget_errors=clear)
     lower(network, api)
     return api
 

@@ -18,6 +18,8 @@ from trtdsl.types import Dim, DType, is_static
 from .absent import Absent
 from .spatial import batched, per_axis
 
+__all__ = ["INDICES", "Windows", "maximum_of"]
+
 aten = torch.ops.aten
 
 INDICES = Absent("the indices of a maximum pooling", "pool with return_indices=False")

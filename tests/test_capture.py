@@ -394,7 +394,7 @@ def test_a_tensor_cached_in_the_model_is_never_a_fake_one() -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if self.mask is None:
-                self.mask = torch.ones(x.shape[-1]).cumsum(0)
+                self.mask = torch.arange(1.0, 1 + x.shape[-1])
             return x * self.mask
 
     model, x = Lazy().eval(), f32(2, 3)

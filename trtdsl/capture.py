@@ -110,7 +110,7 @@ def capture(
             )
         program, flat = model, None
     else:
-        flat = _Flat(model, tuple(args), dict(kwargs or {}))
+        flat = Flat(model, tuple(args), dict(kwargs or {}))
         program = _export(flat, dynamic_shapes)
     program = _functional(program, keep)
     input_tree, output_tree = (flat.input_tree, flat.output_tree) if flat else _trees(program)
@@ -149,7 +149,7 @@ class _Result:
     tree: Tree
 
 
-class _Flat(nn.Module):
+class Flat(nn.Module):
     """The module, with flat tensors in and out."""
 
     def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -211,7 +211,7 @@ def _refuse_training(model: nn.Module) -> None:
         )
 
 
-def _export(flat: _Flat, dynamic_shapes: Any) -> ExportedProgram:
+def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
     specs = flat.specs(dynamic_shapes)
     leaves = dynamic.widened(flat.leaves, specs)
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None

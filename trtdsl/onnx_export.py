@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trtdsl import dynamic
-from trtdsl.capture import _Flat, given_inputs, input_tree_paths
+from trtdsl.capture import Flat, given_inputs, input_tree_paths
 from trtdsl.errors import ConversionError, UnavailableError, explain
 from trtdsl.manifest import TensorSpec
 from trtdsl.tree import Tree, leaf_paths
@@ -65,7 +65,7 @@ class OnnxModel:
         if not isinstance(model, torch.nn.Module):
             kind = type(model).__name__
             raise ConversionError(f"the ONNX path takes a torch.nn.Module, not {kind}")
-        flat = _Flat(model, *given_inputs(model, args, kwargs))
+        flat = Flat(model, *given_inputs(model, args, kwargs))
         dims = [
             {axis: dim for axis, dim in spec.items() if not isinstance(dim, int)}
             for spec in flat.specs(dynamic_shapes)
@@ -100,7 +100,7 @@ def export(
 
 
 def _export(
-    flat: _Flat,
+    flat: Flat,
     dims: Sequence[Mapping[int, Any]],
     names: Sequence[str],
     outputs: Sequence[str],

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "add", "align", "as_tensor", "cast", "divide", "equal", "floating", "floor_divide", "identity",
     "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul",
-    "maximum", "minimum", "multiply", "negative", "permute", "power", "promote", "promoted",
-    "remainder", "reshape", "subtract", "where",
+    "maximum", "minimum", "multiply", "negative", "network_of", "permute", "power", "promote",
+    "promote_dtype", "promoted", "remainder", "reshape", "subtract", "where",
 ]  # fmt: skip
 
 Op = ElementWiseOperation

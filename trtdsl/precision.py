@@ -101,8 +101,12 @@ class _Narrowing:
         if dtype is not DType.FLOAT16 or not x.is_constant or x.dtype is dtype:
             return x
         value = fold(x)
-        large = value.abs() > _LARGEST
-        if not (large & value.isfinite()).any():
+        if not value.numel():
+            return x
+        low, high = value.aminmax()  # abs() would copy the weights
+        if low >= -_LARGEST and high <= _LARGEST:
+            return x
+        if not ((value.abs() > _LARGEST) & value.isfinite()).any():
             return x
         return minimum(maximum(x, -_LARGEST), _LARGEST)
 

@@ -13,7 +13,7 @@ from trtdsl.errors import ConversionError, explain
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Converter", "converter", "find", "registered"]
+__all__ = ["Converter", "converter", "find", "load", "registered"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from trtdsl.network import Tensor
 
-__all__ = ["Api", "Folded", "dtype_of", "import_tensorrt", "installed_version", "network_flags", "why_unavailable"]
+__all__ = [
+    "Api",
+    "Folded",
+    "dtype_of",
+    "import_tensorrt",
+    "installed_version",
+    "is_strongly_typed",
+    "network_flags",
+    "why_unavailable",
+]
 
 _NAMES = {
     DType.FLOAT32: "FLOAT",
@@ -195,7 +204,7 @@ class Api:
         return hasattr(self.trt.DataType, "INT64")
 
     def physical(self, dtype: DType) -> DType:
-        """The dtype that a value of this dtype has in the engine: TensorRT 8.6 has int32 for int64."""
+        """The dtype that such a value has in the engine: TensorRT 8.6 has int32 for int64."""
         return DType.INT32 if dtype is DType.INT64 and not self.has_int64 else dtype
 
     def dtype(self, dtype: DType) -> Any:
@@ -239,7 +248,7 @@ class Api:
         return self.trt.Weights(self.dtype(dtype))
 
     def constant(self, value: torch.Tensor) -> Any:
-        """A constant layer's output; bool, which TensorRT has no constants of, goes through int32."""
+        """A constant layer's output; bool, of which TensorRT has none, goes through int32."""
         import torch
 
         if value.dtype in (torch.bool, torch.uint8):
@@ -284,7 +293,8 @@ def _narrow(value: torch.Tensor) -> torch.Tensor:
     if value.numel() and (value.min() < -_INT32 or value.max() >= _INT32):
         raise BuildError(
             explain(
-                f"a constant holds {int(value.min())}..{int(value.max())}, and this TensorRT has no int64",
+                f"a constant holds {int(value.min())}..{int(value.max())}, "
+                "and this TensorRT has no int64",
                 fix="use TensorRT 10 or later, or smaller integers in the model",
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import ConversionError, explain
@@ -44,7 +45,7 @@ class Weights:
             ) from None
         return cls(tensor=tensor if dtype is None else tensor.to(dtype.torch), name=name)
 
-    @property
+    @cached_property
     def type(self) -> TensorType:
         return TensorType(DType.of(self.tensor.dtype), tuple(self.tensor.shape))
 

@@ -1,0 +1,85 @@
+"""``trtdsl.build`` without a GPU: options, and what is missing."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import pytest
+from torch import nn
+
+import trtdsl
+from tests.cases.base import f32
+from trtdsl import tensorrt_api
+from trtdsl.build import BuildOptions, build
+from trtdsl.errors import BuildError, ConversionError, UnavailableError
+from trtdsl.network import Network
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "reason"),
+    [
+        ({"precision": "int8"}, ConversionError, "not 'int8'"),
+        ({"workspace": 0}, BuildError, "workspace is 0 bytes; it must be positive"),
+        ({"workspace": -1}, BuildError, "workspace is -1 bytes"),
+        ({"optimization_level": 6}, BuildError, r"optimization_level is 6, outside of 0\.\.5"),
+        ({"optimization_level": -1}, BuildError, "optimization_level is -1"),
+    ],
+)
+def test_options_that_are_wrong(
+    options: dict[str, Any], error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        BuildOptions(**options)
+    with pytest.raises(error, match=reason):
+        trtdsl.convert(nn.ReLU().eval(), (f32(2),), backend="reference", **options)
+
+
+def test_options_that_are_right() -> None:
+    for level in range(6):
+        assert BuildOptions(optimization_level=level, workspace=1).optimization_level == level
+    for precision in (None, "fp32", "tf32", "fp16", "bf16"):
+        assert BuildOptions(precision=precision).precision == precision
+
+
+def hide_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def importing(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == "tensorrt":
+            raise ImportError("No module named 'tensorrt'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", importing)
+
+
+def test_a_gpu_without_tensorrt_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_tensorrt(monkeypatch)
+    monkeypatch.setattr("trtdsl.runtime.device.find_gpu", lambda index=0: object())
+    with pytest.raises(UnavailableError, match="TensorRT cannot be imported: No module") as caught:
+        trtdsl.convert(nn.ReLU().eval(), (f32(2),), backend="tensorrt")
+    assert "fix: pip install 'trtdsl[tensorrt]'" in str(caught.value)
+    net = Network()
+    net.output(net.input("x", (2,)) + 1)
+    with pytest.raises(UnavailableError, match="pip install"):
+        build(net)
+
+
+def test_without_a_gpu_tensorrt_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Any:
+        raise AssertionError("TensorRT without a GPU ends the process")
+
+    monkeypatch.setattr("trtdsl.runtime.device.find_gpu", lambda index=0: None)
+    monkeypatch.setattr(tensorrt_api, "import_tensorrt", refuse)
+    with pytest.raises(UnavailableError, match="no NVIDIA GPU was found") as caught:
+        trtdsl.convert(nn.ReLU().eval(), (f32(2),), backend="tensorrt")
+    assert "fix: " in str(caught.value)
+
+
+def test_a_release_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    from types import SimpleNamespace
+
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="8.5.3.1"))
+    with pytest.raises(UnavailableError, match=r"8\.5\.3\.1 is too old: trtdsl needs 8\.6"):
+        tensorrt_api.import_tensorrt()

@@ -1,0 +1,161 @@
+"""``trtdsl.precision``: fp16 and bf16 networks, type by type, and their answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import trtdsl
+from tests.cases.base import f32, i64
+from trtdsl.errors import ConversionError
+from trtdsl.ir.base import Layer
+from trtdsl.ir.cast import Cast
+from trtdsl.ir.convolution import Convolution
+from trtdsl.ir.matmul import MatrixMultiply
+from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.reduce import Reduce
+from trtdsl.ir.softmax import SoftMax
+from trtdsl.network import Network
+from trtdsl.precision import to_precision
+from trtdsl.types import DType
+
+HALVES = {"fp16": (DType.FLOAT16, 5e-3), "bf16": (DType.BFLOAT16, 4e-2)}
+"""The dtype, and the largest error over the largest answer: some 4 units in its last place."""
+
+
+class Net(nn.Module):
+    """A convolution, a norm, attention with a mask and a head: floats, integers and bools."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> dict[str, torch.Tensor]:
+        y = F.relu(self.conv(x)).flatten(2).transpose(1, 2)
+        y = self.norm(y)
+        scores = y @ y.transpose(1, 2) / 8
+        lowest = torch.finfo(torch.float32).min
+        scores = scores.masked_fill(valid[:, None, :] == 0, lowest)
+        y = torch.softmax(scores, -1) @ y
+        logits = self.head(y.mean(1))
+        return {"logits": logits, "best": logits.argmax(-1), "scores": scores.clamp(-10, 10)}
+
+
+INPUTS = (f32(2, 3, 4, 4), i64(2, 16, low=0, high=2))
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+def layers(network: Network, kind: type[Layer]) -> list[Any]:
+    return [op for op in network.operations if isinstance(op.layer, kind)]
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_every_tensor_has_its_dtype(model: nn.Module, precision: str) -> None:
+    half, _ = HALVES[precision]
+    network = trtdsl.trace(model, INPUTS, precision=precision)
+    assert [x.dtype for x in network.inputs] == [DType.FLOAT32, DType.INT64]
+    assert [y.dtype for y in network.outputs] == [DType.FLOAT32, DType.INT64, DType.FLOAT32]
+    for kind in (Convolution, MatrixMultiply):
+        found = layers(network, kind)
+        assert found
+        for op in found:
+            assert {x.dtype for x in (*op.inputs, *op.outputs)} == {half}, op
+    for kind in (Normalization, SoftMax, Reduce):
+        found = layers(network, kind)
+        assert found, kind
+        for op in found:
+            assert {x.dtype for x in (*op.inputs, *op.outputs)} == {DType.FLOAT32}, op
+    for op in network.operations:
+        floats = {x.dtype for x in op.inputs if x.dtype.is_float}
+        assert isinstance(op.layer, Cast) or len(floats) <= 1, op
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_answers_are_close_to_pytorchs_float32(model: nn.Module, precision: str) -> None:
+    _, tolerance = HALVES[precision]
+    network = trtdsl.trace(model, INPUTS, precision=precision)
+    for seed in range(3):
+        inputs = (f32(2, 3, 4, 4, seed=seed), i64(2, 16, low=0, high=2, seed=seed))
+        expected, actual = model(*inputs), network.evaluate(*inputs)
+        for name in ("logits", "scores"):
+            assert actual[name].isfinite().all()
+            error = (actual[name] - expected[name]).abs().max() / expected[name].abs().max()
+            assert 0 < error <= tolerance, (name, float(error))
+
+
+def test_float32_words_change_nothing(model: nn.Module) -> None:
+    network = trtdsl.trace(model, INPUTS)
+    for precision in (None, "fp32", "tf32"):
+        assert to_precision(network, precision) is network
+    for wrong in ("FP16", "int8", "half"):
+        with pytest.raises(ConversionError, match=f"not '{wrong}'"):
+            to_precision(network, wrong)
+
+
+def test_names_and_places_survive(model: nn.Module) -> None:
+    wide = trtdsl.trace(model, INPUTS)
+    narrow = to_precision(wide, "fp16")
+    assert [y.name for y in narrow.outputs] == [y.name for y in wide.outputs]
+    kept = {op.name for op in narrow.operations}
+    for op in layers(wide, MatrixMultiply):
+        assert op.name in kept or any(n.startswith(f"{op.source.module}/") for n in kept)
+    names = [t.name for op in narrow.operations for t in op.outputs]
+    assert len(set(names)) == len(names)
+    modules = {op.source.module for op in narrow.operations if isinstance(op.layer, MatrixMultiply)}
+    assert modules == {op.source.module for op in layers(wide, MatrixMultiply)}
+
+
+def test_a_mask_saturates_and_a_row_that_is_all_masked_stays_finite() -> None:
+    class Masked(nn.Module):
+        def forward(self, q: torch.Tensor) -> torch.Tensor:
+            scores = q @ q.T
+            mask = torch.full((3, 3), torch.finfo(torch.float32).min)
+            return torch.softmax(scores + mask, -1)
+
+    q = f32(3, 4)
+    for precision in HALVES:
+        answer = trtdsl.trace(Masked().eval(), (q,), precision=precision).evaluate(q)
+        assert answer.isfinite().all()
+        torch.testing.assert_close(answer.sum(-1), torch.ones(3), rtol=1e-3, atol=0)
+
+
+def test_infinities_of_the_model_stay_infinite() -> None:
+    class Causal(nn.Module):
+        def forward(self, q: torch.Tensor) -> torch.Tensor:
+            mask = torch.full((3, 3), float("-inf")).triu(1)
+            return torch.softmax(q @ q.T + mask, -1)
+
+    q = f32(3, 4)
+    answer = trtdsl.trace(Causal().eval(), (q,), precision="fp16").evaluate(q)
+    assert torch.equal(answer.triu(1), torch.zeros(3, 3))
+    torch.testing.assert_close(answer, Causal()(q), rtol=5e-3, atol=1e-3)
+
+
+def test_long_sums_do_not_stop_at_float16s_limits() -> None:
+    class Sums(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x @ torch.eye(4)
+            return y.sum(0) / 100 + (y * y).mean(0).sqrt()
+
+    x = torch.full((30_000, 4), 4.0)
+    answer = trtdsl.trace(Sums().eval(), (x,), precision="fp16").evaluate(x)
+    torch.testing.assert_close(answer, Sums()(x), rtol=2e-3, atol=0)
+
+
+def test_a_half_model_keeps_its_own_types() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 4), nn.Softmax(-1)).half().eval(), f32(2, 4).half()
+    network = trtdsl.trace(model, (x,))
+    assert {y.dtype for y in (*network.inputs, *network.outputs)} == {DType.FLOAT16}
+    torch.testing.assert_close(network.evaluate(x), model(x), rtol=2e-3, atol=1e-3)
