@@ -1,7 +1,8 @@
 """``conversion``: module to TensorRT network, by us and by ONNX; ``conversion_cpu``: halfway.
 
 Both start at the module and end where ``build_serialized_network`` would begin; TensorRT's builder
-is made before. Batches are of one, in favour of the ONNX export, which computes what it traces.
+is made before. The batch counts for the ONNX export alone, which computes what it traces: cases are
+measured at the batch of ``latency`` and at one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def run(case: str, *, to_tensorrt: bool = True) -> Row:
     if to_tensorrt:
         builder()
     wanted = Case.parse(case)
-    model, args = make(wanted.model)
+    model, args = make(wanted.model, wanted.batch or 1)
     ours = partial(_ours, model, args, wanted.precision, to_tensorrt)
     theirs = partial(_theirs, model, args, to_tensorrt)
     first = {"trtdsl": sum(ours()), "onnx": sum(theirs())}
@@ -132,7 +133,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "first: trtdsl": lambda row: f"{row['first_call']['trtdsl']:.2f}",
     "ONNX": lambda row: f"{row['first_call']['onnx']:.2f}",
 }
-_CASES = ("resnet50-fp32", "resnet50-fp16")
+_CASES = ("resnet50-fp16@32", "resnet50-fp32@32", "resnet50-fp32@1")
 
 BENCHMARK = Benchmark(run=run, cases=_CASES, columns=_COLUMNS, targets=_targets)
 BENCHMARK_CPU = Benchmark(

@@ -19,18 +19,22 @@ _CHAIN_CHANNELS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A model and the precision to compute it in: ``resnet50-fp16``; without the latter, fp32."""
+    """A model, its precision and its batch: ``resnet50-fp16@32``; fp32 and the default batch else."""
 
     model: str
     precision: str = "fp32"
+    batch: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """Errors: ValueError for a precision that a conversion does not take."""
-        model, _, precision = text.partition("-")
+        """Errors: ValueError for a precision that a conversion does not take, or a batch below 1."""
+        name, _, batch = text.partition("@")
+        model, _, precision = name.partition("-")
+        if batch and (not batch.isdigit() or int(batch) < 1):
+            raise ValueError(f"case {text!r}: {batch!r} is no batch")
         if precision not in ("", "fp32", "tf32", "fp16", "bf16"):
             raise ValueError(f"case {text!r}: precision is fp32, tf32, fp16 or bf16")
-        return cls(model=model, precision=precision or "fp32")
+        return cls(model=model, precision=precision or "fp32", batch=int(batch) if batch else None)
 
 
 def make(name: str, batch: int = 1) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:

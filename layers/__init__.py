@@ -1,1 +1,1 @@
-"""Converters: each function writes one ATen operator as TensorRT layers; a module an operator family."""
+"""Converters: a function writes an ATen operator as TensorRT layers, a module holds a family."""

@@ -193,7 +193,7 @@ class Windows:
 
     def layer(self, type: PoolingType, shape: Sequence[Dim], *, counts_padding: bool) -> Pooling:
         """The Pooling with these windows. Errors: ConversionError where TensorRT has none."""
-        # Which part of its last window an average that rounds up divides by is TensorRT's secret.
+        # PyTorch divides a last window by what of it lies in the padded x, TensorRT by all of it.
         modes = (PaddingMode.EXPLICIT_ROUND_DOWN,) if counts_padding else tuple(PaddingMode)
         for mode in modes:
             behind = [
@@ -260,9 +260,7 @@ def _average(
     def pool(image: Tensor) -> Tensor:
         if counts_padding and windows.ceil_mode and is_static(image.shape[2:]):
             return _sum(image, windows) / _counts(image, windows)
-        layer = windows.layer(
-            PoolingType.AVERAGE, image.shape[2:], counts_padding=counts_padding
-        )
+        layer = windows.layer(PoolingType.AVERAGE, image.shape[2:], counts_padding=counts_padding)
         return layer(image)
 
     return batched(x, len(windows.size), pool)

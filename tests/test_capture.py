@@ -1,4 +1,4 @@
-"""``trtdsl.capture``: what may go in and out, weights by name, and what is refused."""
+"""``trtdsl.capture``: what may go in and come out, what is refused, and what is left behind."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.export import ExportedProgram, export
 
 import trtdsl
 from tests.cases.base import boolean, f32, i64
-from trtdsl.capture import example_inputs
 from trtdsl.errors import ConversionError
-from trtdsl.ir.constant import Constant
-from trtdsl.network import Network
+from trtdsl.flat import example_inputs
 
 
 class Calls(nn.Module):
@@ -53,11 +50,6 @@ def same(actual: Any, expected: Any) -> None:
         same(vars(actual), vars(expected))
     else:
         assert actual == expected
-
-
-def weights_of(network: Network) -> dict[str, torch.Tensor]:
-    constants = [op.layer for op in network.operations if isinstance(op.layer, Constant)]
-    return {c.weights.name: c.weights.tensor for c in constants if c.weights.name is not None}
 
 
 class Mixer(nn.Module):
@@ -125,129 +117,6 @@ def test_python_values_among_the_inputs_are_part_of_the_network(flag: bool) -> N
     same(network.evaluate(x, flag, "plain", 3), model(x, flag, "plain", 3))
     with pytest.raises(trtdsl.RunError, match=f"fixed at conversion to {flag}"):
         network.evaluate(x, not flag, "plain", 3)
-
-
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(10, 4)
-        self.block = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
-        self.head = nn.Linear(4, 10, bias=False)
-        self.head.weight = self.embed.weight
-        self.register_buffer("shift", torch.arange(4.0))
-        self.register_buffer("scale", torch.full((4,), 0.5), persistent=False)
-
-    def forward(self, index: torch.Tensor) -> torch.Tensor:
-        hidden = self.block(self.embed(index)) * self.scale + self.shift
-        logits: torch.Tensor = self.head(hidden) + torch.tensor([0.25])
-        return logits
-
-
-def test_weights_go_by_state_dict_name_tied_ones_once_and_are_not_copied() -> None:
-    torch.manual_seed(0)
-    model, index = Tied().eval(), torch.tensor([[1, 2, 3]])
-    network = trtdsl.trace(model, (index,))
-    same(network.evaluate(index), model(index))
-    weights, own = weights_of(network), dict(model.named_parameters()) | dict(model.named_buffers())
-    assert {"embed.weight", "block.0.weight", "block.0.bias", "shift", "scale"} <= weights.keys()
-    assert "head.weight" not in weights
-    for name in weights.keys() & own.keys():
-        assert weights[name].data_ptr() == own[name].data_ptr()
-    assert sum(w.data_ptr() == model.embed.weight.data_ptr() for w in weights.values()) == 1
-
-
-def test_parts_of_one_storage_are_not_taken_for_tied() -> None:
-    class Parts(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            both = f32(2, 2)
-            self.register_buffer("rows", both)
-            self.register_buffer("columns", both.T)
-            self.register_buffer("first", both[0])
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            result: torch.Tensor = x @ self.rows + x @ self.columns * 10 + self.first * 100
-            return result
-
-    model, x = Parts().eval(), f32(3, 2)
-    same(trtdsl.trace(model, (x,)).evaluate(x), model(x))
-
-
-def test_module_paths_name_the_layers() -> None:
-    class Outer(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Sigmoid())
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y: torch.Tensor = self.model(x) + 1
-            return y
-
-    network = trtdsl.trace(Outer().eval(), (f32(2),))
-    sources = [(op.source.module, op.source.operator) for op in network.operations if op.inputs]
-    assert sources[:2] == [("model.0.0", "aten.relu.default"), ("model.1", "aten.sigmoid.default")]
-    added = [op.source for op in network.operations if op.source.operator == "aten.add.Tensor"]
-    assert {s.module for s in added} == {""}
-    assert "test_capture.py" in added[0].line
-    assert "self.model(x) + 1" in added[0].line
-
-
-def two_inputs(x: torch.Tensor, extra: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {"y": torch.relu(x) @ extra["w"], "n": extra["i"] + 1}
-
-
-INPUTS = (f32(3, 4), {"w": f32(4, 2), "i": i64(3)})
-
-
-class TwoInputs(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(4, 4)
-
-    def forward(self, x: torch.Tensor, extra: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return two_inputs(self.linear(x), extra)
-
-
-@pytest.fixture(scope="module")
-def two() -> nn.Module:
-    torch.manual_seed(0)
-    return TwoInputs().eval()
-
-
-@pytest.mark.parametrize("decomposed", [False, True])
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_an_exported_program_is_accepted(two: nn.Module, decomposed: bool) -> None:
-    program = export(two, INPUTS, strict=False)
-    program = program.run_decompositions() if decomposed else program
-    network = trtdsl.trace(program)
-    assert [x.name for x in network.inputs] == ["x", "extra.w", "extra.i"]
-    assert "linear.weight" in weights_of(network)
-    same(network.evaluate(*INPUTS), two(*INPUTS))
-    same(network.evaluate(extra=INPUTS[1], x=INPUTS[0]), two(*INPUTS))
-
-
-@pytest.mark.parametrize("decomposed", [False, True])
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_a_dynamic_exported_program_is_accepted(two: nn.Module, decomposed: bool) -> None:
-    batch = torch.export.Dim("batch", min=2, max=8)
-    shapes = {"x": {0: batch}, "extra": {"w": None, "i": {0: batch}}}
-    program = export(two, INPUTS, dynamic_shapes=shapes, strict=False)
-    program = program.run_decompositions() if decomposed else program
-    network = trtdsl.trace(program)
-    ((name, size),) = network.symbols.items()
-    assert (size.min, size.opt, size.max) == (2, 3, 8)
-    assert trtdsl.trace(program, opt={name: 4}).symbols[name].opt == 4
-    inputs = (f32(7, 4), {"w": f32(4, 2), "i": i64(7)})
-    same(network.evaluate(*inputs), two(*inputs))
-    with pytest.raises(ConversionError, match="belong to torch"):
-        trtdsl.trace(program, dynamic_shapes={"x": {0: batch}})
-
-
-def test_an_exported_program_with_keywords_and_constants() -> None:
-    model = Mixer().eval()
-    args, kwargs = (f32(2, 3), i64(2, 3)), {"mask": boolean(2, 3), "scale": 2.0}
-    program: ExportedProgram = export(model, args, kwargs, strict=False)
-    same(trtdsl.trace(program).evaluate(*args, **kwargs), model(*args, **kwargs))
 
 
 def test_example_inputs_that_the_model_brings() -> None:
@@ -435,7 +304,7 @@ def test_autocast_inside_the_model() -> None:
     assert "precision='fp16'" in str(caught.value)
 
 
-def test_functional_dropout_of_eval_mode_vanishes() -> None:
+def test_dropout_of_eval_mode_vanishes() -> None:
     model, x = calls(lambda x: F.dropout(x, 0.5, training=False) + 1), f32(3)
     network = trtdsl.trace(model, (x,))
     assert [op.layer.kind for op in network.operations if op.inputs] == [

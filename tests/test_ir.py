@@ -1,4 +1,4 @@
-"""Every IR layer: ``infer``, ``evaluate``, ``expand`` and ``lower`` hold to each other and to a reference."""
+"""Every layer: ``infer``, ``evaluate``, ``expand`` and ``lower`` agree with each other and a reference."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def layers() -> set[type[Layer]]:
 def build(case: LayerCase, sizes: dict[tuple[int, int], Any] | None = None) -> Network:
     """A network of the row's one layer."""
     net = Network(case.layer.kind)
-    for name in {n for n in case.symbolic.values()} if sizes else ():
+    for name in set(case.symbolic.values()) if sizes else ():
         net.dim(name, min=1, opt=4, max=64)
     inputs = [
         net.constant(x)
@@ -129,7 +129,8 @@ def test_expand_equals_evaluate(case: LayerCase) -> None:
     try:
         expanded = case.layer.expand(*inputs)
     except trtdsl.ShapeError as error:
-        assert "no such layer" in str(error)
+        if "no such layer" not in str(error):
+            raise
         pytest.skip("every TensorRT release has this form of the layer")
     outputs = expanded if isinstance(expanded, tuple) else (expanded,)
     for output in outputs:

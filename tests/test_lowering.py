@@ -1,7 +1,7 @@
 """Lowering of every layer against the API of eight TensorRT releases.
 
-A stand-in ``tensorrt`` refuses every name, argument and enum that the real release does not have. It
-proves that the calls exist, not that they work: ``tests/gpu`` does that.
+A stand-in ``tensorrt`` refuses every name, argument and enum that the real release does not have.
+It proves that the calls exist, not that they work: ``tests/gpu`` does that.
 """
 
 from __future__ import annotations
@@ -65,7 +65,17 @@ def test_sizes_of_every_kind_lower(version: str) -> None:
     b = net.dim("b", min=1, opt=2, max=8)
     h = net.dim("h", min=8, opt=16, max=64)
     x = net.input("x", (b, h))
-    sizes = [b, 2 * b + 1, h // 2, (h + 3) // 4 * b, h % 3, sympy.Max(b, h), sympy.Min(b, 5), b**2, sympy.ceiling(h / 2)]
+    sizes = [
+        b,
+        2 * b + 1,
+        h // 2,
+        (h + 3) // 4 * b,
+        h % 3,
+        sympy.Max(b, h),
+        sympy.Min(b, 5),
+        b**2,
+        sympy.ceiling(h / 2),
+    ]
     net.output(net.size(*sizes), "sizes")
     net.output(x.reshape(h, b), "turned")
     assert lowered(net, version).created

@@ -1,4 +1,4 @@
-"""``trtdsl.reference``: the callable without TensorRT, and what ``convert`` says when it gives it."""
+"""``trtdsl.reference``: the callable without TensorRT, and when ``convert`` gives it."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
+    from trtdsl.held import PrecisionWarning
     from trtdsl.network import Network, Tensor
     from trtdsl.reference import Reference
     from trtdsl.registry import converter
@@ -46,6 +47,7 @@ _HOME = {
     "Engine": "engine",
     "LoadError": "errors",
     "Network": "network",
+    "PrecisionWarning": "held",
     "Reference": "reference",
     "ReferenceWarning": "conversion",
     "RunError": "errors",
@@ -69,6 +71,7 @@ __all__ = [
     "Engine",
     "LoadError",
     "Network",
+    "PrecisionWarning",
     "Reference",
     "ReferenceWarning",
     "RunError",

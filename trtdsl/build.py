@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import BuildError, ConversionError, UnavailableError, explain
+from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
 from trtdsl.reference import spec
@@ -26,8 +28,8 @@ PRECISIONS = (None, "fp32", "tf32", "fp16", "bf16")
 class BuildOptions:
     """What TensorRT is told beside the network.
 
-    ``precision`` is what the network was traced with; only ``"tf32"`` matters here. ``workspace`` is in
-    bytes; ``optimization_level`` is 0 (fast build) to 5 (fast engine), TensorRT's default being 3.
+    ``precision`` is what the network was traced with; only ``"tf32"`` matters here. ``workspace`` is
+    in bytes; ``optimization_level`` is 0 (fast build) to 5 (fast engine), TensorRT's default 3.
     """
 
     precision: str | None = None
@@ -46,8 +48,8 @@ class BuildOptions:
 def build(network: Network, options: BuildOptions | None = None) -> Engine:
     """Build an engine for the GPU of this process.
 
-    Errors: UnavailableError without TensorRT or a GPU; BuildError carries TensorRT's own messages and the
-    PyTorch modules that they point at.
+    Errors: UnavailableError without TensorRT or a GPU; BuildError carries TensorRT's own messages
+    and the PyTorch modules that they point at.
     """
     from trtdsl.runtime.logger import clear, last_errors
 
@@ -61,7 +63,10 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     config = configure(options, half=_halves(network))
     _add_profile(network, config)
     plan = serialize(trt_network, config, explain_failure=lambda text: _places(network, text))
-    return _engine(network, api, plan, options)
+    engine = _engine(network, api, plan, options)
+    if _halves(network) and not api.strongly_typed:
+        _warn_unheld(network, engine)
+    return engine
 
 
 def serialize(
@@ -86,7 +91,9 @@ def builder() -> Any:
 
     if find_gpu() is None:
         raise UnavailableError(
-            explain("no NVIDIA GPU was found", fix="build on a machine with one; see `trtdsl doctor`")
+            explain(
+                "no NVIDIA GPU was found", fix="build on a machine with one; see `trtdsl doctor`"
+            )
         )
     trt = import_tensorrt()
     made = trt.Builder(tensorrt_logger())
@@ -115,6 +122,17 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
         config.set_flag(trt.BuilderFlag.FP16)
         config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
     return config
+
+
+def _warn_unheld(network: Network, engine: Engine) -> None:
+    lines = unheld(network, engine.inspect())
+    if lines:
+        listed = "\n  ".join(lines[:10])
+        warnings.warn(
+            f"TensorRT computes {len(lines)} layers in another precision than asked:\n  {listed}",
+            PrecisionWarning,
+            stacklevel=4,
+        )
 
 
 def _halves(network: Network) -> frozenset[DType]:

@@ -136,7 +136,7 @@ def compare(
     import torch
 
     from trtdsl.build import BuildOptions
-    from trtdsl.capture import given_inputs
+    from trtdsl.flat import given_inputs
     from trtdsl.tensorrt_api import why_unavailable
 
     if not isinstance(model, torch.nn.Module):

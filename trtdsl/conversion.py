@@ -47,12 +47,12 @@ def trace(
             TensorRT round the operands of matrix products to 10 bits of mantissa.
     Errors: ConversionError and below.
     """
-    from trtdsl import capture, fold, registry, walk
+    from trtdsl import capture, flat, fold, registry, walk
     from trtdsl import precision as half
 
     captured = capture.capture(
         model,
-        *capture.given_inputs(model, args, kwargs),
+        *flat.given_inputs(model, args, kwargs),
         dynamic_shapes=dynamic_shapes,
         opt=opt,
         keep=walk.keeps(registry.find),
@@ -72,11 +72,11 @@ def check(
 
     ``report.ok`` is the answer, ``print(report)`` the list.
     """
-    from trtdsl import capture, registry, walk
+    from trtdsl import capture, flat, registry, walk
 
     captured = capture.capture(
         model,
-        *capture.given_inputs(model, args, kwargs),
+        *flat.given_inputs(model, args, kwargs),
         dynamic_shapes=dynamic_shapes,
         keep=walk.keeps(registry.find),
     )

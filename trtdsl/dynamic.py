@@ -1,18 +1,27 @@
-"""Dynamic shapes: ``torch.export.Dim`` specifications, names of inputs, and ranges of sizes."""
+"""Dynamic shapes: ``torch.export.Dim``, names of inputs and outputs, and ranges of sizes."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from trtdsl.errors import ConversionError, explain
-from trtdsl.tree import Placeholder, Tree
+from trtdsl.tree import Placeholder, Tree, leaf_paths
 from trtdsl.types import Dim, DimRange, as_dim
 
-__all__ = ["dim_names", "expression", "input_name", "ranges", "specs", "walk", "widened"]
+__all__ = [
+    "dim_names",
+    "expression",
+    "input_name",
+    "output_names",
+    "ranges",
+    "specs",
+    "walk",
+    "widened",
+]
 
 
 def walk(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Placeholder]]:
@@ -39,6 +48,13 @@ def input_name(path: tuple[Any, ...], parameters: Sequence[str]) -> str:
     if kind == 0:
         first = parameters[first] if first < len(parameters) else f"input_{first}"
     return ".".join(map(str, (first, *rest)))
+
+
+def output_names(tree: Tree, inputs: Collection[str]) -> list[str]:
+    """What the outputs are called: ``boxes``, ``output_0``; ``x_out`` where an input is ``x``."""
+    names = [path or "output" for path in leaf_paths(tree)]
+    names = [f"output_{name}" if name.isdigit() else name for name in names]
+    return [f"{name}_out" if name in inputs else name for name in names]
 
 
 def specs(dynamic_shapes: Any, tree: Tree, parameters: Sequence[str]) -> list[dict[int, Any]]:

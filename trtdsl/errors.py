@@ -9,8 +9,8 @@
     |-- RunError             a call whose inputs do not fit the engine
     `-- UnavailableError     TensorRT, a GPU or an optional package is not here
 
-Each message says what is wrong with both values, the layer or operator, the user's own file and line
-where there is one, and the fix.
+Each message says what is wrong with both values, the layer or operator, the user's own file and
+line where there is one, and the fix.
 """
 
 from __future__ import annotations

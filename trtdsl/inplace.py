@@ -59,8 +59,9 @@ def hides_views(operator: torch._ops.OpOverload) -> bool:
     schema = operator._schema
     if schema.name.removeprefix("aten::") in _FRESH:
         return False
-    composite = torch._C._dispatch_has_kernel_for_dispatch_key(
-        operator.name(), "CompositeImplicitAutograd"
+    name = ".".join(filter(None, (schema.name, schema.overload_name)))
+    composite: bool = torch._C._dispatch_has_kernel_for_dispatch_key(
+        name, "CompositeImplicitAutograd"
     )
     return composite and not any(result.alias_info for result in schema.returns)
 

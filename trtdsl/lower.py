@@ -1,7 +1,7 @@
 """Lowering: ``Network`` -> ``INetworkDefinition``.
 
-Names the layers after the user's modules, and holds the shape and dtype that TensorRT infers for every
-tensor against ours.
+Names the layers after the user's modules, and holds the shape and dtype that TensorRT infers for
+every tensor against ours.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def lower(network: Network, api: Api) -> None:
     for x in network.outputs:
         output = lowering.output(x)
         output.name = x.name
+        api.network.mark_output(output)
         if lowering.typed:
             output.dtype = api.dtype(x.dtype)
-        api.network.mark_output(output)
 
 
 def _has_half(network: Network) -> bool:
@@ -47,7 +47,7 @@ def _has_half(network: Network) -> bool:
 
 
 def _declare_symbols(network: Network, values: dict[Tensor, Any], api: Api) -> None:
-    """Tell the api where each symbolic size can be read: a size of an input, or a function of one."""
+    """Tell the api where to read each symbolic size: a size of an input, or a function of one."""
     import sympy
 
     places = [(d, x, axis) for x in network.inputs for axis, d in enumerate(x.shape)]
@@ -139,7 +139,7 @@ class _Lowering:
                 self.impose(operation, layer)
 
     def impose(self, operation: Operation, layer: Any) -> None:
-        """Precision and output types of a layer, which a network that is not strongly typed asks for."""
+        """Precision and output types of a layer, for a network that is not strongly typed."""
         floats = [x.dtype for x in (*operation.outputs, *operation.inputs) if x.dtype.is_float]
         trt = self.api.trt
         apart = (trt.LayerType.CAST, trt.LayerType.SHAPE, trt.LayerType.CONSTANT)
@@ -165,12 +165,12 @@ class _Lowering:
         if not sizes or not self.same(dtype, self.api.physical(x.dtype)):
             raise BuildError(
                 explain(
-                    f"{operation.name}: TensorRT infers {dtype.short}{list(shape)} where trtdsl infers {x.type}",
+                    f"{operation.name}: TensorRT infers {dtype.short}{list(shape)} "
+                    f"where trtdsl infers {x.type}",
                     at=str(operation.source),
                     fix="this is a defect of trtdsl's layer; please report it with this message",
                 )
             )
-
 
     def shape(self, operation: Operation, value: Any) -> tuple[int, ...]:
         """The shape that TensorRT infers. Errors: BuildError when it can infer none."""

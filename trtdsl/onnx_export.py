@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trtdsl import dynamic
-from trtdsl.capture import Flat, given_inputs, input_tree_paths
 from trtdsl.errors import ConversionError, UnavailableError, explain
+from trtdsl.flat import Flat, given_inputs, input_tree_paths
 from trtdsl.manifest import TensorSpec
-from trtdsl.tree import Tree, leaf_paths
+from trtdsl.tree import Tree
 from trtdsl.types import DimRange, DType
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class OnnxModel:
         names = [dynamic.input_name(path, flat.parameter_names) for path in paths]
         with torch.no_grad():
             values = flat(*flat.leaves)  # also finds out the structure of the outputs
-        outputs = _output_names(flat.output_tree, names)
+        outputs = dynamic.output_names(flat.output_tree, names)
         return cls(
             data=_export(flat, dims, names, outputs, opset),
             inputs=tuple(map(_spec, names, flat.leaves, dims)),
@@ -136,12 +136,6 @@ def _export(
         name = type(flat.model).__name__
         raise ConversionError(f"torch.onnx.export refuses {name}: {reason}") from error
     return bytes(file.getvalue())
-
-
-def _output_names(tree: Tree, inputs: Sequence[str]) -> list[str]:
-    names = [path or "output" for path in leaf_paths(tree)]
-    names = [f"output_{name}" if name.isdigit() else name for name in names]
-    return [f"{name}_out" if name in inputs else name for name in names]
 
 
 def _spec(name: str, leaf: torch.Tensor, dims: Mapping[int, Any]) -> TensorSpec:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from trtdsl.network import Network, Operand, Tensor
 
 __all__ = [
-    "add", "align", "as_tensor", "cast", "divide", "equal", "floating", "floor_divide", "identity",
-    "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul",
-    "maximum", "minimum", "multiply", "negative", "network_of", "permute", "power", "promote",
-    "promote_dtype", "promoted", "remainder", "reshape", "subtract", "where",
+    "add", "align", "as_tensor", "cast", "divide", "equal", "floating", "floor_divide",
+    "identity", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "matmul", "maximum", "minimum", "multiply", "negative", "network_of", "permute", "power",
+    "promote", "promote_dtype", "promoted", "remainder", "reshape", "subtract", "where",
 ]  # fmt: skip
 
 Op = ElementWiseOperation
@@ -91,16 +91,19 @@ def _binary(op: Op, x: Operand, y: Operand, dtype: DType | None = None) -> Tenso
 
 
 def add(x: Operand, y: Operand) -> Tensor:
+    """``x + y``; of bools, ``x or y``."""
     if promoted(x, y) is DType.BOOL:
         return _binary(Op.OR, x, y)
     return _binary(Op.SUM, x, y)
 
 
 def subtract(x: Operand, y: Operand) -> Tensor:
+    """``x - y``, not of bools."""
     return _binary(Op.SUB, x, y)
 
 
 def multiply(x: Operand, y: Operand) -> Tensor:
+    """``x * y``; of bools, ``x and y``."""
     if promoted(x, y) is DType.BOOL:
         return _binary(Op.AND, x, y)
     return _binary(Op.PROD, x, y)
@@ -113,6 +116,7 @@ def divide(x: Operand, y: Operand) -> Tensor:
 
 
 def floor_divide(x: Operand, y: Operand) -> Tensor:
+    """``x / y`` rounded down, in the promoted dtype."""
     return _binary(Op.FLOOR_DIV, x, y)
 
 
@@ -140,18 +144,21 @@ def power(x: Operand, y: Operand) -> Tensor:
 
 
 def maximum(x: Operand, y: Operand) -> Tensor:
+    """The larger of each two elements."""
     if promoted(x, y) is DType.BOOL:
         return _binary(Op.OR, x, y)
     return _binary(Op.MAX, x, y)
 
 
 def minimum(x: Operand, y: Operand) -> Tensor:
+    """The smaller of each two elements."""
     if promoted(x, y) is DType.BOOL:
         return _binary(Op.AND, x, y)
     return _binary(Op.MIN, x, y)
 
 
 def negative(x: Tensor) -> Tensor:
+    """``-x``, not of bools."""
     if x.dtype is DType.BOOL:
         raise ShapeError(f"{x} has no negative; ~x is its opposite")
     if not x.dtype.is_float:  # TensorRT's NEG takes floats
@@ -166,6 +173,7 @@ def _compared(x: Operand, y: Operand) -> tuple[Tensor, ...]:
 
 
 def less(x: Operand, y: Operand) -> Tensor:
+    """``x < y`` as bool: false where either is NaN."""
     return ElementWise(op=Op.LESS)(*_compared(x, y))
 
 
@@ -176,22 +184,27 @@ def less_equal(x: Operand, y: Operand) -> Tensor:
 
 
 def equal(x: Operand, y: Operand) -> Tensor:
+    """``x == y`` as bool: false where either is NaN."""
     return ElementWise(op=Op.EQUAL)(*_compared(x, y))
 
 
 def logical_not(x: Tensor) -> Tensor:
+    """True where x is 0."""
     return Unary(op=UnaryOperation.NOT)(cast(x, DType.BOOL))
 
 
 def logical_and(x: Operand, y: Operand) -> Tensor:
+    """True where neither is 0."""
     return _binary(Op.AND, x, y, DType.BOOL)
 
 
 def logical_or(x: Operand, y: Operand) -> Tensor:
+    """True where one is not 0."""
     return _binary(Op.OR, x, y, DType.BOOL)
 
 
 def logical_xor(x: Operand, y: Operand) -> Tensor:
+    """True where just one is not 0."""
     return _binary(Op.XOR, x, y, DType.BOOL)
 
 
@@ -225,6 +238,7 @@ def _leading(x: Tensor, rank: int) -> Tensor:
 
 
 def cast(x: Tensor, dtype: DType) -> Tensor:
+    """x in another dtype; x itself where it has that dtype."""
     return x if x.dtype is dtype else Cast(dtype=dtype)(x)
 
 
@@ -234,6 +248,7 @@ def floating(x: Tensor) -> Tensor:
 
 
 def identity(x: Tensor) -> Tensor:
+    """x as a tensor of its own."""
     return Identity()(x)
 
 

@@ -23,8 +23,8 @@ from trtdsl.types import DType
 __all__ = ["to_precision"]
 
 _TYPES = {"fp16": DType.FLOAT16, "bf16": DType.BFLOAT16}
-_LARGEST = 65504.0
-"""The largest finite float16."""
+_LARGEST = {DType.FLOAT16: 65504.0, DType.BFLOAT16: 2.0**127 * (2 - 2**-7)}
+"""The largest finite value of each 16-bit type."""
 
 # What the matrix units do: where the time goes, and where 16 bits are meant for.
 _MATRIX = (Convolution, Deconvolution, MatrixMultiply)
@@ -72,12 +72,20 @@ class _Narrowing:
         dtype = self.dtype_of(operation.layer, floats)
         narrowed = tuple(self.cast(x, dtype) if x.dtype.is_float else x for x in inputs)
         outputs = operation.layer.outputs(*narrowed)
+        self.rename(operation, outputs)
         if dtype is DType.FLOAT32 and any(x.dtype is self.half for x in floats):
             outputs = tuple(cast(x, self.half) if x.dtype.is_float else x for x in outputs)
         return tuple(
             cast(new, old.dtype) if old in self.outputs else new
             for old, new in zip(operation.outputs, outputs, strict=True)
         )
+
+    def rename(self, operation: Operation, outputs: tuple[Tensor, ...]) -> None:
+        """The names of the old network, but for outputs, which are named when they are declared."""
+        assert outputs[0].producer is not None
+        outputs[0].producer.name = operation.name
+        for new, old in zip(outputs, operation.outputs, strict=True):
+            new.name = new.name if old in self.outputs else old.name
 
     def dtype_of(self, layer: Layer, floats: list[Tensor]) -> DType:
         """The dtype that a layer computes in."""
@@ -94,21 +102,22 @@ class _Narrowing:
         return self.casts[x, dtype]
 
     def bounded(self, x: Tensor, dtype: DType) -> Tensor:
-        """A constant that float16 would turn into infinity, at float16's largest value instead.
+        """A constant that 16 bits would turn into infinity, at half their largest value instead.
 
-        Masks are written as float32's lowest number, and a row of infinities has no softmax.
+        Masks are written as float32's lowest number, and a row of infinities has no softmax. The
+        other half is for the scores that are added to it.
         """
-        if dtype is not DType.FLOAT16 or not x.is_constant or x.dtype is dtype:
+        if dtype not in _LARGEST or not x.is_constant or x.dtype is dtype:
             return x
-        value = fold(x)
+        value, largest = fold(x), _LARGEST[dtype]
         if not value.numel():
             return x
         low, high = value.aminmax()  # abs() would copy the weights
-        if low >= -_LARGEST and high <= _LARGEST:
+        if low >= -largest and high <= largest:
             return x
-        if not ((value.abs() > _LARGEST) & value.isfinite()).any():
+        if not ((value.abs() > largest) & value.isfinite()).any():
             return x
-        return minimum(maximum(x, -_LARGEST), _LARGEST)
+        return minimum(maximum(x, -largest / 2), largest / 2)
 
 
 def _is_wide(layer: Layer) -> bool:

@@ -1,4 +1,4 @@
-"""Symbolic sizes inside the engine: an expression such as ``2*batch + 1`` as layers that compute it."""
+"""Symbolic sizes inside the engine: an expression such as ``2*batch + 1`` as layers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def _combine(api: Api, dim: Any) -> Any:
         if isinstance(dim, kind):
             operands = [lower_size(api, a) for a in dim.args]
             return reduce(lambda x, y: _add(api, name, x, y), operands)
-    raise BuildError(f"size {dim} cannot be computed by an engine: {type(dim).__name__} has no layer")
+    raise BuildError(
+        f"size {dim} cannot be computed by an engine: {type(dim).__name__} has no layer"
+    )
 
 
 def _elementwise(api: Api, operation: str, x: Dim, y: Dim) -> Any:

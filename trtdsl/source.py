@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import PurePath
 
 __all__ = ["Source"]
@@ -16,8 +18,15 @@ _FRAME = re.compile(
 _TRTDSL = PurePath(__file__).parent
 
 
+@cache
+def _torch() -> PurePath:
+    """Where PyTorch is installed, found without importing it."""
+    spec = find_spec("torch")
+    return PurePath(spec.origin).parent if spec and spec.origin else PurePath("torch")
+
+
 def _is_users(file: PurePath) -> bool:
-    return "torch" not in file.parts and file.parent != _TRTDSL
+    return not file.is_relative_to(_torch()) and file.parent != _TRTDSL
 
 
 @dataclass(frozen=True, kw_only=True)

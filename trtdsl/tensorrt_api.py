@@ -1,8 +1,8 @@
 """The only module that knows that TensorRT has versions: 8.6, 10.x and 11.x behind one face.
 
-``Api`` wraps one ``INetworkDefinition`` while a network is lowered into it. The functions answer what is
-installed. Nothing here imports tensorrt before it is asked for, and nothing asks TensorRT anything before
-a GPU was found: without one it crashes the process.
+``Api`` wraps one ``INetworkDefinition`` while a network is lowered into it. The functions answer
+what is installed. Nothing here imports tensorrt before it is asked for, and nothing asks TensorRT
+anything before a GPU was found: without one it crashes the process.
 """
 
 from __future__ import annotations
@@ -48,7 +48,12 @@ _INT32 = 2**31
 
 def installed_version() -> str | None:
     """The version of the tensorrt package, without importing it; None where there is none."""
-    for package in ("tensorrt", "tensorrt_bindings", "tensorrt_cu13_bindings", "tensorrt_cu12_bindings"):
+    for package in (
+        "tensorrt",
+        "tensorrt_bindings",
+        "tensorrt_cu13_bindings",
+        "tensorrt_cu12_bindings",
+    ):
         try:
             return version(package)
         except PackageNotFoundError:
@@ -84,7 +89,9 @@ def why_unavailable() -> str | None:
     from trtdsl.runtime.device import find_gpu
 
     if find_gpu() is None:
-        return explain("no NVIDIA GPU was found", fix="run on a machine with one; see `trtdsl doctor`")
+        return explain(
+            "no NVIDIA GPU was found", fix="run on a machine with one; see `trtdsl doctor`"
+        )
     try:
         import_tensorrt()
     except UnavailableError as error:
@@ -93,7 +100,7 @@ def why_unavailable() -> str | None:
 
 
 def dtype_of(trt_dtype: Any) -> DType:
-    """The DType of a ``tensorrt.DataType``. Errors: BuildError for one that trtdsl has no name for."""
+    """The DType of a ``tensorrt.DataType``. Errors: BuildError for one that DType has not."""
     for dtype, name in _NAMES.items():
         if trt_dtype.name == name:
             return dtype
@@ -101,7 +108,7 @@ def dtype_of(trt_dtype: Any) -> DType:
 
 
 def network_flags(trt: Any) -> int:
-    """The flags of a new network: explicit batch, and strongly typed, where the release knows them."""
+    """The flags of a new network: explicit batch and strongly typed, where the release has them."""
     known = trt.NetworkDefinitionCreationFlag
     names = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
     return sum(1 << int(getattr(known, name)) for name in names if hasattr(known, name))
@@ -143,8 +150,9 @@ class Folded:
 class Api:
     """A TensorRT network under construction.
 
-    ``api.add_softmax(x)`` is ``INetworkDefinition.add_softmax(x)``, except that None is an error and that
-    the layer is noted in ``created``, where the lowering finds it to give it a name and types.
+    ``api.add_softmax(x)`` is ``INetworkDefinition.add_softmax(x)``, except that None is an error
+    and that the layer is noted in ``created``, where the lowering finds it to give it a name and
+    types.
     """
 
     def __init__(
@@ -159,7 +167,7 @@ class Api:
         self.strongly_typed = is_strongly_typed(trt)
         self.created: list[Any] = []
         self.symbols: dict[str, Callable[[], Any]] = {}
-        """By name of a symbolic size, what adds the layers that read it: an ITensor of shape (1,)."""
+        """By name of a symbolic size, what adds the layers that read it; gives an ITensor (1,)."""
         self.forget_errors = forget_errors
         self.errors = errors
         self._sizes: dict[Any, Any] = {}

@@ -14,7 +14,7 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 
 from trtdsl.capture import Captured
-from trtdsl.dynamic import expression
+from trtdsl.dynamic import expression, output_names
 from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
 from trtdsl.network import Network, Tensor
 from trtdsl.registry import Converter, find
@@ -125,18 +125,10 @@ def network(captured: Captured, *, name: str = "network") -> Network:
         shape = tuple(expression(d, captured.names) for d in val.shape)
         walker.values[node] = net.input(input_name, shape, walker.dtype(val.dtype, input_name))
     walker.run(captured.module)
-    for node, path in zip(captured.outputs, _output_names(captured), strict=True):
-        net.output(walker.values[node], path)
+    outputs = output_names(captured.output_tree, [name for _, name in captured.inputs])
+    for node, output_name in zip(captured.outputs, outputs, strict=True):
+        net.output(walker.values[node], output_name)
     return net
-
-
-def _output_names(captured: Captured) -> list[str]:
-    from trtdsl.tree import leaf_paths
-
-    inputs = {name for _, name in captured.inputs}
-    names = [path or "output" for path in leaf_paths(captured.output_tree)]
-    names = [f"output_{n}" if n.isdigit() else n for n in names]
-    return [f"{n}_out" if n in inputs else n for n in names]
 
 
 class _Walker:

@@ -1,1 +1,1 @@
-"""The tables: what is tested, a row a form. The drivers are ``tests/test_ir.py`` and ``test_converters.py``."""
+"""The table of operators: a row a form. Its driver is ``tests/test_converters.py``."""

@@ -41,8 +41,9 @@ class LayerCase:
     """A layer, its inputs, and a function that gives the right answer some other way.
 
     ``constants`` are the indices of inputs that enter the network as constants (kernels, scales).
-    ``symbolic`` names axes of inputs that are tried as symbolic too: ``{(0, 2): "h"}`` is axis 2 of the
-    first input. ``tolerance`` is the largest absolute difference over the largest expected magnitude.
+    ``symbolic`` names axes of inputs that are tried as symbolic too: ``{(0, 2): "h"}`` is axis 2 of
+    the first input. ``tolerance`` is the largest absolute difference over the largest expected
+    magnitude.
     """
 
     layer: Layer
@@ -63,11 +64,11 @@ class LayerCase:
 class Case:
     """A call of an ATen operator with the arguments that PyTorch itself would take.
 
-    ``Case(aten.addmm.default, f32(3), f32(4, 6), f32(6, 3), kwargs={"beta": 0.5})``. Tensors are inputs
-    of the network, unless their position is in ``constants``: those are the module's weights.
+    ``Case(aten.addmm.default, f32(3), f32(4, 6), f32(6, 3), kwargs={"beta": 0.5})``. Tensors are
+    inputs of the network, but for those at the positions ``constants``, which are weights.
     ``dynamic`` names axes that are symbolic, ``{(0, 0): "batch"}`` being axis 0 of the first tensor
-    argument; such a row is traced once and run at several sizes. ``fails`` is the pattern of the error
-    that trtdsl raises.
+    argument; such a row is traced once and run at several sizes. ``fails`` is the pattern of the
+    error that trtdsl raises.
     """
 
     operator: Any
@@ -108,5 +109,7 @@ class Case:
                 return f"[{','.join(map(short, value))}]"
             return str(value)
 
+        schema = hasattr(self.operator, "_schema")
+        name = str(self.operator) if schema else getattr(self.operator, "__name__", "call")
         parts = [short(a) for a in self.args] + [f"{k}={short(v)}" for k, v in self.kwargs.items()]
-        return f"{str(self.operator).removeprefix('aten.')}-{'-'.join(parts)}"[:120]
+        return f"{name.removeprefix('aten.')}-{'-'.join(parts)}"[:120]

@@ -1,4 +1,4 @@
-"""Many small networks as one engine: a build has a price of its own, so rows of a table share it."""
+"""Many small networks as one engine: a build has a price, so the rows of a table share it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole models as engines, at fp32 and fp16, against PyTorch and the engine of TensorRT's ONNX parser."""
+"""Whole models as engines, fp32 and fp16, against PyTorch and the engine by TensorRT's parser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trtdsl.tree import flatten
 pytestmark = pytest.mark.gpu
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
-"""Largest difference over the largest expected magnitude; PyTorch's own fp16 is held to the same."""
+"""Largest difference over the largest expected magnitude; PyTorch's own fp16 is held to it too."""
 
 
 def on_gpu(value: Any) -> Any:

@@ -23,13 +23,13 @@ class Layer(ABC):
 
     ``Softmax(axis=1)(x)`` appends the layer to x's network and returns its output.
 
-    Sizes among the attributes may be symbolic: ``infer`` computes with the expressions, ``evaluate`` is
-    only ever called on ``bind(sizes)``, where every one of them is an int, and ``lower`` hands them to
-    ``Api.shape_tensor``, which computes them inside the engine.
+    Sizes among the attributes may be symbolic: ``infer`` computes with the expressions,
+    ``evaluate`` is only ever called on ``bind(sizes)``, where every one of them is an int, and
+    ``lower`` hands them to ``Api.shape_tensor``, which computes them inside the engine.
     """
 
     weight_operands: ClassVar[frozenset[int]] = frozenset()
-    """The inputs that TensorRT takes as weights: ``lower`` gets them as ``Folded`` where constant."""
+    """The inputs that TensorRT takes as weights; ``lower`` gets constant ones as ``Folded``."""
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Append to the network of the inputs; the one output."""
@@ -53,18 +53,18 @@ class Layer(ABC):
 
     @abstractmethod
     def lower(self, api: Api, *inputs: Any) -> Any:
-        """Add the layer to a TensorRT network: ITensors in; the ILayer, ITensor or tuple of ITensors out."""
+        """Add the layer to a TensorRT network: ITensors in; an ILayer, ITensor or ITensors out."""
 
     def available(self, api: Api) -> bool:
-        """Whether this TensorRT release has the layer; where it has not, ``expand`` is lowered instead."""
+        """Whether this TensorRT release has the layer; where not, ``expand`` is lowered."""
         return True
 
     def takes(self, *inputs: TensorType) -> bool:
-        """Whether TensorRT's layer takes inputs of these types; where not, ``expand`` is lowered."""
+        """Whether TensorRT's layer takes inputs of such types; where not, ``expand`` is lowered."""
         return True
 
     def expand(self, *inputs: Any) -> Any:
-        """The same meaning in layers that every release has: Tensors in, Tensor (or a tuple) out."""
+        """The same meaning in layers that every release has: Tensors in, one or a tuple out."""
         raise ShapeError(f"{self}: this TensorRT release has no such layer")
 
     def require(self, condition: bool, message: str) -> None:
@@ -74,9 +74,11 @@ class Layer(ABC):
 
     @property
     def kind(self) -> str:
-        """The layer's name in printed networks and in layer names: ``convolution``, ``matrix_multiply``."""
+        """The class as printed and in names of layers: ``convolution``, ``matrix_multiply``."""
         name = type(self).__name__
-        return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))
+        return "".join(
+            "_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name)
+        )
 
     @cached_property
     def symbols(self) -> frozenset[str]:

@@ -18,7 +18,7 @@ __all__ = ["Cast", "Identity"]
 
 @dataclass(frozen=True, kw_only=True)
 class Cast(Layer):
-    """x in ``dtype``; floats become integers toward zero, anything but 0 becomes True. Source: add_cast."""
+    """x in ``dtype``; floats round toward zero, anything but 0 becomes True. Source: add_cast."""
 
     dtype: DType
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ __all__ = ["Constant", "Weights"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Weights:
-    """A PyTorch tensor held by reference, and its name in the model's ``state_dict`` where it has one."""
+    """A PyTorch tensor held by reference, and its name in the model's ``state_dict`` if any."""
 
     tensor: torch.Tensor
     name: str | None = None
@@ -57,7 +56,7 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Layer):
-    """A value known before the engine runs: ``weights``. Source: INetworkDefinition.add_constant."""
+    """A value known before the engine runs: ``weights``. Source: add_constant."""
 
     weights: Weights
 

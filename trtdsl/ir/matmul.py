@@ -27,7 +27,7 @@ class MatrixOperation(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixMultiply(Layer):
-    """``op0(x) @ op1(y)``: ``(*B, M, K), (*B, K, N) -> (*B, M, N)``, where sizes of B of 1 broadcast.
+    """``op0(x) @ op1(y)``: ``(*B, M, K), (*B, K, N) -> (*B, M, N)``; sizes of 1 in B broadcast.
 
     Source: INetworkDefinition.add_matrix_multiply.
     """
@@ -36,11 +36,15 @@ class MatrixMultiply(Layer):
     op1: MatrixOperation = MatrixOperation.NONE
 
     def infer(self, x: TensorType, y: TensorType) -> TensorType:
-        self.require(x.dtype is y.dtype and x.dtype.is_float, f"takes floats of one dtype: {x}, {y}")
+        self.require(
+            x.dtype is y.dtype and x.dtype.is_float, f"takes floats of one dtype: {x}, {y}"
+        )
         batch0, rows, inner0 = self._split(x, self.op0)
         batch1, columns, inner1 = self._split(y, _FLIP[self.op1])
         both = isinstance(inner0, int) and isinstance(inner1, int)
-        self.require(not both or inner0 == inner1, f"inner sizes {inner0} and {inner1} differ: {x}, {y}")
+        self.require(
+            not both or inner0 == inner1, f"inner sizes {inner0} and {inner1} differ: {x}, {y}"
+        )
         self.require(len(batch0) == len(batch1), f"ranks do not align: {x}, {y}")
         try:
             batch = broadcast(batch0, batch1)
@@ -67,7 +71,9 @@ class MatrixMultiply(Layer):
     ) -> tuple[tuple[Dim, ...], tuple[Dim, ...], Dim]:
         """Batch sizes, the outer size (none for a vector), and the inner size."""
         vector = op is MatrixOperation.VECTOR
-        self.require(x.rank >= (1 if vector else 2), f"{x} is no {'vector' if vector else 'matrix'}")
+        self.require(
+            x.rank >= (1 if vector else 2), f"{x} is no {'vector' if vector else 'matrix'}"
+        )
         if vector:
             return x.shape[:-1], (), x.shape[-1]
         rows, columns = x.shape[-2:]

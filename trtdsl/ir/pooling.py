@@ -40,9 +40,8 @@ class Pooling(Layer):
     """Windows of x, reduced: ``(N, C, *S) -> (N, C, *S')``. Source: add_pooling_nd.
 
     Padding never wins a maximum. An average divides by the part of the window that lies in x, or,
-    with ``average_count_excludes_padding=False``, by all of it, and then takes no EXPLICIT_ROUND_UP:
-    what TensorRT divides a last window by that reaches beyond the padding is not documented.
-    MAX_AVERAGE_BLEND is
+    with ``average_count_excludes_padding=False``, by the whole window, also where EXPLICIT_ROUND_UP
+    lets it reach beyond the padding (which the header denies, and 8.6 does). MAX_AVERAGE_BLEND is
     ``(1 - blend_factor) * max + blend_factor * average``.
 
     Errors: ShapeError when a window lies wholly outside of x, where the answer is not defined.
@@ -67,9 +66,6 @@ class Pooling(Layer):
         self.require(min(*self.pre_padding, *self.post_padding) >= 0, "has a padding below 0")
         self.require(x.dtype.is_float, f"takes floats, not {x}")
         self.require(x.rank == spatial + 2, f"takes rank {spatial + 2}, not {x}")
-        whole = self.type is PoolingType.MAX or self.average_count_excludes_padding
-        up = self.padding_mode is PaddingMode.EXPLICIT_ROUND_UP
-        self.require(whole or not up, "counts padding, and so takes no EXPLICIT_ROUND_UP")
         sizes = tuple(self._output_size(axis, size) for axis, size in enumerate(x.shape[2:]))
         return x.with_shape((*x.shape[:2], *sizes))
 
@@ -110,14 +106,11 @@ class Pooling(Layer):
         from torch.nn import functional as F
 
         pool = F.avg_pool2d if len(self.window_size) == 2 else F.avg_pool3d
-        counted = self._padded(
-            torch.ones_like(x[:1, :1]), float(not self.average_count_excludes_padding)
-        )
-        totals, counts = (
-            pool(self._extended(padded, x, 0.0), self.window_size, self.stride)
-            for padded in (self._padded(x, 0.0), counted)
-        )
-        return totals / counts
+        totals = pool(self._extended(self._padded(x, 0.0), x, 0.0), self.window_size, self.stride)
+        if not self.average_count_excludes_padding:
+            return totals
+        inside = self._extended(self._padded(torch.ones_like(x[:1, :1]), 0.0), x, 0.0)
+        return totals / pool(inside, self.window_size, self.stride)
 
     def _padded(self, x: torch.Tensor, value: float) -> torch.Tensor:
         from torch.nn import functional as F

@@ -73,8 +73,9 @@ class Resize(Layer):
     """x at other sizes of its innermost axes: ``shape``, or ``floor(size * scale)`` by ``scales``.
 
     Inputs: x float; sizes that stay are given in ``shape`` too, or as scales of 1. Either way the
-    coordinates come from the scales, or without them from the two sizes. Elements beyond the border repeat the border; with
-    ``exclude_outside`` they have no weight and the others sum to 1. Source: add_resize.
+    coordinates come from the scales, or without them from the two sizes. Elements beyond the border
+    repeat the border; with ``exclude_outside`` they have no weight and the others sum to 1.
+    Source: add_resize.
     """
 
     mode: InterpolationMode = InterpolationMode.NEAREST

@@ -19,7 +19,7 @@ __all__ = ["Shuffle", "Squeeze", "Unsqueeze"]
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffle(Layer):
-    """``x.permute(first_transpose).reshape(reshape_dims).permute(second_transpose)``, each optional.
+    """``x.permute(first_transpose).reshape(reshape_dims).permute(second_transpose)``, all optional.
 
     Source: INetworkDefinition.add_shuffle.
     """
@@ -78,7 +78,7 @@ class Shuffle(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class Unsqueeze(Layer):
-    """x with a size of 1 at each of ``axes``, counted in the output. Source: add_unsqueeze (10.7)."""
+    """x with a size of 1 at each of ``axes`` of the output. Source: add_unsqueeze (10.7)."""
 
     axes: tuple[int, ...]
 

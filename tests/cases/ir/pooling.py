@@ -17,7 +17,7 @@ UP = PaddingMode.EXPLICIT_ROUND_UP
 
 
 def pooled(layer: Pooling) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Each window by itself: what it holds of x, and how much of it lies in the padded x."""
+    """Each window by itself: what it holds of x, and what it is divided by."""
 
     def reference(x: torch.Tensor) -> torch.Tensor:
         rounded = math.ceil if layer.padding_mode is UP else math.floor
@@ -36,14 +36,16 @@ def pooled(layer: Pooling) -> Callable[[torch.Tensor], torch.Tensor]:
 
     def one(x: torch.Tensor, place: tuple[int, ...]) -> torch.Tensor:
         inside: Any = (...,)
-        counted = 1
         for axis, p in enumerate(place):
             start = p * layer.stride[axis] - layer.pre_padding[axis]
             end, size = start + layer.window_size[axis], x.shape[axis + 2]
             inside += (slice(max(start, 0), min(end, size)),)
-            counted *= min(end, size + layer.post_padding[axis]) - start
         window = x[inside].flatten(2)
-        divisor = window.shape[-1] if layer.average_count_excludes_padding else counted
+        divisor = (
+            window.shape[-1]
+            if layer.average_count_excludes_padding
+            else math.prod(layer.window_size)
+        )
         average, maximum = window.sum(-1) / divisor, window.amax(-1)
         blend = {MAX: 0.0, AVERAGE: 1.0, BLEND: layer.blend_factor}[layer.type]
         return (1 - blend) * maximum + blend * average
@@ -75,6 +77,10 @@ CASES = [
         **ROUND,
     ),
     row(f32(2, 3, 8, 8), AVERAGE, (3, 3), stride=(2, 2), padding_mode=UP, **ROUND),
+    row(
+        f32(2, 3, 8, 8), AVERAGE, (3, 3), stride=(2, 2), padding_mode=UP,
+        average_count_excludes_padding=False, **ROUND,
+    ),
     row(f32(2, 3, 7, 7), BLEND, (3, 3), stride=(2, 2), blend_factor=0.3, **ROUND),
     row(f32(1, 2, 4, 6, 5), MAX, (2, 3, 2), stride=(1, 2, 2)),
     row(f32(1, 2, 4, 6, 5), AVERAGE, (2, 3, 2), pre_padding=(1, 0, 1), post_padding=(0, 1, 0)),

@@ -1,0 +1,109 @@
+"""Builds by a real TensorRT: its refusals, its precision, and the command line on top of it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+import trtdsl
+from tests.models import small
+from trtdsl.build import BuildOptions, build
+from trtdsl.cli import app
+from trtdsl.errors import BuildError, RunError
+from trtdsl.ir.activation import Activation, ActivationType
+from trtdsl.ir.shuffle import Shuffle
+from trtdsl.network import Network
+from trtdsl.source import Source
+
+pytestmark = pytest.mark.gpu
+
+FAST = BuildOptions(optimization_level=0)
+
+
+def test_a_failed_build_names_the_module() -> None:
+    net = Network()
+    batch = net.dim("batch", min=1, opt=4, max=8)
+    x = net.input("x", (batch, 3))
+    with net.at(Source(module="head", operator="aten.view.default")):
+        net.output(Shuffle(reshape_dims=(4, 3))(x))  # true at opt alone
+    with pytest.raises(BuildError, match="head/shuffle") as error:
+        build(net, FAST)
+    assert "could not build the engine" in str(error.value)
+
+
+def test_a_network_by_hand_runs() -> None:
+    with Network("mlp") as net:
+        x = net.input("x", (2, 8))
+        w = net.constant(torch.eye(8) * 2)
+        net.output(Activation(type=ActivationType.RELU)(x @ w + 1), "y")
+    values = torch.randn(2, 8)
+    engine = build(net, FAST)
+    torch.testing.assert_close(engine(values.cuda()).cpu(), (values * 2 + 1).relu())
+
+
+def test_float16_holds_in_a_convolutional_network() -> None:
+    model, inputs = small.MODELS["unet_bilinear"]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", trtdsl.PrecisionWarning)
+        engine = trtdsl.convert(model, inputs, precision="fp16", optimization_level=0)
+    outputs = [o["Format/Datatype"] for layer in engine.inspect() for o in layer["Outputs"]]
+    assert sum("FP16" in text for text in outputs) > 0.8 * len(outputs)
+
+
+def test_bfloat16_is_refused_where_the_release_has_none() -> None:
+    import tensorrt
+
+    if hasattr(tensorrt.DataType, "BF16"):
+        pytest.skip("this TensorRT has bfloat16")
+    with pytest.raises(BuildError, match="has no bfloat16"):
+        trtdsl.convert(nn.Linear(4, 4).eval(), (torch.randn(2, 4),), precision="bf16")
+
+
+def test_sizes_of_every_kind_are_computed_in_the_engine() -> None:
+    import sympy
+
+    net = Network()
+    b = net.dim("b", min=1, opt=2, max=8)
+    h = net.dim("h", min=8, opt=16, max=64)
+    x = net.input("x", (b, h))
+    sizes = [b, 2 * b + 1, h // 2, (h + 3) // 4 * b, h % 3, sympy.Max(b, h), sympy.Min(b, 5)]
+    net.output(net.size(*sizes, b**2, sympy.ceiling(h / 2)), "sizes")
+    net.output(x.reshape(h, b), "turned")
+    engine = build(net, FAST)
+    for rows, columns in ((3, 17), (8, 64), (1, 8)):
+        values = torch.randn(rows, columns)
+        expected = net.evaluate(values)
+        for ours, wanted in zip(engine(values.cuda()), expected, strict=True):
+            assert torch.equal(ours.cpu(), wanted)
+    with pytest.raises(RunError, match="9"):
+        engine(torch.randn(9, 8).cuda())
+
+
+def test_the_command_line_builds_inspects_and_reports(tmp_path: Path) -> None:
+    module = tmp_path / "net.py"
+    module.write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())\n"
+    )
+    engine = tmp_path / "m.engine"
+    runner = CliRunner()
+    made = runner.invoke(
+        app,
+        ["convert", f"{module}:make", "-i", "input=1x3x16x16", "-o", str(engine), "--level", "0"],
+    )
+    assert made.exit_code == 0, made.output
+    assert json.loads((tmp_path / "m.engine.json").read_text())["tensorrt"]
+    shown = runner.invoke(app, ["inspect", str(engine)])
+    assert shown.exit_code == 0, shown.output
+    assert "convolution" in shown.output
+    doctor = runner.invoke(app, ["doctor"])
+    assert doctor.exit_code == 0, doctor.output
+    compared = runner.invoke(app, ["compare", f"{module}:make", "-i", "input=1x3x16x16"])
+    assert compared.exit_code == 0, compared.output
