@@ -19,7 +19,7 @@ _CHAIN_CHANNELS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A model, its precision and its batch: ``resnet50-fp16@32``; fp32 and the default batch else."""
+    """A model, its precision and its batch: ``resnet50-fp16@32``; else fp32, the default batch."""
 
     model: str
     precision: str = "fp32"
@@ -27,7 +27,7 @@ class Case:
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """Errors: ValueError for a precision that a conversion does not take, or a batch below 1."""
+        """Errors: ValueError for a precision that no conversion takes, or a batch below 1."""
         name, _, batch = text.partition("@")
         model, _, precision = name.partition("-")
         if batch and (not batch.isdigit() or int(batch) < 1):

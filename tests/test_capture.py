@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -302,6 +303,14 @@ def test_autocast_inside_the_model() -> None:
     with pytest.raises(ConversionError, match="turns on autocast to") as caught:
         trtdsl.trace(calls(cast(True)), (x,))
     assert "precision='fp16'" in str(caught.value)
+
+
+def test_decomposing_warns_of_nothing() -> None:
+    """PyTorch warns of its own deprecated class there, which is no matter of the user's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = trtdsl.check(calls(torch.linalg.svdvals), (f32(3, 3),))
+    assert [u.operator for u in report.unsupported] == ["aten._linalg_svd.default"]
 
 
 def test_dropout_of_eval_mode_vanishes() -> None:

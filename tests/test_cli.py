@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from tests import engine_parts, standin
+from trtdsl import cli
 from trtdsl.arguments import UsageError, byte_count, job
 from trtdsl.cli import app
 from trtdsl.runtime import device, files
@@ -53,6 +55,13 @@ def models(tmp_path: Path) -> str:
     path = tmp_path / "models_for_cli.py"
     path.write_text(MODELS)
     return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is broken, whatever the terminal was when the command line was imported."""
+    monkeypatch.setattr(cli, "_OUT", Console(width=200))
+    monkeypatch.setattr(cli, "_ERR", Console(width=200, stderr=True))
 
 
 def call(*words: str) -> Result:

@@ -37,7 +37,6 @@ def two() -> nn.Module:
 
 
 @pytest.mark.parametrize("decomposed", [False, True])
-@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_exported_program_is_accepted(two: nn.Module, decomposed: bool) -> None:
     program = export(two, INPUTS, strict=False)
     program = program.run_decompositions() if decomposed else program
@@ -49,7 +48,6 @@ def test_an_exported_program_is_accepted(two: nn.Module, decomposed: bool) -> No
 
 
 @pytest.mark.parametrize("decomposed", [False, True])
-@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_dynamic_exported_program_is_accepted(two: nn.Module, decomposed: bool) -> None:
     batch = torch.export.Dim("batch", min=2, max=8)
     shapes = {"x": {0: batch}, "extra": {"w": None, "i": {0: batch}}}

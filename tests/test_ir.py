@@ -1,4 +1,4 @@
-"""Every layer: ``infer``, ``evaluate``, ``expand`` and ``lower`` agree with each other and a reference."""
+"""Every layer: ``infer``, ``evaluate``, ``expand`` and ``lower`` agree, also with a reference."""
 
 from __future__ import annotations
 

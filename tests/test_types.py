@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 import sympy
@@ -92,13 +93,14 @@ def test_a_tensor_type_is_data() -> None:
         kind.dtype = DType.BOOL  # type: ignore[misc]
 
 
-STACK = """  File "/home/me/net.py", line 12, in forward
+TORCH = Path(torch.__file__).parent
+STACK = f"""  File "/home/me/net.py", line 12, in forward
     y = self.block(x)
-  File "/opt/site-packages/torch/nn/modules/module.py", line 99, in _call_impl
+  File "{TORCH}/nn/modules/module.py", line 99, in _call_impl
     return forward_call(*args)
   File "/home/me/block.py", line 88, in forward
     return F.relu(self.conv(x))
-  File "/opt/site-packages/torch/nn/functional.py", line 1500, in relu
+  File "{TORCH}/nn/functional.py", line 1500, in relu
     return torch.relu(input)
 """
 
@@ -112,16 +114,17 @@ def test_a_source_names_the_users_own_line() -> None:
 def test_a_source_skips_trtdsls_own_frames() -> None:
     own = f'  File "{trtdsl.capture.__file__}", line 3, in forward\n    flatten(self.model(x))\n'
     assert Source(stack=own + STACK).line == Source(stack=STACK).line
-    within_torch = STACK.splitlines(keepends=True)[-2:]
-    assert Source(stack=own + "".join(within_torch)).line.startswith("/opt/site-packages/torch")
+    within_torch = "".join(STACK.splitlines(keepends=True)[-2:])
+    assert Source(stack=own + within_torch).line.startswith(f"{TORCH}/nn/functional.py:1500")
 
 
 def test_a_source_without_a_users_frame_takes_the_innermost() -> None:
-    stack = '  File "/opt/site-packages/torch/nn/functional.py", line 1500, in relu\n'
-    assert Source(stack=stack).line == "/opt/site-packages/torch/nn/functional.py:1500, relu: "
+    stack = f'  File "{TORCH}/nn/functional.py", line 1500, in relu\n'
+    assert Source(stack=stack).line == f"{TORCH}/nn/functional.py:1500, relu: "
     assert str(Source()) == ""
 
 
-def test_a_project_named_after_torch_is_the_users() -> None:
-    stack = '  File "/home/me/torch-models/net.py", line 3, in forward\n    x + 1\n'
-    assert Source(stack=stack).line == "/home/me/torch-models/net.py:3, forward: x + 1"
+@pytest.mark.parametrize("folder", ["/home/me/torch-models", "/home/me/torch"])
+def test_a_project_named_after_torch_is_the_users(folder: str) -> None:
+    stack = f'  File "{folder}/net.py", line 3, in forward\n    x + 1\n'
+    assert Source(stack=stack).line == f"{folder}/net.py:3, forward: x + 1"

@@ -13,7 +13,13 @@ from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
 from trtdsl.reference import spec
-from trtdsl.tensorrt_api import Api, import_tensorrt, network_flags
+from trtdsl.tensorrt_api import (
+    Api,
+    import_tensorrt,
+    is_strongly_typed,
+    network_flags,
+    share_profiles,
+)
 from trtdsl.types import DType, bind
 
 if TYPE_CHECKING:
@@ -28,8 +34,8 @@ PRECISIONS = (None, "fp32", "tf32", "fp16", "bf16")
 class BuildOptions:
     """What TensorRT is told beside the network.
 
-    ``precision`` is what the network was traced with; only ``"tf32"`` matters here. ``workspace`` is
-    in bytes; ``optimization_level`` is 0 (fast build) to 5 (fast engine), TensorRT's default 3.
+    ``precision`` is what the network was traced with; only ``"tf32"`` matters here. ``workspace``
+    is in bytes; ``optimization_level`` is 0 (fast build) to 5 (fast engine), TensorRT's default 3.
     """
 
     precision: str | None = None
@@ -108,9 +114,7 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
     config = builder().create_builder_config()
     # Layer names and types can then be read from the engine.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    if trt.__version__.startswith("8."):
-        # Without it, one profile serves one execution context only.
-        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
+    share_profiles(trt, config)
     if options.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
     if options.optimization_level is not None:
@@ -118,7 +122,7 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
     # TensorRT rounds matrix products to TF32 unless told not to, where PyTorch's default is not to.
     if options.precision != "tf32":
         config.clear_flag(trt.BuilderFlag.TF32)
-    if half and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+    if half and not is_strongly_typed(trt):
         config.set_flag(trt.BuilderFlag.FP16)
         config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
     return config

@@ -17,7 +17,7 @@ from trtdsl.runtime.device import primary_context
 from trtdsl.runtime.plan import deserialize
 from trtdsl.runtime.staging import HostRunner, Mover
 from trtdsl.signature import Signature, check_device, kind_of
-from trtdsl.tensorrt_api import import_tensorrt
+from trtdsl.tensorrt_api import context_memory, import_tensorrt
 from trtdsl.tree import Leaf, Placeholder, Tree, flatten
 
 if TYPE_CHECKING:
@@ -97,10 +97,7 @@ class Engine:
     @property
     def device_memory(self) -> int:
         """Bytes of GPU memory that each execution context takes for its workspace."""
-        engine = self._trt_engine  # device_memory_size went with TensorRT 11, _v2 came with 10.1
-        if hasattr(engine, "device_memory_size_v2"):
-            return int(engine.device_memory_size_v2)
-        return int(engine.device_memory_size)
+        return context_memory(self._trt_engine)
 
     @property
     def num_layers(self) -> int:

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Api",
     "Folded",
+    "context_memory",
     "dtype_of",
     "import_tensorrt",
     "installed_version",
     "is_strongly_typed",
     "network_flags",
+    "share_profiles",
     "why_unavailable",
 ]
 
@@ -117,6 +119,20 @@ def network_flags(trt: Any) -> int:
 def is_strongly_typed(trt: Any) -> bool:
     """Whether this release builds each layer in the types that the network says, without flags."""
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def share_profiles(trt: Any, config: Any) -> None:
+    """Let several execution contexts use one profile, which TensorRT 8 does not do unasked."""
+    if trt.__version__.startswith("8."):
+        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
+
+
+def context_memory(engine: Any) -> int:
+    """Bytes that each execution context of an ICudaEngine takes for its workspace."""
+    # device_memory_size went with TensorRT 11, and device_memory_size_v2 came with 10.1.
+    if hasattr(engine, "device_memory_size_v2"):
+        return int(engine.device_memory_size_v2)
+    return int(engine.device_memory_size)
 
 
 class Folded:
