@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.network import Operand, Scalar, Tensor
-from trtdsl.operators import cast, less, logical_and, logical_or, logical_xor, promoted, where
+from trtdsl.operators import cast, logical_and, logical_or, logical_xor, promoted, where
 from trtdsl.registry import converter
 from trtdsl.types import DType
 
@@ -63,7 +61,7 @@ def isclose(
     """``|x - other| <= atol + rtol * |other|``, or equal."""
     far = absolute(other) * rtol + atol
     # An infinity is close to itself alone, whatever is multiplied with it.
-    near = (absolute(x - other) <= far) & less(far, math.inf)
+    near = (absolute(x - other) <= far) & isfinite(far)
     close = near | x.equal(other)
     if equal_nan:
         close = close | (~x.equal(x) & ~other.equal(other))
@@ -85,7 +83,9 @@ def isinf(x: Tensor) -> Tensor:
 @converter(aten.isfinite.default)
 def isfinite(x: Tensor) -> Tensor:
     """Whether an element is neither infinite nor NaN."""
-    return less(absolute(x), math.inf) if x.dtype.is_float else x.equal(x)
+    if not x.dtype.is_float:
+        return x.equal(x)
+    return ~(Unary(op=UnaryOperation.ISINF)(x) | Unary(op=UnaryOperation.ISNAN)(x))
 
 
 @converter(aten.logical_and.default)

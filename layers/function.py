@@ -209,8 +209,9 @@ def nan_to_num(
         return x
     limits = torch.finfo(x.dtype.torch)
     replaced = where(Unary(op=Op.ISNAN)(x), _or(nan, 0.0), x, x.dtype)
-    replaced = where(x.equal(math.inf), _or(posinf, limits.max), replaced, x.dtype)
-    return where(x.equal(-math.inf), _or(neginf, limits.min), replaced, x.dtype)
+    infinite = Unary(op=Op.ISINF)(x)
+    replaced = where(infinite & (x > 0), _or(posinf, limits.max), replaced, x.dtype)
+    return where(infinite & (x < 0), _or(neginf, limits.min), replaced, x.dtype)
 
 
 def _or(value: float | None, default: float) -> Scalar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,8 +12,6 @@ from trtdsl.network import Tensor
 from trtdsl.operators import where
 from trtdsl.registry import converter
 from trtdsl.types import DType
-
-from .function import absolute
 
 __all__ = ["axes_of", "reduced"]
 
@@ -157,7 +154,7 @@ def logsumexp(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
     wide = x.cast(DType.FLOAT32)
     largest = reduced(Op.MAX, wide, dim, True)
     # An infinite largest element is not taken out: inf - inf would be NaN.
-    largest = where(absolute(largest).equal(math.inf), 0.0, largest)
+    largest = where(Unary(op=UnaryOperation.ISINF)(largest), 0.0, largest)
     total = reduced(Op.SUM, Unary(op=UnaryOperation.EXP)(wide - largest), dim, True)
     result = Unary(op=UnaryOperation.LOG)(total) + largest
     dtype = x.dtype if x.dtype.is_float else DType.FLOAT32

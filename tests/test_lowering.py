@@ -25,7 +25,7 @@ def lowered(network: Network, version: str) -> Api:
     trt = standin.load(version)
     trt_network = trt.Builder(trt.Logger()).create_network(network_flags(trt))
     api = Api(trt, trt_network)
-    lower(network, api)
+    lower(network, api, infers=False)
     return api
 
 
@@ -109,7 +109,7 @@ def test_a_layer_that_tensorrt_refuses_is_an_error_with_its_reason() -> None:
     trt_network = trt.Builder(trt.Logger()).create_network(network_flags(trt))
     api = Api(trt, _Refusing(trt_network), errors=lambda: ["the reason"])
     with pytest.raises(BuildError, match="unary: TensorRT refused add_unary: the reason"):
-        lower(net, api)
+        lower(net, api, infers=False)
 
 
 class _Refusing:

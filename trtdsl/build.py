@@ -124,7 +124,9 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
         config.clear_flag(trt.BuilderFlag.TF32)
     if half and not is_strongly_typed(trt):
         config.set_flag(trt.BuilderFlag.FP16)
-        config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+        # To obey them without exception fails where the graph compiler has no kernel for a mixture
+        # of types; what TensorRT then chose otherwise, PrecisionWarning tells.
+        config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
     return config
 
 

@@ -6,10 +6,14 @@ every tensor against ours.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from trtdsl.errors import BuildError, explain
+from trtdsl.held import PrecisionWarning
+from trtdsl.ir.elementwise import ElementWise
+from trtdsl.ir.select import Select
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.sizes import lower_size, read_size
 from trtdsl.tensorrt_api import Api, Folded, dtype_of
@@ -18,10 +22,11 @@ from trtdsl.types import DType
 __all__ = ["lower"]
 
 
-def lower(network: Network, api: Api) -> None:
+def lower(network: Network, api: Api, *, infers: bool = True) -> None:
     """Write a network into TensorRT's.
 
-    ``api`` holds the weights' memory, and so must live until the build ends.
+    ``api`` holds the weights' memory, and so must live until the build ends. ``infers`` says that
+    what is behind it infers shapes and dtypes, which a mere stand-in for a release does not.
     Errors: BuildError when TensorRT refuses a layer, or infers another shape or dtype than trtdsl.
     """
     values: dict[Tensor, Any] = {}
@@ -30,7 +35,7 @@ def lower(network: Network, api: Api) -> None:
         if values[x] is None:
             raise BuildError(f"TensorRT refused input {x}")
     _declare_symbols(network, values, api)
-    lowering = _Lowering(api, values, half=_has_half(network))
+    lowering = _Lowering(api, values, half=_has_half(network), infers=infers)
     for operation in network.operations:
         lowering.add(operation)
     for x in network.outputs:
@@ -64,18 +69,19 @@ def _declare_symbols(network: Network, values: dict[Tensor, Any], api: Api) -> N
 class _Lowering:
     """What has been lowered so far."""
 
-    def __init__(self, api: Api, values: dict[Tensor, Any], *, half: bool) -> None:
+    def __init__(self, api: Api, values: dict[Tensor, Any], *, half: bool, infers: bool) -> None:
         self.api = api
+        self.infers = infers
         self.values = values
         self.folded: dict[Tensor, Folded] = {}
         self.typed = half and not api.strongly_typed
 
-    def add(self, operation: Operation, prefix: str = "") -> None:
+    def add(self, operation: Operation) -> None:
         """Lower one operation; one that no input reaches is folded where it is read."""
         if all(x.is_constant for x in operation.outputs):
             return
         operands = [self.operand(operation, i) for i in range(len(operation.inputs))]
-        name = f"{prefix}{operation.name}"
+        name = operation.name
         before = len(self.api.created)
         try:
             self.api.forget_errors()
@@ -102,7 +108,28 @@ class _Lowering:
         if not x.is_constant:
             return self.values[x]
         folded = self.folded.setdefault(x, Folded(self.api, x))
-        return folded if index in operation.layer.weight_operands else folded.itensor()
+        if index in operation.layer.weight_operands:
+            return folded
+        spread = self.spread(operation, x, folded)
+        return folded.itensor() if spread is None else spread
+
+    def spread(self, operation: Operation, x: Tensor, folded: Folded) -> Any:
+        """An infinite constant in the size that it broadcasts to, where this release wants that."""
+        y = operation.outputs[0].type
+        elementwise = isinstance(operation.layer, ElementWise | Select)
+        if not self.api.bounds_infinity or not elementwise or not x.dtype.is_float:
+            return None
+        if x.shape == y.shape or not folded.tensor.isinf().any():
+            return None
+        if y.is_static:
+            return self.api.constant(folded.tensor.expand(y.shape))
+        warnings.warn(
+            f"{operation.name}: this TensorRT reads an infinite constant as 1e38 where sizes are "
+            f"dynamic ({operation.source})",
+            PrecisionWarning,
+            stacklevel=2,
+        )
+        return None
 
     def expanded(self, operation: Operation, name: str) -> list[Any]:
         """A layer that this release lacks, in layers that it has."""
@@ -117,8 +144,9 @@ class _Lowering:
             inputs.append(own)
         with net.at(operation.source):
             result = operation.layer.expand(*inputs)
-        for inner in net.operations:
-            self.add(inner, f"{name}/" if inner.source.module == "" else "")
+        for i, inner in enumerate(net.operations):
+            inner.name = f"{name}/{inner.layer.kind}.{i}"
+            self.add(inner)
         outputs = result if isinstance(result, tuple) else (result,)
         return [self.output(x) for x in outputs]
 
@@ -133,7 +161,7 @@ class _Lowering:
         """Name the TensorRT layers after the module, and on 8.6 impose our types on them."""
         for i, layer in enumerate(created):
             last = i == len(created) - 1
-            layer.name = name if last else f"{name}.{i}"
+            self.api.name(layer, name if last else f"{name}.{i}")
             layer.metadata = str(operation.source)
             if self.typed:
                 self.impose(operation, layer)
@@ -143,7 +171,7 @@ class _Lowering:
         floats = [x.dtype for x in (*operation.outputs, *operation.inputs) if x.dtype.is_float]
         trt = self.api.trt
         apart = (trt.LayerType.CAST, trt.LayerType.SHAPE, trt.LayerType.CONSTANT)
-        if not floats or getattr(trt, "is_standin", False) or layer.type in apart:
+        if not floats or not self.infers or layer.type in apart:
             return
         wanted = self.api.dtype(floats[0])
         kinds = (trt.DataType.FLOAT, trt.DataType.HALF)
@@ -156,7 +184,7 @@ class _Lowering:
 
     def compare(self, operation: Operation, x: Tensor, value: Any) -> None:
         """Hold TensorRT's shape and dtype against ours; -1 is a size that TensorRT leaves open."""
-        if getattr(self.api.trt, "is_standin", False):
+        if not self.infers:
             return
         shape, dtype = self.shape(operation, value), dtype_of(value.dtype)
         sizes = len(shape) == x.rank and all(

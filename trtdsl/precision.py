@@ -30,6 +30,8 @@ _LARGEST = {DType.FLOAT16: 65504.0, DType.BFLOAT16: 2.0**127 * (2 - 2**-7)}
 _MATRIX = (Convolution, Deconvolution, MatrixMultiply)
 # Sums of many elements, or functions that leave the range of 16 bits: these stay in float32.
 _SUMS = {ReduceOperation.SUM, ReduceOperation.AVG, ReduceOperation.PROD}
+_POOLED = ((2, 3), (2, 3, 4))
+"""The axes of a global average pooling: its kernels take float16 and add up in float32."""
 _WIDE_UNARY = {
     UnaryOperation.EXP, UnaryOperation.LOG, UnaryOperation.RECIP, UnaryOperation.SINH,
     UnaryOperation.COSH, UnaryOperation.TAN, UnaryOperation.SQRT,
@@ -124,6 +126,8 @@ def _is_wide(layer: Layer) -> bool:
     match layer:
         case Normalization() | SoftMax():
             return True
+        case Reduce(op=ReduceOperation.AVG, axes=axes) if axes in _POOLED:
+            return False
         case Reduce(op=op):
             return op in _SUMS
         case Unary(op=op):

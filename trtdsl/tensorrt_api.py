@@ -154,7 +154,7 @@ class Folded:
         before = len(self._api.created)
         itensor = self._api.constant(self.tensor)
         for i, layer in enumerate(self._api.created[before:]):
-            layer.name = f"{self._source.name}.{i}" if i else self._source.name
+            self._api.name(layer, f"{self._source.name}.{i}" if i else self._source.name)
         del self._api.created[before:]  # it is named, and belongs to no operation
         return itensor
 
@@ -186,6 +186,9 @@ class Api:
         """By name of a symbolic size, what adds the layers that read it; gives an ITensor (1,)."""
         self.forget_errors = forget_errors
         self.errors = errors
+        self.bounds_infinity = trt.__version__.startswith("8.")
+        """Whether an infinite constant that broadcasts is read as 1e38, as TensorRT 8.6 does."""
+        self._names: set[str] = set()
         self._sizes: dict[Any, Any] = {}
         self._memory: list[Any] = []
         """What TensorRT reads until the build ends: it keeps pointers, not copies."""
@@ -204,6 +207,16 @@ class Api:
             return layer
 
         return add
+
+    def name(self, layer: Any, name: str) -> None:
+        """Name a layer; TensorRT wants its names distinct, so a number sets a second one apart."""
+        unique = name
+        count = 1
+        while unique in self._names:
+            count += 1
+            unique = f"{name}_{count}"
+        self._names.add(unique)
+        layer.name = unique
 
     def raise_errors(self) -> None:
         """BuildError with what TensorRT has logged: its setters refuse a value in no other way."""

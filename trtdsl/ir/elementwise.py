@@ -90,8 +90,9 @@ class ElementWise(Layer):
 _FUNCTIONS = {
     ElementWiseOperation.SUM: "add",
     ElementWiseOperation.PROD: "mul",
-    ElementWiseOperation.MAX: "maximum",
-    ElementWiseOperation.MIN: "minimum",
+    # Where one of the two is NaN, TensorRT gives the other, and PyTorch's maximum gives NaN.
+    ElementWiseOperation.MAX: "fmax",
+    ElementWiseOperation.MIN: "fmin",
     ElementWiseOperation.SUB: "sub",
     ElementWiseOperation.DIV: "div",
     ElementWiseOperation.POW: "pow",
