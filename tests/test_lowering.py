@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import trtdsl
 from tests import standin
 from tests.cases.base import LayerCase
 from tests.test_ir import CASES, build
@@ -120,3 +121,11 @@ class _Refusing:
 
     def __getattr__(self, name: str) -> object:
         return (lambda *_: None) if name == "add_unary" else getattr(self._network, name)
+
+
+def test_a_kernel_that_float16_cannot_hold_is_an_error() -> None:
+    model = torch.nn.Conv2d(1, 1, 1, bias=False).eval()
+    torch.nn.init.constant_(model.weight, 1e6)
+    network = trtdsl.trace(model, (torch.zeros(1, 1, 2, 2),), precision="fp16")
+    with pytest.raises(BuildError, match=r"weights .* hold inf to inf in float16"):
+        lowered(network, "10.16.1.11")

@@ -72,7 +72,14 @@ class _Narrowing:
         if not floats or all(x.is_constant for x in inputs):
             return None
         dtype = self.dtype_of(operation.layer, floats)
-        narrowed = tuple(self.cast(x, dtype) if x.dtype.is_float else x for x in inputs)
+        kernels = isinstance(operation.layer, Convolution | Deconvolution)
+        narrowed = tuple(
+            x
+            if not x.dtype.is_float
+            # A kernel beyond the range has no mask's excuse: the lowering refuses it.
+            else self.cast(x, dtype, bounded=not kernels)
+            for x in inputs
+        )
         outputs = operation.layer.outputs(*narrowed)
         self.rename(operation, outputs)
         if dtype is DType.FLOAT32 and any(x.dtype is self.half for x in floats):
@@ -98,9 +105,10 @@ class _Narrowing:
         moving = [x for x in floats if not x.is_constant]
         return self.half if any(x.dtype is self.half for x in moving) else DType.FLOAT32
 
-    def cast(self, x: Tensor, dtype: DType) -> Tensor:
+    def cast(self, x: Tensor, dtype: DType, *, bounded: bool = True) -> Tensor:
         if (x, dtype) not in self.casts:
-            self.casts[x, dtype] = cast(self.bounded(x, dtype), dtype)
+            value = self.bounded(x, dtype) if bounded else x
+            self.casts[x, dtype] = cast(value, dtype)
         return self.casts[x, dtype]
 
     def bounded(self, x: Tensor, dtype: DType) -> Tensor:

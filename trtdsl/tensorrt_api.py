@@ -149,6 +149,10 @@ class Folded:
 
         return fold(self._source).cpu().contiguous()
 
+    @property
+    def name(self) -> str:
+        return self._source.name
+
     @cached_property
     def _itensor(self) -> Any:
         before = len(self._api.created)
@@ -270,6 +274,8 @@ class Api:
         import torch
 
         value = operand.tensor if isinstance(operand, Folded) else operand.cpu().contiguous()
+        if isinstance(operand, Folded) and value.dtype in (torch.float16, torch.bfloat16):
+            _require_finite(value, operand.name)
         if value.dtype is torch.int64 and not self.has_int64:
             value = _narrow(value)
         self._memory.append(value)
@@ -323,6 +329,18 @@ class Api:
         if dim not in self._sizes:
             self._sizes[dim] = lower_size(self, dim)
         return self._sizes[dim]
+
+
+def _require_finite(value: torch.Tensor, name: str) -> None:
+    low, high = value.aminmax() if value.numel() else (value.new_zeros(()),) * 2
+    if not (low.isfinite() and high.isfinite()):
+        kind = str(value.dtype).removeprefix("torch.")
+        raise BuildError(
+            explain(
+                f"weights {name} hold {float(low):g} to {float(high):g} in {kind}",
+                fix="use a wider precision, or smaller weights in the model",
+            )
+        )
 
 
 def _narrow(value: torch.Tensor) -> torch.Tensor:
