@@ -83,3 +83,20 @@ def test_a_release_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="8.5.3.1"))
     with pytest.raises(UnavailableError, match=r"8\.5\.3\.1 is too old: trtdsl needs 8\.6"):
         tensorrt_api.import_tensorrt()
+
+
+def test_a_network_by_hand_builds_or_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trtdsl.runtime.device.find_gpu", lambda index=0: None)
+    monkeypatch.setattr(
+        tensorrt_api,
+        "import_tensorrt",
+        lambda: (_ for _ in ()).throw(UnavailableError("none here")),
+    )
+    with Network("sum") as net:
+        net.output(net.input("x", (2,)) + 1)
+    with pytest.raises(UnavailableError):
+        net.build(optimization_level=0)
+    with pytest.raises(ConversionError, match="not 'int8'"):
+        net.build(precision="int8")

@@ -19,6 +19,7 @@ from trtdsl.types import Dim, DimRange, DType, TensorType, symbols
 if TYPE_CHECKING:
     import torch
 
+    from trtdsl.engine import Engine
     from trtdsl.ir.base import Layer
 
 __all__ = ["Network", "Operation", "Scalar", "Tensor"]
@@ -297,6 +298,25 @@ class Network:
         from trtdsl.reference import evaluate
 
         return evaluate(self, args, kwargs)
+
+    def build(
+        self,
+        *,
+        precision: str | None = None,
+        workspace: int | None = None,
+        optimization_level: int | None = None,
+    ) -> Engine:
+        """The engine of this network, for the GPU of this process; arguments as of ``convert``.
+
+        Errors: BuildError, UnavailableError without TensorRT or a GPU.
+        """
+        from trtdsl.build import BuildOptions, build
+        from trtdsl.precision import to_precision
+
+        options = BuildOptions(
+            precision=precision, workspace=workspace, optimization_level=optimization_level
+        )
+        return build(to_precision(self, precision), options)
 
     def trees(self) -> tuple[Tree, Tree, tuple[str, ...]]:
         """How inputs and outputs are nested, and the positional parameters' names.
