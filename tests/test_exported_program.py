@@ -68,3 +68,15 @@ def test_an_exported_program_with_keywords_and_constants() -> None:
     args, kwargs = (f32(2, 3), i64(2, 3)), {"mask": boolean(2, 3), "scale": 2.0}
     program: ExportedProgram = export(model, args, kwargs, strict=False)
     same(trtdsl.trace(program).evaluate(*args, **kwargs), model(*args, **kwargs))
+
+
+def test_the_callers_program_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Dropout()).eval()
+    x = torch.randn(1, 3, 8, 8)
+    program = torch.export.export(model, (x,), strict=False)
+    before = str(program.graph)
+    first, second = trtdsl.trace(program), trtdsl.trace(program)
+    assert str(program.graph) == before
+    assert torch.equal(program.module()(x), model(x))
+    assert torch.equal(first.evaluate(x), second.evaluate(x))

@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,9 @@ def capture(
             raise ConversionError(
                 "dynamic_shapes belong to torch.export.export; this is its result"
             )
-        program, flat = model, None
+        # The graph is rewritten, and the caller's must stay as it is.
+        program, flat = copy(model), None
+        program._graph_module = deepcopy(model.graph_module)
     else:
         flat = Flat(model, tuple(args), dict(kwargs or {}))
         program = _export(flat, dynamic_shapes)
