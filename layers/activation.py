@@ -43,7 +43,9 @@ def relu6(x: Tensor) -> Tensor:
 
 @converter(aten.hardtanh.default)
 def hardtanh(x: Tensor, min_val: Scalar = -1, max_val: Scalar = 1) -> Tensor:
-    """``min(max(min_val, x), max_val)``."""
+    """``min(max(min_val, x), max_val)``; of integers with the bounds cut to integers."""
+    if not x.dtype.is_float:
+        min_val, max_val = int(min_val), int(max_val)
     return clamp(x, min_val, max_val)
 
 
@@ -188,6 +190,8 @@ def glu(x: Tensor, dim: int = -1) -> Tensor:
 def softmax(x: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``."""
     x = x if dtype is None else x.cast(dtype)
+    if 0 in x.shape:
+        return x
     vector = x if x.rank else x.reshape(1)
     return SoftMax(axis=dim % vector.rank)(vector).reshape(*x.shape)
 
@@ -202,6 +206,8 @@ def softmax_core(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
 def log_softmax(x: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``log(softmax(x))``, as ``x - max - log(sum(exp(x - max)))`` in float32, which is exact."""
     dtype = dtype or x.dtype
+    if 0 in x.shape:
+        return x.cast(dtype)
     wide = (x if x.rank else x.reshape(1)).cast(DType.FLOAT32)
     axes = (dim % wide.rank,)
     shifted = wide - Reduce(op=ReduceOperation.MAX, axes=axes, keep_dimensions=True)(wide)

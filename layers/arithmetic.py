@@ -87,8 +87,13 @@ def remainder(x: Operand, other: Operand) -> Tensor:
 
 @converter(aten.fmod.Tensor, aten.fmod.Scalar)
 def fmod(x: Tensor, other: Operand) -> Tensor:
-    """``x - other * trunc(x / other)``: the sign is x's."""
-    return x - _truncated_quotient(x, other) * other
+    """``x - other * trunc(x / other)``: the sign is x's; floats by way of float32."""
+    x, y = promote(x, other)
+    dtype = x.dtype
+    if dtype.is_float:
+        # In half precision the product would be as coarse as x, and the difference all rounding.
+        x, y = x.cast(DType.FLOAT32), y.cast(DType.FLOAT32)
+    return (x - _truncated_quotient(x, y) * y).cast(dtype)
 
 
 @converter(aten.pow.Tensor_Tensor)
@@ -111,7 +116,7 @@ def pow_tensor_scalar(x: Tensor, exponent: Scalar) -> Tensor:
     (x,) = promote(x, dtype=promoted(x, exponent))
     if exponent == 0.5:
         return Unary(op=UnaryOperation.SQRT)(x)
-    if exponent == int(exponent) and 1 <= abs(exponent) <= 8:
+    if 1 <= abs(exponent) <= 8 and exponent == int(exponent):
         product = _product(x, int(abs(exponent)))
         return product if exponent > 0 else Unary(op=UnaryOperation.RECIP)(product)
     return power(x, exponent)
@@ -119,7 +124,8 @@ def pow_tensor_scalar(x: Tensor, exponent: Scalar) -> Tensor:
 
 @converter(aten.square.default)
 def square(x: Tensor) -> Tensor:
-    """``x * x``."""
+    """``x * x``, of bool as int64."""
+    x = x.cast(DType.INT64) if x.dtype is DType.BOOL else x
     return x * x
 
 

@@ -59,6 +59,8 @@ def isclose(
     x: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
     """``|x - other| <= atol + rtol * |other|``, or equal."""
+    if promoted(x, other).itemsize == 1:  # no one-byte integer, nor bool, is subtracted
+        x, other = x.cast(DType.INT32), other.cast(DType.INT32)
     far = absolute(other) * rtol + atol
     # An infinity is close to itself alone, whatever is multiplied with it.
     near = (absolute(x - other) <= far) & isfinite(far)

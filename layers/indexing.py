@@ -20,6 +20,7 @@ from trtdsl.operators import align
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim, bind, broadcast, is_static, symbols
 
+from .creation import filled
 from .shape import expanded
 
 __all__ = ["sliced"]
@@ -140,6 +141,8 @@ def embedding(
 @converter(aten.gather.default)
 def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``y[i, j] = x[index[i, j], j]`` for axis 0; y has the shape of ``index``."""
+    if 0 in index.shape:  # of any dtype and rank, in PyTorch
+        return filled(x.network, index.shape, 0, x.dtype)
     if x.rank == 0 or index.rank == 0:
         return Gather(axis=0)(x.reshape(1) if x.rank == 0 else x, index)
     axis = dim % x.rank

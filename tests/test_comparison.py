@@ -11,7 +11,7 @@ from torch import nn
 
 import trtdsl
 from trtdsl.comparison import Comparison, Row, _errors
-from trtdsl.errors import ConversionError
+from trtdsl.errors import ConversionError, UnavailableError
 
 NAN, INF = float("nan"), float("inf")
 
@@ -146,6 +146,18 @@ def test_errors_take_the_worst_output_and_its_own_scale() -> None:
     assert _errors(got, {"large": large, "small": small}) == (1.0, 0.5)
     assert _errors(torch.tensor([1, 2]), torch.tensor([1.0, 2.0])) == (INF, INF), "other dtype"
     assert _errors([large], [large, small]) == (INF, INF), "other count"
+
+
+def test_what_compare_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = nn.ReLU().eval(), torch.zeros(2)
+    with pytest.raises(ConversionError, match="'auto', 'tensorrt' or 'reference', not 'gpu'"):
+        trtdsl.compare(model, (x,), backend="gpu")
+    monkeypatch.setattr("trtdsl.tensorrt_api.why_unavailable", lambda: "there is no GPU")
+    with pytest.raises(UnavailableError, match="there is no GPU"):
+        trtdsl.compare(model, (x,), backend="tensorrt")
+    program = torch.export.export(model, (x,))
+    with pytest.raises(ConversionError, match=r"torch\.nn\.Module itself .*not ExportedProgram"):
+        trtdsl.compare(program)
 
 
 def test_a_row_without_an_answer_is_not_ok() -> None:

@@ -124,9 +124,16 @@ def test_arithmetic_of_sizes(sizes: tuple[int, int]) -> None:
             "size batch has no upper bound",
         ),
         (BY_NAME, {"batch": 17}, r"opt of size batch is 17, outside of 1\.\.16"),
+        (BY_NAME, {"batch": "8"}, r"opt of size batch is '8', outside of 1\.\.16"),
         (BY_NAME, {"rows": 2}, "opt names rows; the dynamic sizes are batch"),
         (None, {"rows": 2}, "opt names rows; the dynamic sizes are none"),
         ({"x": {0: BATCH}}, None, "cannot capture Halves"),
+        ({"x": BATCH}, None, "dynamic_shapes of input x is .*batch"),
+        (({0: BATCH}, {0: BATCH}, {}), None, "the inputs are x, y"),
+        (BATCH, None, "the inputs are x, y"),
+        ({"x": {2: BATCH}}, None, r"axis 2 of input x, which has the shape \(3, 4\)"),
+        ({"x": {-3: BATCH}}, None, r"axis -3 of input x, which has the shape \(3, 4\)"),
+        ({"x": {0: "batch"}}, None, "axis 0 of input x as 'batch', which is no torch.export.Dim"),
     ],
 )
 def test_specifications_that_do_not_fit(shapes: Any, opt: Any, reason: str) -> None:
@@ -136,8 +143,27 @@ def test_specifications_that_do_not_fit(shapes: Any, opt: Any, reason: str) -> N
         assert 'fix: torch.export.Dim("batch", min=' in str(caught.value)
 
 
+def test_an_axis_counted_from_the_back() -> None:
+    network = trtdsl.trace(nn.ReLU().eval(), f32(3, 4), dynamic_shapes={"input": {-2: BATCH}})
+    assert str(network.inputs[0].type) == "f32[batch, 4]"
+
+
+class Sums(nn.Module):
+    def forward(self, *terms: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
+        return sum(terms) + more["last"]
+
+
+def test_variadic_inputs_are_specified_as_torch_export_has_them() -> None:
+    model, x = Sums().eval(), f32(3, 4)
+    shapes = {"terms": ({0: BATCH}, {0: BATCH}), "more": {"last": {0: BATCH}}}
+    network = trtdsl.trace(model, (x, x), {"last": x}, dynamic_shapes=shapes)
+    assert [str(y.type) for y in network.inputs] == ["f32[batch, 4]"] * 3
+    y = f32(5, 4, seed=1)
+    close(network.evaluate(y, y, last=y), model(y, y, last=y))
+
+
 def test_a_nested_specification_that_names_no_place() -> None:
-    with pytest.raises(ConversionError, match="input batch has no place 'z'"):
+    with pytest.raises(ConversionError, match="input batch has no place 'z' in it; it has 'x'"):
         trtdsl.trace(
             Nested().eval(),
             ({"x": [f32(2), f32(2)]},),

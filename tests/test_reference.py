@@ -129,7 +129,7 @@ def test_asking_for_tensorrt_without_it_is_an_error(monkeypatch: pytest.MonkeyPa
 
 
 def test_another_backend_is_refused() -> None:
-    with pytest.raises(ValueError, match="'auto', 'tensorrt' or 'reference', not 'onnx'"):
+    with pytest.raises(ConversionError, match="'auto', 'tensorrt' or 'reference', not 'onnx'"):
         trtdsl.convert(nn.ReLU().eval(), (f32(2),), backend="onnx")  # type: ignore[arg-type]
 
 

@@ -115,6 +115,17 @@ def test_a_duplicate_is_refused_and_names_both() -> None:
     assert "fix: pass override=True" in str(caught.value)
 
 
+def test_a_decorator_that_names_no_operator() -> None:
+    def mine(x: Any) -> Any:
+        return x
+
+    with pytest.raises(ConversionError, match="names no operator") as caught:
+        converter(mine)  # @converter, without its parentheses
+    assert f"at:  {__file__}:" in str(caught.value)
+    with pytest.raises(ConversionError, match="names no operator"):
+        converter()
+
+
 def test_an_operator_without_its_overload_is_refused() -> None:
     with pytest.raises(ConversionError, match=r"aten\.add is no overload.*") as caught:
         converter(aten.add)(leaky_relu)

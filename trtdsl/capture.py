@@ -6,14 +6,11 @@ and outputs may be any nesting of containers without registering their classes w
 
 from __future__ import annotations
 
-import sysconfig
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,9 +20,9 @@ from torch.fx import GraphModule, Node
 
 from trtdsl import dynamic
 from trtdsl.errors import ConversionError, TrtdslError, explain
-from trtdsl.flat import Flat, input_tree_paths
+from trtdsl.flat import Flat, input_names
 from trtdsl.inplace import drop_dropout, has_inplace, hides_views, rewrite_inplace
-from trtdsl.source import Source
+from trtdsl.refusal import quiet, refusal
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
 
@@ -66,32 +63,22 @@ def capture(
     Errors: ConversionError when the module is in training mode, torch.export refuses it, or it
     updates inputs or buffers in place.
     """
-    if isinstance(model, ExportedProgram):
-        if dynamic_shapes:
-            raise ConversionError(
-                "dynamic_shapes belong to torch.export.export; this is its result"
-            )
-        # The graph is rewritten, and the caller's must stay as it is.
-        program, flat = copy(model), None
-        program._graph_module = deepcopy(model.graph_module)
-    else:
-        flat = Flat(model, tuple(args), dict(kwargs or {}))
-        program = _export(flat, dynamic_shapes)
+    program, flat = _exported(model, tuple(args), dict(kwargs or {}), dynamic_shapes)
     program = _functional(program, keep)
+    nodes = _user_inputs(program)
+    _refuse_state(program, dict(zip(nodes, flat.input_names, strict=True)) if flat else {})
     input_tree, output_tree = (flat.input_tree, flat.output_tree) if flat else _trees(program)
     parameters = flat.parameter_names if flat else _argument_names(program)
-    nodes = _user_inputs(program)
-    names = [dynamic.input_name(path, parameters) for path in input_tree_paths(input_tree)]
+    names = flat.input_names if flat else input_names(input_tree, parameters)
     wanted = dynamic.dim_names(flat.specs(dynamic_shapes)) if flat else {}
     symbols, renamed = dynamic.ranges(
         program, nodes, wanted, opt or {}, flat.leaves if flat else None
     )
-    outputs = tuple(n for n in _output_nodes(program) if isinstance(n, Node))
     return Captured(
         module=program.graph_module,
         inputs=tuple(zip(nodes, names, strict=True)),
         weights=_weights(program, "model." if flat else ""),
-        outputs=outputs,
+        outputs=_outputs(program, type(model).__name__),
         symbols=symbols,
         names=renamed,
         input_tree=input_tree,
@@ -101,36 +88,39 @@ def capture(
     )
 
 
+def _exported(
+    model: nn.Module | ExportedProgram,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic_shapes: Any,
+) -> tuple[ExportedProgram, Flat | None]:
+    if not isinstance(model, ExportedProgram):
+        flat = Flat(model, args, kwargs)
+        return _export(flat, dynamic_shapes), flat
+    if dynamic_shapes:
+        raise ConversionError(
+            explain(
+                "dynamic_shapes belong to torch.export.export; this is its result",
+                fix="give them to torch.export.export(..., dynamic_shapes=...)",
+            )
+        )
+    # The graph is rewritten, and the caller's must stay as it is.
+    program = copy(model)
+    program._graph_module = deepcopy(model.graph_module)
+    return program, None
+
+
 def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
     specs = flat.specs(dynamic_shapes)
     leaves = dynamic.widened(flat.leaves, specs)
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
-        with _restored(flat.model), torch.no_grad():
+        with _restored(flat.model), torch.no_grad(), quiet():
             return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False)
     except TrtdslError:
         raise
     except Exception as error:
-        message = "\n  ".join(str(error).strip().splitlines()[:12])
-        stack = "".join(_frames(error))
-        raise ConversionError(
-            explain(
-                f"torch.export cannot capture {type(flat.model).__name__}: "
-                f"{type(error).__name__}: {message}",
-                at=Source(stack=stack).line,
-                fix="make torch.export.export(model, inputs, strict=False) work; see above",
-            )
-        ) from error
-
-
-def _frames(error: BaseException) -> Iterator[str]:
-    standard = Path(sysconfig.get_paths()["stdlib"])
-    not_users = (Path(__file__).parent, Path(torch.__file__).parent)
-    for frame in traceback.extract_tb(error.__traceback__):
-        file = Path(frame.filename)
-        is_standard = standard in file.parents and "site-packages" not in file.parts
-        if not is_standard and not any(folder in file.parents for folder in not_users):
-            yield f'File "{frame.filename}", line {frame.lineno}, in {frame.name}\n  {frame.line}\n'
+        raise refusal(error, flat) from error
 
 
 @contextmanager
@@ -164,17 +154,25 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
             # PyTorch copies a deprecated class of its own.
             warnings.filterwarnings("ignore", ".*treespec, LeafSpec", FutureWarning)
             program = program.run_decompositions(table)
+    return program
+
+
+def _refuse_state(program: ExportedProgram, names: Mapping[Node, str]) -> None:
     signature = program.graph_signature
     mutated = {**signature.buffers_to_mutate, **signature.user_inputs_to_mutate}
     if mutated:
-        names = ", ".join(sorted(str(v).removeprefix("model.") for v in mutated.values()))
+        named = {node.name: name for node, name in names.items()}
+        own = sorted(named.get(v, v.removeprefix("model.")) for v in mutated.values())
+        fix = "return the new value as an output, and pass the old one as an input"
+        if any(name.endswith("num_batches_tracked") for name in own):
+            fix = "call model.eval() before torch.export.export"
         raise ConversionError(
             explain(
-                f"the model updates {names} in place, and an engine keeps no state between calls",
-                fix="return the new value as an output, and pass the old one as an input",
+                f"the model updates {', '.join(own)} in place, and an engine keeps no state "
+                "between calls",
+                fix=fix,
             )
         )
-    return program
 
 
 def _is_operator(node: Node) -> bool:
@@ -220,6 +218,18 @@ def _user_inputs(program: ExportedProgram) -> list[Node]:
     return [v for v in values if isinstance(v, Node)]
 
 
+def _outputs(program: ExportedProgram, name: str) -> tuple[Node, ...]:
+    outputs = tuple(n for n in _output_nodes(program) if isinstance(n, Node))
+    if not outputs:
+        raise ConversionError(
+            explain(
+                f"{name} returns no tensor, so there is nothing for an engine to compute",
+                fix="return what is to be computed as a tensor",
+            )
+        )
+    return outputs
+
+
 def _output_nodes(program: ExportedProgram) -> list[Any]:
     (values,) = program.graph.output_node().args
     return list(values)
@@ -235,6 +245,14 @@ def _weights(program: ExportedProgram, prefix: str) -> dict[Node, tuple[torch.Te
         tensor = values.get(spec.target) if spec.target else None
         if isinstance(tensor, torch.Tensor):
             key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+            name = spec.target.removeprefix(prefix)
+            if tensor.is_meta:
+                raise ConversionError(
+                    explain(
+                        f"{name} is on the meta device and has no values",
+                        fix="load the weights: model.to_empty(device='cpu'), load_state_dict",
+                    )
+                )
             own = first if tensor.numel() else {}
-            weights[node] = own.setdefault(key, (tensor, spec.target.removeprefix(prefix)))
+            weights[node] = own.setdefault(key, (tensor, name))
     return weights

@@ -133,20 +133,16 @@ def compare(
         repeats: calls that are timed; the median is given.
     Errors: as of ``convert``. Where the ONNX path fails, its row says why.
     """
-    import torch
-
     from trtdsl.build import BuildOptions
+    from trtdsl.conversion import choose
     from trtdsl.flat import given_inputs
-    from trtdsl.tensorrt_api import why_unavailable
 
-    if not isinstance(model, torch.nn.Module):
-        kind = type(model).__name__
-        raise ConversionError(f"compare runs the torch.nn.Module itself beside trtdsl, not {kind}")
+    _refuse_other_models(model)
     options = BuildOptions(
         precision=precision, workspace=workspace, optimization_level=optimization_level
     )
     given, named = given_inputs(model, args, kwargs)
-    on_gpu = backend == "tensorrt" or (backend == "auto" and why_unavailable() is None)
+    on_gpu = choose(backend)[0] == "tensorrt"
     call = _Call(device=_device(on_gpu), args=given, kwargs=named, repeats=repeats)
     shapes = {"dynamic_shapes": dynamic_shapes, "opt": opt}
     network, ours = _convert(model, call, shapes, on_gpu, options)
@@ -203,6 +199,19 @@ def _clock_time(run: Callable[[], Any]) -> float:
     start = time.perf_counter()
     run()
     return (time.perf_counter() - start) * 1e3
+
+
+def _refuse_other_models(model: Any) -> None:
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        kind = type(model).__name__
+        raise ConversionError(
+            explain(
+                f"compare runs the torch.nn.Module itself beside trtdsl, not {kind}",
+                fix="give the module; trtdsl.convert takes an ExportedProgram too",
+            )
+        )
 
 
 def _device(on_gpu: bool) -> torch.device:

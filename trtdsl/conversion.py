@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from trtdsl.errors import UnavailableError
+from trtdsl.errors import ConversionError, UnavailableError, explain
 from trtdsl.network import Network
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trtdsl.reference import Reference
     from trtdsl.walk import Report
 
-__all__ = ["ReferenceWarning", "check", "convert", "trace"]
+__all__ = ["ReferenceWarning", "check", "choose", "convert", "trace"]
 
 Backend = Literal["auto", "tensorrt", "reference"]
 
@@ -110,26 +110,38 @@ def convert(
     options = BuildOptions(
         precision=precision, workspace=workspace, optimization_level=optimization_level
     )
-    backend = _backend(backend)
+    chosen, missing = choose(backend)
+    if missing is not None:
+        warnings.warn(
+            f"evaluating with PyTorch instead of TensorRT: {missing}",
+            ReferenceWarning,
+            stacklevel=2,
+        )
     network = trace(
         model, args, kwargs, dynamic_shapes=dynamic_shapes, opt=opt, precision=precision
     )
-    return Reference(network) if backend == "reference" else build(network, options)
+    return Reference(network) if chosen == "reference" else build(network, options)
 
 
-def _backend(backend: Backend) -> Literal["tensorrt", "reference"]:
+def choose(backend: Backend) -> tuple[Literal["tensorrt", "reference"], str | None]:
+    """What a backend stands for on this machine; and where ``"auto"`` is the reference, why.
+
+    Errors: ConversionError for another word; UnavailableError for TensorRT where it is missing.
+    """
     from trtdsl.tensorrt_api import why_unavailable
 
     if backend not in ("auto", "tensorrt", "reference"):
-        raise ValueError(f"backend is 'auto', 'tensorrt' or 'reference', not {backend!r}")
+        raise ConversionError(
+            explain(
+                f"backend is 'auto', 'tensorrt' or 'reference', not {backend!r}",
+                fix="leave it out for TensorRT where it is, and else the reference",
+            )
+        )
     if backend == "reference":
-        return "reference"
+        return "reference", None
     missing = why_unavailable()
     if missing is None:
-        return "tensorrt"
+        return "tensorrt", None
     if backend == "tensorrt":
         raise UnavailableError(missing)
-    warnings.warn(
-        f"evaluating with PyTorch instead of TensorRT: {missing}", ReferenceWarning, stacklevel=3
-    )
-    return "reference"
+    return "reference", missing

@@ -13,6 +13,7 @@ from trtdsl.tree import Placeholder, Tree, leaf_paths
 from trtdsl.types import Dim, DimRange, as_dim
 
 __all__ = [
+    "axes",
     "dim_names",
     "expression",
     "input_name",
@@ -68,21 +69,42 @@ def specs(dynamic_shapes: Any, tree: Tree, parameters: Sequence[str]) -> list[di
         return found
     inputs = {**dict(zip(parameters, args, strict=False)), **kwargs}
     if not isinstance(dynamic_shapes, Mapping):
-        dynamic_shapes = dict(zip(inputs, dynamic_shapes, strict=False))
+        dynamic_shapes = _by_name(dynamic_shapes, list(inputs))
     unknown = [name for name in dynamic_shapes if name not in inputs]
     if unknown:
         raise ConversionError(
-            f"dynamic_shapes names {', '.join(map(repr, unknown))}; "
-            f"the inputs are {', '.join(inputs)}"
+            explain(
+                f"dynamic_shapes names {', '.join(map(repr, unknown))}; "
+                f"the inputs are {', '.join(inputs)}",
+                fix="use the names of forward's parameters",
+            )
         )
     for name, spec in dynamic_shapes.items():
         _place(inputs[name], spec, name, found)
     return found
 
 
+def _by_name(dynamic_shapes: Any, names: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(dynamic_shapes, list | tuple) or len(dynamic_shapes) > len(names):
+        raise ConversionError(
+            explain(
+                f"dynamic_shapes is {dynamic_shapes!r}; the inputs are {', '.join(names)}",
+                fix='give a dict by input, {"x": {0: torch.export.Dim("batch", min=1, max=8)}}',
+            )
+        )
+    return dict(zip(names, dynamic_shapes, strict=False))
+
+
 def _place(value: Any, spec: Any, name: str, found: list[dict[int, Any]]) -> None:
     if spec is None:
         return
+    if not isinstance(spec, Mapping | list | tuple):
+        raise ConversionError(
+            explain(
+                f"dynamic_shapes of input {name} is {spec!r}",
+                fix='give sizes by axis, {0: torch.export.Dim("batch", min=1, max=8)}',
+            )
+        )
     if isinstance(value, Placeholder):
         items = spec.items() if isinstance(spec, Mapping) else enumerate(spec)
         found[value.index] = {int(axis): dim for axis, dim in items if dim is not None}
@@ -91,8 +113,53 @@ def _place(value: Any, spec: Any, name: str, found: list[dict[int, Any]]) -> Non
     children = dict(_children(value))
     for key, entry in entries.items():
         if key not in children:
-            raise ConversionError(f"dynamic_shapes of input {name} has no place {key!r} in {value}")
+            raise ConversionError(
+                explain(
+                    f"dynamic_shapes of input {name} has no place {key!r} in it; it has "
+                    f"{', '.join(map(repr, children)) or 'none'}",
+                    fix="nest dynamic_shapes as the example inputs are",
+                )
+            )
         _place(children[key], entry, f"{name}.{key}", found)
+
+
+def axes(
+    specs: Sequence[Mapping[int, Any]], leaves: Sequence[torch.Tensor], names: Sequence[str]
+) -> list[dict[int, Any]]:
+    """The specifications with axes counted from the front.
+
+    Errors: ConversionError for an axis that the input does not have, and for what is no Dim.
+    """
+    rows = zip(specs, leaves, names, strict=True)
+    return [
+        {_axis(axis, leaf, name): _dim(dim, axis, name) for axis, dim in spec.items()}
+        for spec, leaf, name in rows
+    ]
+
+
+def _axis(axis: int, leaf: torch.Tensor, name: str) -> int:
+    if not -leaf.dim() <= axis < leaf.dim():
+        raise ConversionError(
+            explain(
+                f"dynamic_shapes names axis {axis} of input {name}, which has the shape "
+                f"{tuple(leaf.shape)}",
+                fix=f"name an axis below {leaf.dim()}",
+            )
+        )
+    return axis % leaf.dim()
+
+
+def _dim(dim: Any, axis: int, name: str) -> Any:
+    if not isinstance(dim, int | torch.export.Dim | type(torch.export.Dim.AUTO)):
+        raise ConversionError(
+            explain(
+                f"dynamic_shapes gives axis {axis} of input {name} as {dim!r}, which is no "
+                "torch.export.Dim",
+                fix=f'torch.export.Dim("{dim if isinstance(dim, str) else "batch"}", min=1, '
+                "max=...)",
+            )
+        )
+    return dim
 
 
 def dim_names(specs: Sequence[Mapping[int, Any]]) -> dict[tuple[int, int], str]:
@@ -170,8 +237,11 @@ def ranges(
     unknown = set(opt) - set(names.values())
     if unknown:
         raise ConversionError(
-            f"opt names {', '.join(sorted(unknown))}; "
-            f"the dynamic sizes are {', '.join(names.values()) or 'none'}"
+            explain(
+                f"opt names {', '.join(sorted(unknown))}; "
+                f"the dynamic sizes are {', '.join(names.values()) or 'none'}",
+                fix="use the names of the Dims in dynamic_shapes",
+            )
         )
     found = {
         names[symbol]: _range(names[symbol], bounds, opt, examples)
@@ -193,8 +263,13 @@ def _range(name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str
         )
     high = int(bounds.upper)
     chosen = opt.get(name, min(max(examples.get(name, low), low), high))
-    if not low <= chosen <= high:
-        raise ConversionError(f"opt of size {name} is {chosen}, outside of {low}..{high}")
+    if not isinstance(chosen, int) or not low <= chosen <= high:
+        raise ConversionError(
+            explain(
+                f"opt of size {name} is {chosen!r}, outside of {low}..{high}",
+                fix=f"tune for a size in {low}..{high}, or widen the Dim",
+            )
+        )
     return DimRange(min=low, opt=chosen, max=high)
 
 

@@ -15,7 +15,7 @@ from trtdsl import dynamic
 from trtdsl.errors import ConversionError, explain
 from trtdsl.tree import Placeholder, Tree, flatten
 
-__all__ = ["Flat", "example_inputs", "given_inputs", "input_tree_paths"]
+__all__ = ["Flat", "example_inputs", "given_inputs", "input_names"]
 
 
 def example_inputs(model: nn.Module) -> tuple[Any, ...]:
@@ -43,8 +43,10 @@ def given_inputs(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call, or where none are given those that the model brings itself.
 
-    An ExportedProgram needs none. Errors: as of ``example_inputs``.
+    An ExportedProgram needs none. Errors: as of ``example_inputs``; ConversionError for what is no
+    module, and for what torch.export cannot look into.
     """
+    _refuse_other_models(model)
     if args is None and kwargs is None and not isinstance(model, ExportedProgram):
         own = example_inputs(model)
         names = inspect.signature(model.forward).parameters
@@ -56,10 +58,11 @@ def given_inputs(
     return tuple(args or ()), dict(kwargs or {})
 
 
-def input_tree_paths(tree: Tree) -> list[tuple[Any, ...]]:
-    """The path of each tensor in ``(args, kwargs)``."""
+def input_names(tree: Tree, parameters: Sequence[str]) -> list[str]:
+    """What each tensor in ``(args, kwargs)`` is called."""
     structure = tree.unflatten([Placeholder(i) for i in range(tree.num_leaves)])
-    return [path for path, _ in sorted(dynamic.walk(structure), key=lambda item: item[1].index)]
+    places = sorted(dynamic.walk(structure), key=lambda item: item[1].index)
+    return [dynamic.input_name(path, parameters) for path, _ in places]
 
 
 @dataclass
@@ -80,9 +83,9 @@ class Flat(nn.Module):
         self.leaves, self.input_tree = flatten((args, kwargs))
         self.result = _Result(self.input_tree)
         self.parameter_names = _parameters(model, len(args))
-        for leaf, path in zip(self.leaves, input_tree_paths(self.input_tree), strict=True):
+        self.input_names = input_names(self.input_tree, self.parameter_names)
+        for leaf, name in zip(self.leaves, self.input_names, strict=True):
             if not isinstance(leaf, torch.Tensor):
-                name = dynamic.input_name(path, self.parameter_names)
                 raise ConversionError(
                     explain(
                         f"example input {name} is a {type(leaf).__name__}",
@@ -92,7 +95,7 @@ class Flat(nn.Module):
 
     def forward(self, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
         args, kwargs = self.input_tree.unflatten(leaves)
-        outputs, self.result.tree = flatten(self.model(*args, **kwargs))
+        outputs, self.result.tree = flatten(self.model(*args, **kwargs), "output")
         return tuple(outputs)
 
     @property
@@ -100,7 +103,9 @@ class Flat(nn.Module):
         return self.result.tree
 
     def specs(self, dynamic_shapes: Any) -> list[Any]:
-        return dynamic.specs(dynamic_shapes, self.input_tree, self.parameter_names)
+        spread = _spread(self.model, dynamic_shapes)
+        found = dynamic.specs(spread, self.input_tree, self.parameter_names)
+        return dynamic.axes(found, self.leaves, self.input_names)
 
 
 def _parameters(model: nn.Module, count: int) -> tuple[str, ...]:
@@ -113,10 +118,49 @@ def _parameters(model: nn.Module, count: int) -> tuple[str, ...]:
             names.append(parameter.name)
     if len(names) < count:
         raise ConversionError(
-            f"{type(model).__name__}.forward takes {len(names)} positional inputs "
-            f"({', '.join(names)}); {count} were given"
+            explain(
+                f"{type(model).__name__}.forward takes {len(names)} positional inputs "
+                f"({', '.join(names)}); {count} were given",
+                fix="give the example inputs as the model is called, those with names as kwargs",
+            )
         )
     return tuple(names)
+
+
+def _spread(model: nn.Module, dynamic_shapes: Any) -> Any:
+    """With those of ``*args`` and ``**kwargs``, nested as torch.export has them, by input."""
+    if not isinstance(dynamic_shapes, Mapping):
+        return dynamic_shapes
+    shapes = dict(dynamic_shapes)
+    for parameter in inspect.signature(model.forward).parameters.values():
+        spec = shapes.get(parameter.name)
+        if parameter.kind is parameter.VAR_POSITIONAL and isinstance(spec, tuple | list):
+            del shapes[parameter.name]
+            shapes.update({f"{parameter.name}_{i}": s for i, s in enumerate(spec)})
+        elif parameter.kind is parameter.VAR_KEYWORD and isinstance(spec, Mapping):
+            del shapes[parameter.name]
+            shapes.update(spec)
+    return shapes
+
+
+def _refuse_other_models(model: Any) -> None:
+    if isinstance(model, ExportedProgram):
+        return
+    if not isinstance(model, nn.Module):
+        what = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
+        fix = "put it into the forward of a torch.nn.Module"
+        if isinstance(model, type) and issubclass(model, nn.Module):
+            fix = f"make an instance: {model.__name__}(...).eval()"
+        raise ConversionError(explain(f"the model is {what}, not a torch.nn.Module", fix=fix))
+    for name, module in model.named_modules():
+        at = f"module {name}" if name else None
+        if isinstance(module, torch.jit.ScriptModule):
+            what = f"{type(module).__name__} is compiled by torch.jit, without its Python"
+            fix = "use the module that it was made from"
+            raise ConversionError(explain(what, at=at, fix=fix))
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            what = f"{type(module).__name__} spreads the model over several GPUs; an engine has one"
+            raise ConversionError(explain(what, at=at, fix="use what it wraps: model.module"))
 
 
 def _refuse_training(model: nn.Module) -> None:

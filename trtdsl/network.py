@@ -281,7 +281,8 @@ class Network:
             shapes = ", ".join(map(repr, inputs))
             place = f"; {self._source}" if str(self._source) else ""
             at = f"{layer.kind}({shapes}){place}"
-            raise type(error)(explain(str(error), at=at)) from None
+            what, _, fix = str(error).partition("\n  fix: ")
+            raise type(error)(explain(what, at=at, fix=fix)) from None
         return types if isinstance(types, tuple) else (types,)
 
     @contextmanager

@@ -15,7 +15,7 @@ import torch
 
 from trtdsl import dynamic
 from trtdsl.errors import ConversionError, UnavailableError, explain
-from trtdsl.flat import Flat, given_inputs, input_tree_paths
+from trtdsl.flat import Flat, given_inputs
 from trtdsl.manifest import TensorSpec
 from trtdsl.tree import Tree
 from trtdsl.types import DimRange, DType
@@ -64,15 +64,19 @@ class OnnxModel:
         """
         if not isinstance(model, torch.nn.Module):
             kind = type(model).__name__
-            raise ConversionError(f"the ONNX path takes a torch.nn.Module, not {kind}")
+            raise ConversionError(
+                explain(
+                    f"the ONNX path takes a torch.nn.Module, not {kind}",
+                    fix="give the module that it was made from",
+                )
+            )
         flat = Flat(model, *given_inputs(model, args, kwargs))
         dims = [
             {axis: dim for axis, dim in spec.items() if not isinstance(dim, int)}
             for spec in flat.specs(dynamic_shapes)
         ]
         symbols = _ranges(flat.leaves, dims, opt or {})
-        paths = input_tree_paths(flat.input_tree)
-        names = [dynamic.input_name(path, flat.parameter_names) for path in paths]
+        names = flat.input_names
         with torch.no_grad():
             values = flat(*flat.leaves)  # also finds out the structure of the outputs
         outputs = dynamic.output_names(flat.output_tree, names)

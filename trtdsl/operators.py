@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import ShapeError
+from trtdsl.errors import ShapeError, explain
 from trtdsl.ir.cast import Cast, Identity
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
@@ -68,7 +68,12 @@ def promoted(*values: Operand) -> DType:
         return DType.of(result)
     except ValueError:  # uint8 with int8
         kinds = " and ".join(str(getattr(v, "type", v)) for v in values)
-        raise ShapeError(f"{kinds} promote to {result}, which TensorRT does not have") from None
+        raise ShapeError(
+            explain(
+                f"{kinds} promote to {result}, which TensorRT does not have",
+                fix="cast both to int32, or to float32, first",
+            )
+        ) from None
 
 
 def promote(*values: Operand, dtype: DType | None = None) -> tuple[Tensor, ...]:
@@ -121,9 +126,13 @@ def floor_divide(x: Operand, y: Operand) -> Tensor:
 
 
 def remainder(x: Operand, y: Operand) -> Tensor:
-    """``x - y * floor(x / y)``: the sign is y's, as in Python."""
+    """``x - y * floor(x / y)``: the sign is y's, as in Python; floats by way of float32."""
     x, y = promote(x, y)
-    return subtract(x, multiply(y, floor_divide(x, y)))
+    dtype = x.dtype
+    if dtype.is_float:
+        # In half precision the product would be as coarse as x, and the difference all rounding.
+        x, y = cast(x, DType.FLOAT32), cast(y, DType.FLOAT32)
+    return cast(subtract(x, multiply(y, floor_divide(x, y))), dtype)
 
 
 def power(x: Operand, y: Operand) -> Tensor:
@@ -132,7 +141,12 @@ def power(x: Operand, y: Operand) -> Tensor:
     if dtype.is_float:
         return _binary(Op.POW, x, y, dtype)
     if not (_is_tensor(x) and isinstance(y, int) and y >= 0):
-        raise ShapeError(f"TensorRT raises floats to a power, not {dtype.value}: {x} ** {y}")
+        raise ShapeError(
+            explain(
+                f"TensorRT raises floats to a power, not {dtype.value}: {x} ** {y}",
+                fix="cast to float32 before it; integers to a fixed power, as in x ** 2, are fine",
+            )
+        )
     (base,) = promote(x, dtype=dtype)
     if y == 0:
         return add(multiply(base, 0), 1)
@@ -160,7 +174,7 @@ def minimum(x: Operand, y: Operand) -> Tensor:
 def negative(x: Tensor) -> Tensor:
     """``-x``, not of bools."""
     if x.dtype is DType.BOOL:
-        raise ShapeError(f"{x} has no negative; ~x is its opposite")
+        raise ShapeError(explain(f"{x} has no negative", fix="~x is its opposite"))
     if not x.dtype.is_float:  # TensorRT's NEG takes floats
         return subtract(0, x)
     return Unary(op=UnaryOperation.NEG)(x)

@@ -65,7 +65,12 @@ def oracle(
     Errors: ConversionError from the export, BuildError, UnavailableError.
     """
     if backend not in ("auto", "tensorrt", "onnxruntime"):
-        raise ValueError(f"backend is 'auto', 'tensorrt' or 'onnxruntime', not {backend!r}")
+        raise ConversionError(
+            explain(
+                f"backend is 'auto', 'tensorrt' or 'onnxruntime', not {backend!r}",
+                fix="leave it out for TensorRT where it is, and else onnxruntime",
+            )
+        )
     exported = OnnxModel.of(model, args, kwargs, dynamic_shapes=dynamic_shapes, opt=opt)
     if backend == "tensorrt" or (backend == "auto" and why_unavailable() is None):
         engine = build_engine(exported, options)

@@ -42,6 +42,14 @@ def converter(
     Errors: ConversionError when the signature is not the schema, or when the operator has a
     converter already, unless ``override=True``.
     """
+    if not operators or any(map(inspect.isfunction, operators)):
+        raise ConversionError(
+            explain(
+                "@trtdsl.converter names no operator",
+                at=", ".join(map(_place, operators)),
+                fix="name one, as in @trtdsl.converter(torch.ops.aten.add.Tensor)",
+            )
+        )
 
     def register(function: Function) -> Function:
         for operator in operators:

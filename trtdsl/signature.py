@@ -95,7 +95,12 @@ class Signature:
         given = len(args) + len(kwargs)
         for index, name in enumerate(self.parameters[: len(args)]):
             if name in kwargs:
-                raise RunError(f"{name} was given twice: as argument {index} and by keyword")
+                raise RunError(
+                    explain(
+                        f"{name} was given twice: as argument {index} and by keyword",
+                        fix=f"leave out one of the two: engine(..., {name}={name})",
+                    )
+                )
         for name in self.parameters[count : len(args)]:
             if name in keyword:
                 kwargs[name] = args.pop(count)

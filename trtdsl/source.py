@@ -11,11 +11,13 @@ from pathlib import PurePath
 __all__ = ["Source"]
 
 _FRAME = re.compile(
-    r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)\n(?:\s+(?P<code>.+))?'
+    r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)\n(?:[ \t]+(?P<code>\S.*))?'
 )
 
 
 _TRTDSL = PurePath(__file__).parent
+_GENERATED = ("<string>", "<eval_with_key>")
+"""How the files are called that PyTorch makes up for code it writes."""
 
 
 @cache
@@ -43,7 +45,7 @@ class Source:
     @property
     def line(self) -> str:
         """``file.py:88, forward: self.conv(x)``: the innermost frame outside of PyTorch."""
-        frames = list(_FRAME.finditer(self.stack))
+        frames = [f for f in _FRAME.finditer(self.stack) if not f["file"].startswith(_GENERATED)]
         own = [f for f in frames if _is_users(PurePath(f["file"]))] or frames
         if not own:
             return ""

@@ -291,14 +291,17 @@ class Api:
         return self.trt.Weights(self.dtype(dtype))
 
     def constant(self, value: torch.Tensor) -> Any:
-        """A constant layer's output; bool, of which TensorRT has none, goes through int32."""
+        """A constant layer's output; bool and uint8, of which TensorRT has none, are cast to."""
         import torch
 
-        if value.dtype in (torch.bool, torch.uint8):
-            return self.cast(self.constant(value.int()), DType.of(value.dtype))
+        if value.dtype is torch.bool:
+            return self.cast(self.constant(value.int()), DType.BOOL)
+        if value.dtype is torch.uint8:  # which TensorRT makes of floats only
+            return self.cast(self.constant(value.float()), DType.UINT8)
         layer = self.add_constant(list(value.shape), self.weights(value))
-        if value.dtype is torch.float16 and not self.strongly_typed:
-            layer.set_output_type(0, self.dtype(DType.FLOAT16))
+        if value.is_floating_point() and not self.strongly_typed:
+            # Left open, float32 constants beside float16 layers may become float16.
+            layer.set_output_type(0, self.dtype(DType.of(value.dtype)))
         return layer.get_output(0)
 
     def dims(self, dims: Sequence[Dim]) -> list[int]:

@@ -124,13 +124,13 @@ class Tree:
             raise LoadError(f"not a structure of inputs or outputs: {obj!r} ({error})") from error
 
 
-def flatten(value: Any) -> tuple[list[Leaf], Tree]:
-    """Take a value apart into its tensors and its structure.
+def flatten(value: Any, name: str = "") -> tuple[list[Leaf], Tree]:
+    """Take a value apart into its tensors and its structure; errors call it ``name``.
 
     Errors: ConversionError for a value that is neither tensor, constant nor known container.
     """
     leaves: list[Leaf] = []
-    return leaves, Tree(_take_apart(value, (), leaves))
+    return leaves, Tree(_take_apart(value, (name,) if name else (), leaves))
 
 
 def leaf_paths(tree: Tree) -> list[str]:
@@ -211,7 +211,9 @@ def _take_apart(value: Any, path: _Path, leaves: list[Leaf]) -> _Node:
 
 def _unknown(value: Any, path: _Path) -> ConversionError:
     kind = type(value)
-    fix = f"pass {_ACCEPTED}"
+    fix = f"use {_ACCEPTED}"
+    if kind.__name__ == "SymInt":
+        fix = "leave it out: a size that varies can be read from the shape of a tensor"
     if isinstance(value, np.generic):
         fix = "make it an array: numpy.asarray(value)"
     return ConversionError(
@@ -280,8 +282,11 @@ def _match_container(node: _Container, value: Any, path: _Path) -> Iterator[Leaf
     found = dict(zip(_typed(contents[0]), contents[1], strict=True))
     if found.keys() != set(_typed(node.keys)):
         raise RunError(
-            f"{_place(path)} had {_keys(node.kind, node.keys)} at conversion, "
-            f"and now has {_keys(node.kind, contents[0])}"
+            explain(
+                f"{_place(path)} had {_keys(node.kind, node.keys)} at conversion, "
+                f"and now has {_keys(node.kind, contents[0])}",
+                fix="pass what was there at conversion, or convert again",
+            )
         )
     for key, child in zip(node.keys, node.children, strict=True):
         yield from _match(child, found[type(key), key], (*path, key))

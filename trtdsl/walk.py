@@ -43,19 +43,15 @@ class Unsupported:
     calls: tuple[str, ...]
     """Its different calls: ``aten.foo.default(f32[1, 8], 2)``."""
     places: tuple[Source, ...]
+    fix: str
+    """What to do about it."""
 
     def __str__(self) -> str:
         lines = [f"  {call}" for call in self.calls[:3]]
-        for place in self.places[:3]:
-            module = f" (module {place.module})" if place.module else ""
-            lines.append(f"    at:  {place.line}{module}")
+        modules = ((p.line, f" (module {p.module})" if p.module else "") for p in self.places)
+        lines += [f"    at:  {line}{module}" for line, module in list(dict.fromkeys(modules))[:3]]
         uses = f"{len(self.places)} use{'s' * (len(self.places) > 1)}"
-        fix = (
-            f'@trtdsl.converter(torch.ops.{self.operator}), see CONTRIBUTING.md, "add a converter"'
-        )
-        if self.operator in _READS:
-            fix = "leave the number in its tensor, without item(), int(), float() or bool()"
-        lines.append(f"    fix: {uses}; {fix}")
+        lines.append(f"    fix: {uses}; {self.fix}")
         return "\n".join(lines)
 
 
@@ -73,7 +69,12 @@ class Report:
 
     def __str__(self) -> str:
         if self.ok:
-            return f"all {self.operators} operators have converters"
+            one = self.operators == 1
+            return (
+                "its one operator has a converter"
+                if one
+                else f"all {self.operators} operators have converters"
+            )
         count = len(self.unsupported)
         has = "operators have" if count > 1 else "operator has"
         return "\n".join([f"{count} {has} no converter", *map(str, self.unsupported)])
@@ -89,14 +90,16 @@ def report(captured: Captured) -> Report:
     nodes = [n for n in _nodes(captured.module) if isinstance(n.target, torch._ops.OperatorBase)]
     targets = {str(n.target) for n in nodes}
     missing: dict[str, list[Node]] = {}
-    for node in nodes:
-        if not _is_known(node, captured.names):
-            missing.setdefault(str(node.target), []).append(node)
+    unknown = [n for n in nodes if not _is_known(n, captured.names)]
+    # A size that depends on values is told where it comes from, not at each place that reads it.
+    for node in [n for n in unknown if not _is_symbolic(n) or _has_own_size(n)] or unknown:
+        missing.setdefault(str(node.target), []).append(node)
     unsupported = tuple(
         Unsupported(
             operator=target,
             calls=tuple(dict.fromkeys(_call(node, captured.names) for node in uses)),
             places=tuple(_source(node, captured.prefix) for node in uses),
+            fix=_fix(uses[0]),
         )
         for target, uses in missing.items()
     )
@@ -154,7 +157,7 @@ class _Walker:
         if node.op == "get_attr":
             attribute = operator.attrgetter(str(node.target))(module)
             return self.constant(attribute, str(node.target)) if _is_data(attribute) else attribute
-        if isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool):
+        if _is_symbolic(node):
             return expression(node.meta["val"], self.captured.names)
         if node.target is operator.getitem:
             return self.argument(node.args[0])[node.args[1]]
@@ -180,8 +183,9 @@ class _Walker:
             if values[2]:
                 raise ConversionError(
                     explain(
-                        f"the model turns on autocast to {values[1]} inside",
-                        at=str(_source(node, self.captured.prefix)),
+                        f"the model turns on autocast to {getattr(values[1], 'value', values[1])} "
+                        "inside",
+                        at=str(self.first_source(values[4])),
                         fix="take it out, and ask for precision='fp16' at conversion",
                     )
                 )
@@ -192,6 +196,10 @@ class _Walker:
         placeholders = [n for n in body.graph.nodes if n.op == "placeholder"]
         self.values.update(zip(placeholders, inputs, strict=True))
         return self.run(body)
+
+    def first_source(self, body: GraphModule) -> Source:
+        calls = (n for n in body.graph.nodes if n.op == "call_function")
+        return _source(next(calls, body.graph.output_node()), self.captured.prefix)
 
     def operator(self, node: Node) -> Any:
         converter = find(node.target)
@@ -285,11 +293,35 @@ def _is_number(node: Node) -> bool:
 
 def _is_known(node: Node, names: Mapping[Any, str]) -> bool:
     target = str(node.target)
-    if isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool):
+    if _is_symbolic(node):
         # A number that is read from a tensor is no function of the inputs' sizes.
         unknown = node.meta["val"].node.expr.free_symbols - names.keys()
         return not unknown
+    if _has_own_size(node):
+        return False
     return target in _CHECKS or target in _REGIONS or find(node.target) is not None
+
+
+def _is_symbolic(node: Node) -> bool:
+    return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
+
+
+def _has_own_size(node: Node) -> bool:
+    """Whether the result is, or has, a size that depends on the values of a tensor."""
+    return bool(node.meta.get("unbacked_bindings"))
+
+
+def _fix(node: Node) -> str:
+    if str(node.target) in _READS:
+        return "leave the number in its tensor, without item(), int(), float() or bool()"
+    if isinstance(node.target, torch._ops.HigherOrderOperator):
+        return "compute every branch and choose with torch.where; loops and branches are not yet"
+    if _has_own_size(node):
+        return (
+            "its size depends on values; keep the size and mark what counts, with torch.where, "
+            "masked_fill or topk"
+        )
+    return f'@trtdsl.converter(torch.ops.{node.target}), see CONTRIBUTING.md, "add a converter"'
 
 
 def _nodes(module: GraphModule) -> Iterator[Node]:
@@ -316,7 +348,7 @@ def _call(node: Node, names: Mapping[Any, str]) -> str:
 def _short(value: Any, names: Mapping[Any, str]) -> str:
     """``f32[1, 8]`` for a tensor of PyTorch's; other values as they are."""
     if isinstance(value, Node):
-        return _short(value.meta.get("val"), names)
+        return _short(value.meta["val"], names) if "val" in value.meta else str(value.target)
     if isinstance(value, list | tuple):
         return f"[{', '.join(_short(v, names) for v in value)}]"
     if isinstance(value, torch.Tensor):

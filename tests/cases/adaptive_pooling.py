@@ -27,6 +27,7 @@ CASES = [
     Case(aten.adaptive_avg_pool2d.default, f16(2, 3, 6, 5), [3, 2], tolerance=2e-3),
     Case(aten.adaptive_avg_pool3d.default, f32(1, 2, 4, 6, 5), [1, 1, 1], dynamic={(0, 2): "d"}),
     Case(aten.adaptive_avg_pool3d.default, f32(1, 2, 5, 7, 4), [3, 2, 3]),
+    Case(aten.adaptive_avg_pool3d.default, f16(1, 3, 8, 8, 6), [4, 8, 2], tolerance=2e-3),
     Case(aten._adaptive_avg_pool2d.default, f32(2, 3, 7, 6), [3, 2]),
     Case(aten._adaptive_avg_pool3d.default, f32(1, 2, 4, 6, 5), [2, 3, 2]),
     Case(First(aten.adaptive_max_pool1d.default), f32(2, 3, 9), [4]),

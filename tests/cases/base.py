@@ -36,6 +36,15 @@ def boolean(*shape: int, seed: int = 0) -> torch.Tensor:
     return i64(*shape, low=0, high=2, seed=seed).bool()
 
 
+def byte(*shape: int, seed: int = 0) -> torch.Tensor:
+    """uint8 from 0 to 255."""
+    return i64(*shape, low=0, high=256, seed=seed).byte()
+
+
+def bf16(*shape: int, seed: int = 0) -> torch.Tensor:
+    return f32(*shape, seed=seed).bfloat16()
+
+
 @dataclass(frozen=True)
 class LayerCase:
     """A layer, its inputs, and a function that gives the right answer some other way.

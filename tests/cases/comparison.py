@@ -32,6 +32,8 @@ CASES = [
     ),
     Case(aten.isclose.default, X, X + 1e-6),
     Case(aten.isclose.default, X, Y, 0.5, 0.1),
+    Case(aten.isclose.default, boolean(3, 4), boolean(3, 4, seed=1)),
+    Case(aten.isclose.default, torch.arange(6).to(torch.uint8), torch.arange(6).to(torch.uint8)),
     Case(aten.isclose.default, SPECIAL, SPECIAL.roll(1)),
     Case(aten.isclose.default, SPECIAL, SPECIAL, 1e-5, 1e-8, True),
     Case(aten.isnan.default, SPECIAL),

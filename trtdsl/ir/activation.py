@@ -83,7 +83,7 @@ class Activation(FromRankOne):
     beta: float | None = None
 
     def infer(self, x: TensorType) -> TensorType:
-        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require_floats(x)
         self.require(x.rank > 0, f"takes ranks from 1 on, not {x}")
         for name, value, takes in (
             ("alpha", self.alpha, self.type in _TAKES_ALPHA),
@@ -148,9 +148,7 @@ class ParametricRelu(Layer):
     """
 
     def infer(self, x: TensorType, slope: TensorType) -> TensorType:
-        self.require(
-            x.dtype is slope.dtype and x.dtype.is_float, f"takes floats of one dtype: {x}, {slope}"
-        )
+        self.require_floats(x, slope)
         self.require(x.rank == slope.rank, f"ranks differ: {x}, {slope}")
         try:
             shape = broadcast(x.shape, slope.shape)

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from trtdsl.errors import ShapeError
+from trtdsl.errors import ShapeError, explain
 from trtdsl.types import Dim, TensorType, bind, symbols
 
 if TYPE_CHECKING:
@@ -67,10 +67,22 @@ class Layer(ABC):
         """The same meaning in layers that every release has: Tensors in, one or a tuple out."""
         raise ShapeError(f"{self}: this TensorRT release has no such layer")
 
-    def require(self, condition: bool, message: str) -> None:
+    def require(self, condition: bool, message: str, *, fix: str | None = None) -> None:
         """Refuse inputs or attributes: ShapeError with the layer and what is wrong with it."""
         if not condition:
-            raise ShapeError(f"{self}: {message}")
+            raise ShapeError(explain(f"{self}: {message}", fix=fix))
+
+    def require_floats(self, *types: TensorType) -> None:
+        """Refuse inputs that are not of floats, or not all of one dtype."""
+        alike = {x.dtype for x in types} == {types[0].dtype}
+        given = ", ".join(map(str, types))
+        message = f"takes floats, not {given}"
+        if len(types) > 1:
+            message = f"takes floats of one dtype: {given}"
+        fix = "cast to float32 before it, which is exact for integers up to 2 ** 24"
+        if not alike:
+            fix = f"cast them all to {types[0].dtype.value}, or to float32"
+        self.require(alike and types[0].dtype.is_float, message, fix=fix)
 
     @property
     def kind(self) -> str:

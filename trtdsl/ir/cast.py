@@ -11,14 +11,20 @@ from trtdsl.types import DType, TensorType
 if TYPE_CHECKING:
     import torch
 
+    from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
 
 __all__ = ["Cast", "Identity"]
 
+_BESIDE_UINT8 = {DType.UINT8, DType.FLOAT32, DType.FLOAT16}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cast(Layer):
-    """x in ``dtype``; floats round toward zero, anything but 0 becomes True. Source: add_cast."""
+    """x in ``dtype``; floats round toward zero, anything but 0 becomes True. Source: add_cast.
+
+    uint8 keeps the last eight bits of an integer.
+    """
 
     dtype: DType
 
@@ -27,6 +33,18 @@ class Cast(Layer):
 
     def evaluate(self, x: torch.Tensor) -> torch.Tensor:
         return x.to(self.dtype.torch)
+
+    def takes(self, x: TensorType) -> bool:  # type: ignore[override]
+        # "kUINT8 conversions are only supported for {kFLOAT, kHALF}." Source: DataType::kUINT8.
+        dtypes = {x.dtype, self.dtype}
+        return DType.UINT8 not in dtypes or dtypes <= _BESIDE_UINT8
+
+    def expand(self, x: Tensor) -> Tensor:
+        """By way of float32; TensorRT leaves open what a value beyond a byte becomes."""
+        if self.dtype is DType.UINT8 and x.dtype.is_integer:
+            number = Cast(dtype=DType.INT32)(x) if x.dtype is DType.INT8 else x
+            x = number % 256
+        return Cast(dtype=self.dtype)(Cast(dtype=DType.FLOAT32)(x))
 
     def lower(self, api: Api, x: Any) -> Any:
         return api.cast(x, self.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.base import Layer
+from trtdsl.ir.detour import Mover
 from trtdsl.types import TensorType, is_static
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["Concatenation"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Concatenation(Layer):
+class Concatenation(Mover):
     """The inputs, of one dtype and rank, one after the other along ``axis``.
 
     All other sizes are equal; nothing broadcasts. Source: INetworkDefinition.add_concatenation.

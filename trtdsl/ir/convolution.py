@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from trtdsl.ir.base import Layer
+from trtdsl.ir.detour import detour
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.types import Dim, DType, TensorType
 
@@ -59,7 +60,7 @@ class _Sliding(Layer):
         )
         self.require(min(*self.stride, *self.dilation, self.groups) >= 1, "has a value below 1")
         self.require(min(*self.pre_padding, *self.post_padding) >= 0, "has a padding below 0")
-        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require_floats(x)
         self.require(
             x.rank == kernel.rank == spatial + 2,
             f"takes x and a kernel of rank {spatial + 2}: {x}, {kernel}",
@@ -168,6 +169,17 @@ class Deconvolution(_Sliding):
         ):
             y = y.narrow(axis + 2, before, y.shape[axis + 2] - before - after)
         return y
+
+    def takes(self, x: TensorType, *_: TensorType) -> bool:  # type: ignore[override]
+        # "TRT supposedly supports BF16 in deconv, but actually trying to use it results in a bug."
+        # Source: NVIDIA's nvtripy, conv_transpose.
+        return x.dtype is not DType.BFLOAT16
+
+    def expand(self, x: Tensor, kernel: Tensor, *bias: Tensor) -> Tensor:
+        """One axis as two; bfloat16 by way of float32."""
+        if len(self.stride) == 1:
+            return super().expand(x, kernel, *bias)
+        return cast("Tensor", detour(self, (x, kernel, *bias), around=DType.BFLOAT16))
 
     def lower(self, api: Api, x: Any, kernel: Any, bias: Any = None) -> Any:
         add = api.add_deconvolution_nd

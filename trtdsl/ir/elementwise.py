@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
+from trtdsl.ir.detour import detour
 from trtdsl.ir.scalar import FromRankOne
 from trtdsl.types import DType, TensorType, broadcast
 
@@ -63,12 +64,17 @@ class ElementWise(Layer):
         # TensorRT's int8 is a quantized float, and its uint8 only enters and leaves a network.
         number = x.dtype in _INTEGERS and self.op is not ElementWiseOperation.POW
         takes = x.dtype is DType.BOOL if logical else x.dtype.is_float or number
-        self.require(takes, f"takes no {x.dtype.value}: {x} and {y}")
+        self.require(takes, f"takes no {x.dtype.value}: {x} and {y}", fix=self._instead(x))
         try:
             shape = broadcast(x.shape, y.shape)
         except ValueError:
             self.require(False, f"shapes do not broadcast: {x} and {y}")
         return TensorType(DType.BOOL if self.op in _COMPARISON else x.dtype, shape)
+
+    def _instead(self, x: TensorType) -> str:
+        if self.op in _LOGICAL:
+            return "compare with 0 first, which gives bool"
+        return f"cast to {'float32' if self.op is ElementWiseOperation.POW else 'int32'} before it"
 
     def evaluate(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         import torch
@@ -141,6 +147,18 @@ _UNARY_FUNCTIONS = {
     UnaryOperation.NOT: "logical_not",
 }
 _PREDICATES = {UnaryOperation.ISINF, UnaryOperation.ISNAN}
+_NO_BFLOAT16 = {
+    UnaryOperation.TAN,
+    UnaryOperation.SINH,
+    UnaryOperation.COSH,
+    UnaryOperation.ASIN,
+    UnaryOperation.ACOS,
+    UnaryOperation.ATAN,
+    UnaryOperation.ASINH,
+    UnaryOperation.ACOSH,
+    UnaryOperation.ATANH,
+}
+"""Of floats these take float32 and float16 only. Source: TensorRT's operator reference, Unary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +175,7 @@ class Unary(FromRankOne):
         if self.op is UnaryOperation.NOT:
             self.require(x.dtype is DType.BOOL, f"takes bool, not {x}")
             return x
-        self.require(x.dtype.is_float, f"takes no {x}")
+        self.require_floats(x)
         return x.with_dtype(DType.BOOL) if self.op in _PREDICATES else x
 
     def evaluate(self, x: torch.Tensor) -> torch.Tensor:
@@ -173,8 +191,13 @@ class Unary(FromRankOne):
     def available(self, api: Api) -> bool:
         return api.has_enum("UnaryOperation", self.op)
 
+    def takes(self, x: TensorType) -> bool:  # type: ignore[override]
+        return x.dtype is not DType.BFLOAT16 or self.op not in _NO_BFLOAT16
+
     def expand(self, x: Any) -> Any:
         """ISNAN before TensorRT 10.1: a NaN is the one value that differs from itself."""
+        if self.op in _NO_BFLOAT16:
+            return detour(self, (x,), around=DType.BFLOAT16)
         if self.op is not UnaryOperation.ISNAN:
             return super().expand(x)
         return ~ElementWise(op=ElementWiseOperation.EQUAL)(x, x)

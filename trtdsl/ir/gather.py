@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.base import Layer
+from trtdsl.ir.detour import Mover
 from trtdsl.types import Dim, DType, Shape, TensorType, broadcast, is_static
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class GatherMode(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gather(Layer):
+class Gather(Mover):
     """Parts of x picked by int32 or int64 indices. Source: add_gather_v2.
 
     DEFAULT: ``(*A, n, *B), (*I) -> (*A, *I, *B)``, n being axis ``axis``; with one elementwise

@@ -36,9 +36,7 @@ class MatrixMultiply(Layer):
     op1: MatrixOperation = MatrixOperation.NONE
 
     def infer(self, x: TensorType, y: TensorType) -> TensorType:
-        self.require(
-            x.dtype is y.dtype and x.dtype.is_float, f"takes floats of one dtype: {x}, {y}"
-        )
+        self.require_floats(x, y)
         batch0, rows, inner0 = self._split(x, self.op0)
         batch1, columns, inner1 = self._split(y, _FLIP[self.op1])
         both = isinstance(inner0, int) and isinstance(inner1, int)

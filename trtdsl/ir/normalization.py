@@ -38,7 +38,7 @@ class Normalization(Layer):
     groups: int = 1
 
     def infer(self, x: TensorType, scale: TensorType, bias: TensorType) -> TensorType:
-        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require_floats(x)
         self.require(
             bool(self.axes) and all(0 <= a < x.rank for a in self.axes),
             f"axes are missing or outside 0..{x.rank - 1} for {x}",

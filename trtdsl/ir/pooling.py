@@ -64,7 +64,7 @@ class Pooling(Layer):
         )
         self.require(min(*self.stride, *self.window_size) >= 1, "has a value below 1")
         self.require(min(*self.pre_padding, *self.post_padding) >= 0, "has a padding below 0")
-        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require_floats(x)
         self.require(x.rank == spatial + 2, f"takes rank {spatial + 2}, not {x}")
         sizes = tuple(self._output_size(axis, size) for axis, size in enumerate(x.shape[2:]))
         return x.with_shape((*x.shape[:2], *sizes))
@@ -106,11 +106,12 @@ class Pooling(Layer):
         from torch.nn import functional as F
 
         pool = F.avg_pool2d if len(self.window_size) == 2 else F.avg_pool3d
-        totals = pool(self._extended(self._padded(x, 0.0), x, 0.0), self.window_size, self.stride)
-        if not self.average_count_excludes_padding:
-            return totals
-        inside = self._extended(self._padded(torch.ones_like(x[:1, :1]), 0.0), x, 0.0)
-        return totals / pool(inside, self.window_size, self.stride)
+        wide = x.float()  # PyTorch has no average of half precision for three axes on a CPU
+        means = pool(self._extended(self._padded(wide, 0.0), x, 0.0), self.window_size, self.stride)
+        if self.average_count_excludes_padding:
+            inside = self._extended(self._padded(torch.ones_like(wide[:1, :1]), 0.0), x, 0.0)
+            means = means / pool(inside, self.window_size, self.stride)
+        return means.to(x.dtype)
 
     def _padded(self, x: torch.Tensor, value: float) -> torch.Tensor:
         from torch.nn import functional as F

@@ -43,7 +43,8 @@ class Reduce(Layer):
 
     def infer(self, x: TensorType) -> TensorType:
         integer = x.dtype in _WIDE_ENOUGH and self.op is not ReduceOperation.AVG
-        self.require(x.dtype.is_float or integer, f"takes no {x}")
+        wide = "float32" if self.op is ReduceOperation.AVG else "int32 or float32"
+        self.require(x.dtype.is_float or integer, f"takes no {x}", fix=f"cast to {wide} before it")
         self.require(len(self.axes) > 0, f"no axes to reduce in {x}")
         self.require(
             len(set(self.axes)) == len(self.axes) and all(0 <= a < x.rank for a in self.axes),

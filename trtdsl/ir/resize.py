@@ -8,11 +8,13 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
-from trtdsl.types import Dim, Shape, TensorType, as_dim, is_static
+from trtdsl.ir.detour import detour
+from trtdsl.types import Dim, DType, Shape, TensorType, as_dim, is_static
 
 if TYPE_CHECKING:
     import torch
 
+    from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
 
 __all__ = [
@@ -90,7 +92,7 @@ class Resize(Layer):
     exclude_outside: bool = False
 
     def infer(self, x: TensorType) -> TensorType:
-        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require_floats(x)
         self.require(
             (self.shape is None) != (self.scales is None), "takes a shape or scales, one of the two"
         )
@@ -186,6 +188,14 @@ class Resize(Layer):
         near = ((a + 2) * d - (a + 3)) * d * d + 1
         far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
         return torch.where(d <= 1, near, torch.where(d < 2, far, 0.0))
+
+    def takes(self, x: TensorType) -> bool:  # type: ignore[override]
+        # TensorRT resizes float32, float16 and int8. Source: NVIDIA's nvtripy, resize.
+        return x.dtype is not DType.BFLOAT16
+
+    def expand(self, x: Tensor) -> Any:
+        """bfloat16 by way of float32."""
+        return detour(self, (x,), around=DType.BFLOAT16)
 
     def lower(self, api: Api, x: Any) -> Any:
         layer = api.add_resize(x)

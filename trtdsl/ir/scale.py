@@ -39,7 +39,7 @@ class Scale(Layer):
     channel_axis: int = 1
 
     def infer(self, x: TensorType, *coefficients: TensorType) -> TensorType:
-        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require_floats(x)
         self.require(
             0 <= self.channel_axis < x.rank,
             f"axis {self.channel_axis} is outside 0..{x.rank - 1} of {x}",

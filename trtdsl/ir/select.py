@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.base import Layer
+from trtdsl.ir.detour import Mover
 from trtdsl.types import DType, TensorType, broadcast
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["Select"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Select(Layer):
+class Select(Mover):
     """``condition ? x : y``, element by element; sizes of 1 broadcast. Source: add_select.
 
     The condition is bool, x and y are of one dtype, and the three of one rank.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.base import Layer
+from trtdsl.ir.detour import Mover
 from trtdsl.types import Dim, Shape, TensorType, as_dim
 
 if TYPE_CHECKING:
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Shuffle", "Squeeze", "Unsqueeze"]
 
+_MAX_DIMS = 8
+
 
 @dataclass(frozen=True, kw_only=True)
-class Shuffle(Layer):
+class Shuffle(Mover):
     """``x.permute(first_transpose).reshape(reshape_dims).permute(second_transpose)``, all optional.
 
     Source: INetworkDefinition.add_shuffle.
@@ -77,7 +79,7 @@ class Shuffle(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unsqueeze(Layer):
+class Unsqueeze(Mover):
     """x with a size of 1 at each of ``axes`` of the output. Source: add_unsqueeze (10.7)."""
 
     axes: tuple[int, ...]
@@ -99,15 +101,19 @@ class Unsqueeze(Layer):
     def available(self, api: Api) -> bool:
         return api.has("add_unsqueeze")
 
+    def takes(self, *inputs: TensorType) -> bool:
+        # The output's rank "must be less than Dims::MAX_DIMS". Source: addUnsqueeze.
+        return super().takes(*inputs) and inputs[0].rank + len(self.axes) < _MAX_DIMS
+
     def lower(self, api: Api, x: Any) -> Any:
         return api.add_unsqueeze(x, api.shape_tensor(self.axes))
 
-    def expand(self, x: Tensor) -> Tensor:
+    def expand(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return Shuffle(reshape_dims=self.infer(x.type).shape)(x)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Squeeze(Layer):
+class Squeeze(Mover):
     """x without ``axes``, each of size 1. Source: INetworkDefinition.add_squeeze (10.7)."""
 
     axes: tuple[int, ...]
@@ -130,5 +136,5 @@ class Squeeze(Layer):
     def lower(self, api: Api, x: Any) -> Any:
         return api.add_squeeze(x, api.shape_tensor(self.axes))
 
-    def expand(self, x: Tensor) -> Tensor:
+    def expand(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return Shuffle(reshape_dims=self.infer(x.type).shape)(x)

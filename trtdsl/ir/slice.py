@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.base import Layer
 from trtdsl.ir.cast import Cast
+from trtdsl.ir.detour import Mover
 from trtdsl.types import Dim, DType, TensorType, is_static
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class SampleMode(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slice(Layer):
+class Slice(Mover):
     """``y[i] = x[start + i * stride]`` along every axis; y has the given ``shape``.
 
     Inputs: x of any dtype; for FILL also a scalar of x's dtype. ``stride`` may be negative, and 0
@@ -105,10 +105,11 @@ class Slice(Layer):
             return index
         return index.clamp(0, max(size - 1, 0))
 
-    def takes(self, x: TensorType, *_: TensorType) -> bool:  # type: ignore[override]
+    def takes(self, *inputs: TensorType) -> bool:
         # TensorRT 8.6 finds no kernel that reads one-byte elements out of bounds.
-        inside = (SampleMode.STRICT_BOUNDS, SampleMode.WRAP)
-        return self.mode in inside or x.dtype not in (DType.BOOL, DType.UINT8, DType.INT8)
+        inside = self.mode in (SampleMode.STRICT_BOUNDS, SampleMode.WRAP)
+        narrow = inputs[0].dtype in (DType.BOOL, DType.INT8)
+        return super().takes(*inputs) and (inside or not narrow)
 
     def expand(self, *inputs: Tensor) -> Tensor:
         """By way of int32."""

@@ -25,7 +25,7 @@ class SoftMax(Layer):
     axis: int
 
     def infer(self, x: TensorType) -> TensorType:
-        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require_floats(x)
         self.require(0 <= self.axis < x.rank, f"axis {self.axis} is outside 0..{x.rank - 1} of {x}")
         return x
 

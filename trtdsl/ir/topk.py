@@ -7,11 +7,13 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
+from trtdsl.ir.shuffle import Shuffle
 from trtdsl.types import DType, TensorType
 
 if TYPE_CHECKING:
     import torch
 
+    from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
 
 __all__ = ["LARGEST_K", "TopK", "TopKOperation"]
@@ -40,7 +42,7 @@ class TopK(Layer):
     axis: int
 
     def infer(self, x: TensorType) -> tuple[TensorType, TensorType]:
-        self.require(x.dtype.is_float, f"takes floats, not {x}")
+        self.require_floats(x)
         self.require(x.rank > 1, f"takes ranks from 2 on, not {x}")
         self.require(0 <= self.axis < x.rank, f"axis {self.axis} is outside 0..{x.rank - 1} of {x}")
         self.require(1 <= self.k <= LARGEST_K, f"k {self.k} is outside 1..{LARGEST_K}")
@@ -60,6 +62,18 @@ class TopK(Layer):
         values, indices = torch.sort(x, dim=self.axis, descending=descending, stable=True)
         values, indices = (t.narrow(self.axis, 0, self.k) for t in (values, indices))
         return values, indices.int()
+
+    def takes(self, x: TensorType) -> bool:  # type: ignore[override]
+        # The axis "must be one of the last four dimensions". Source: addTopK.
+        return self.axis >= x.rank - 4
+
+    def expand(self, x: Tensor) -> tuple[Tensor, ...]:
+        """With the axis last."""
+        others = [axis for axis in range(x.rank) if axis != self.axis]
+        last = Shuffle(first_transpose=(*others, self.axis))(x)
+        back = (*range(self.axis), x.rank - 1, *range(self.axis, x.rank - 1))
+        outputs = TopK(op=self.op, k=self.k, axis=x.rank - 1).outputs(last)
+        return tuple(Shuffle(first_transpose=back)(y) for y in outputs)
 
     def lower(self, api: Api, x: Any) -> tuple[Any, Any]:
         op = api.enum("TopKOperation", self.op)

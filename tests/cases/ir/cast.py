@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from tests.cases.base import LayerCase, boolean, f32, i64
+from tests.cases.base import LayerCase, boolean, byte, f32, i64
 from trtdsl.ir.cast import Cast, Identity
 from trtdsl.types import DType
 
+WRAPPED = torch.tensor([-300, -1, 0, 255, 256, 70000])
 EDGES = torch.tensor([-2.7, -1.0, -0.5, 0.0, 0.5, 0.999, 1.5, 2.5, 100.0])
 
 
@@ -35,4 +36,15 @@ CASES = [
     LayerCase(Cast(dtype=DType.FLOAT32), (f32(4),), lambda x: x),
     LayerCase(Identity(), (f32(2, 3),), lambda x: x, symbolic={(0, 1): "n"}),
     LayerCase(Identity(), (boolean(2),), lambda x: x),
+    LayerCase(Cast(dtype=DType.UINT8), (WRAPPED,), each(lambda v: v & 255, torch.uint8)),
+    LayerCase(
+        Cast(dtype=DType.UINT8),
+        (WRAPPED.char(),),
+        each(lambda v: v & 255, torch.uint8),
+        gpu="TensorRT 8.6's int8 is a quantized float, with a range of its own",
+    ),
+    LayerCase(Cast(dtype=DType.UINT8), (boolean(5),), each(int, torch.uint8)),
+    LayerCase(Cast(dtype=DType.INT64), (byte(5),), each(int, torch.int64)),
+    LayerCase(Cast(dtype=DType.BOOL), (torch.tensor([0, 1, 255]).byte(),), each(bool, torch.bool)),
+    LayerCase(Cast(dtype=DType.FLOAT32), (byte(5),), each(float, torch.float32)),
 ]

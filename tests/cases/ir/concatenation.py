@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from tests.cases.base import LayerCase, boolean, f16, f32, i64
+from tests.cases.base import LayerCase, boolean, byte, f16, f32, i64
 from trtdsl.ir.concatenation import Concatenation
 
 
@@ -26,4 +26,5 @@ CASES = [
     LayerCase(Concatenation(axis=3), (boolean(1, 2, 1, 2), boolean(1, 2, 1, 3)), join(3)),
     LayerCase(Concatenation(axis=2), (f16(1, 2, 2), f16(1, 2, 1)), join(2), constants=(1,)),
     LayerCase(Concatenation(axis=0), (f32(2, 2),), lambda x: x),
+    LayerCase(Concatenation(axis=0), (byte(2, 3), byte(1, 3)), join(0)),
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tests.cases.base import LayerCase, f16, f32
+from tests.cases.base import LayerCase, bf16, f16, f32
 from trtdsl.ir.convolution import Convolution, Deconvolution
 
 
@@ -107,6 +107,8 @@ def deconvolution(x: torch.Tensor, *weights: torch.Tensor, **given: Any) -> Laye
 
 
 HALF = 2e-3
+BRAIN = 1e-2
+NO_BF16 = "TensorRT 8.6 has no bfloat16"
 
 CASES = [
     convolution(f32(2, 3, 6, 5), f32(4, 3, 3, 2), f32(4)),
@@ -146,4 +148,7 @@ CASES = [
     deconvolution(f32(2, 4, 5), f32(4, 1, 4), f32(2), groups=2, stride=(2,), pre_padding=(1,),
                   post_padding=(1,)),
     deconvolution(f32(1, 3, 4, 4), f32(3, 2, 3, 3), f32(2), constants=()),
+    convolution(bf16(1, 3, 5, 5), bf16(4, 3, 3, 3), bf16(4), tolerance=BRAIN, gpu=NO_BF16),
+    deconvolution(bf16(1, 3, 4, 4), bf16(3, 2, 3, 3), bf16(2), tolerance=BRAIN, gpu=NO_BF16),
+    deconvolution(bf16(1, 3, 4), bf16(3, 2, 3), stride=(2,), tolerance=BRAIN, gpu=NO_BF16),
 ]  # fmt: skip

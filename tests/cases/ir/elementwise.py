@@ -43,6 +43,12 @@ def unary(op: Fn, function: str, x: torch.Tensor) -> LayerCase:
     return LayerCase(Unary(op=op), (x,), numpy(function))
 
 
+def brain(op: Fn, function: str, x: torch.Tensor) -> LayerCase:
+    """A row in bfloat16, of eight bits: one unit in the last place of the largest answer."""
+    reference, why = numpy(function), "TensorRT 8.6 has no bfloat16"
+    return LayerCase(Unary(op=op), (x.bfloat16(),), reference, tolerance=2**-8, gpu=why)
+
+
 def erf(x: torch.Tensor) -> torch.Tensor:
     """The error function from its Taylor series, in float64."""
     wide, total, term = x.double(), torch.zeros_like(x.double()), x.double()
@@ -104,4 +110,14 @@ CASES = [
     unary(Fn.ROUND, "round", torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 2.6])),
     unary(Fn.ISINF, "isinf", SPECIAL),
     unary(Fn.ISNAN, "isnan", SPECIAL),
+    brain(Fn.TAN, "tan", INSIDE),
+    brain(Fn.SINH, "sinh", X),
+    brain(Fn.COSH, "cosh", X),
+    brain(Fn.ASIN, "arcsin", INSIDE),
+    brain(Fn.ACOS, "arccos", INSIDE),
+    brain(Fn.ATAN, "arctan", X),
+    brain(Fn.ASINH, "arcsinh", X),
+    brain(Fn.ACOSH, "arccosh", X.abs() + 1.1),
+    brain(Fn.ATANH, "arctanh", INSIDE),
+    brain(Fn.EXP, "exp", X),
 ]

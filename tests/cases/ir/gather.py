@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from tests.cases.base import LayerCase, boolean, f16, f32, i32, i64
+from tests.cases.base import LayerCase, boolean, byte, f16, f32, i32, i64
 from trtdsl.ir.gather import Gather, GatherMode
 
 
@@ -100,4 +100,5 @@ CASES = [
         (f32(3, 2), torch.tensor([[0, 2], [3, 0], [2, 1]])),
         lambda x, i: torch.stack([x.new_zeros(()), x.new_zeros(()), x[2, 1]]),
     ),
+    LayerCase(Gather(axis=1), (byte(2, 5), i64(3, low=0, high=5)), take(1)),
 ]

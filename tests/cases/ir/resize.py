@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from tests.cases.base import LayerCase, f16, f32
+from tests.cases.base import LayerCase, bf16, f16, f32
 from trtdsl.ir.resize import (
     InterpolationMode,
     Resize,
@@ -196,5 +196,12 @@ CASES = [
         (f32(1, 2, 5, 7),),
         lambda x: interpolate(x, scale_factor=(1.5, 0.75), mode="bilinear"),
         symbolic={(0, 2): "h", (0, 3): "w"},
+    ),
+    LayerCase(
+        Resize(mode=LINEAR, shape=(1, 2, 7, 9), coordinate_transformation=HALF_PIXEL),
+        (bf16(1, 2, 4, 5),),
+        lambda x: interpolate(x.double(), size=(7, 9), mode="bilinear").bfloat16(),
+        tolerance=2**-8,
+        gpu="TensorRT 8.6 has no bfloat16",
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.cases.base import LayerCase, boolean, f16, f32, i32, i64
+from tests.cases.base import LayerCase, boolean, byte, f16, f32, i32, i64
 from trtdsl.ir.select import Select
 
 
@@ -30,4 +30,5 @@ CASES = [
         (boolean(3, 4), boolean(3, 4, seed=1), boolean(3, 4, seed=2)),
         lambda c, x, y: (c & x) | (~c & y),
     ),
+    LayerCase(Select(), (boolean(3, 4), byte(3, 4), byte(1, 4, seed=1)), choose),
 ]

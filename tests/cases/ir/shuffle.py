@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from tests.cases.base import LayerCase, boolean, f16, f32, i64
+from tests.cases.base import LayerCase, boolean, byte, f16, f32, i64
 from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
 
 CASES = [
@@ -46,4 +47,17 @@ CASES = [
         symbolic={(0, 3): "n"},
     ),
     LayerCase(Squeeze(axes=(1,)), (boolean(1, 1),), lambda x: x[0]),
+    LayerCase(
+        Shuffle(first_transpose=(0, 3, 1, 2)),
+        (byte(2, 3, 4, 3),),
+        lambda x: torch.from_numpy(x.numpy().transpose(0, 3, 1, 2)),
+        symbolic={(0, 0): "n"},
+    ),
+    LayerCase(Unsqueeze(axes=(0,)), (byte(3),), lambda x: torch.from_numpy(x.numpy()[None])),
+    LayerCase(Squeeze(axes=(0,)), (byte(1, 3),), lambda x: torch.from_numpy(x.numpy()[0])),
+    LayerCase(
+        Unsqueeze(axes=(0, 5)),
+        (f32(1, 2, 1, 3, 1, 2),),
+        lambda x: torch.from_numpy(np.expand_dims(x.numpy(), (0, 5))),
+    ),
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.cases.base import LayerCase, boolean, f16, f32, i64
+from tests.cases.base import LayerCase, boolean, byte, f16, f32, i64
 from trtdsl.ir.slice import SampleMode, Slice
 
 
@@ -104,5 +104,10 @@ CASES = [
         window((7, 8), (2, 2), of=(3, 1), mode=SampleMode.REFLECT),
         (f32(3, 1),),
         pad((7, 8), (2, 2), mode="reflect"),
+    ),
+    LayerCase(
+        Slice(start=(1, 0), shape=(2, 3), stride=(1, 2)),
+        (byte(4, 6),),
+        index(slice(1, 3), slice(0, 6, 2)),
     ),
 ]

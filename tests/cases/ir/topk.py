@@ -37,4 +37,7 @@ CASES = [
     ),
     LayerCase(TopK(op=Op.MAX, k=1, axis=2), (distinct(2, 3, 5),), numpy(1, 2, -1)),
     LayerCase(TopK(op=Op.MIN, k=6, axis=1), (distinct(1, 6),), numpy(6, 1, 1)),
+    # TensorRT takes one of the last four axes.
+    LayerCase(TopK(op=Op.MAX, k=2, axis=1), (distinct(2, 5, 1, 2, 1, 3),), numpy(2, 1, -1)),
+    LayerCase(TopK(op=Op.MIN, k=1, axis=0), (distinct(4, 1, 2, 2, 3),), numpy(1, 0, 1)),
 ]

@@ -1,0 +1,184 @@
+"""Every operator with a converter, on the sample inputs that PyTorch tests its own operators with.
+
+The samples have broadcasts, scalars of rank 0, empty tensors, negative axes and odd arguments that
+no hand-written row thinks of. Each either gives PyTorch's numbers or is refused in a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unittest
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+import trtdsl
+from trtdsl.registry import registered
+from trtdsl.types import DType
+
+
+def _op_infos() -> list[Any]:
+    # PyTorch's test tables import a package that only its own test cases use.
+    stand_in = ModuleType("expecttest")
+    stand_in.TestCase = unittest.TestCase  # type: ignore[attr-defined]
+    sys.modules.setdefault("expecttest", stand_in)
+    # They also warn of packages that they look for, and forbid to set flags of torch.backends.
+    with warnings.catch_warnings(), patch("torch.backends.disable_global_flags"):
+        warnings.simplefilter("ignore")
+        from torch.testing._internal.common_methods_invocations import op_db
+
+    converted = {str(op).split(".")[1] for op in registered()} | _COMPOSED
+    return [op for op in op_db if op.name not in _OTHERS and _names(op) & converted]
+
+
+def _names(op: Any) -> set[str]:
+    """``torch.foo``, ``aten.foo`` and other names of an operator, less their modules."""
+    names = {op.name, op.aten_name, *(alias.name for alias in op.aliases)}
+    return {name.removeprefix("nn.functional.").removeprefix("linalg.") for name in names}
+
+
+_COMPOSED = {
+    *("cosine_similarity", "interpolate", "local_response_norm", "normalize", "softmin"),
+    *("pairwise_distance", "softsign", "tanhshrink", "upsample_bilinear", "upsample_nearest"),
+}
+"""Functions of ``torch.nn.functional`` that become several operators."""
+
+_OTHERS = {"_native_batch_norm_legit"}
+"""Operators of which only another overload has a converter."""
+
+_TRAINING = r"in training mode(.|\n)*fix: call model.eval\(\)"
+_INDICES = r"indices of a maximum pooling, which TensorRT lacks(.|\n)*fix:"
+_SAVED = r"saved mean of a normalization, which TensorRT lacks(.|\n)*fix:"
+_NO_FLOAT64 = r"float64, which TensorRT does not have(.|\n)*fix:"
+_READ = r"torch.export cannot capture(.|\n)*(unbacked|data-dependent)(.|\n)*fix:"
+_NONE = r"no converter\n  aten\."
+_REFUSED = {
+    "linalg.norm": rf"the matrix norm of order(.|\n)*fix:|{_NONE}_linalg_svd",
+    "linspace": f"{_NO_FLOAT64}|{_NONE}empty",  # its ends are tensors
+    "native_batch_norm": f"{_TRAINING}|{_SAVED}",
+    "narrow": _READ,  # from where a tensor says
+    "native_group_norm": _SAVED,
+    "native_layer_norm": _SAVED,
+    "nn.functional.adaptive_max_pool1d": _INDICES,
+    "nn.functional.adaptive_max_pool2d": _INDICES,
+    "nn.functional.adaptive_max_pool3d": _INDICES,
+    "nn.functional.alpha_dropout": _TRAINING,
+    "nn.functional.batch_norm": rf"{_TRAINING}|axis 1 is outside 0\.\.0",
+    "nn.functional.dropout": _TRAINING,
+    "nn.functional.embedding": r"updates .* in place(.|\n)*fix:",
+    "nn.functional.feature_alpha_dropout": _TRAINING,
+    "nn.functional.instance_norm": _TRAINING,
+    "nn.functional.max_pool1d": _INDICES,
+    "nn.functional.max_pool2d": _INDICES,
+    "nn.functional.max_pool3d": _INDICES,
+    "nn.functional.one_hot": rf"{_READ}|{_NONE}(item|_local_scalar_dense)",  # as many as it finds
+    "nn.functional.rrelu": _TRAINING,
+    "norm": f"{_NONE}_linalg_svd",  # the nuclear norm
+    "repeat_interleave": f"{_NONE}repeat_interleave.Tensor",  # its size depends on values
+    "tensor_split": rf"{_READ}|{_NONE}(item|_local_scalar_dense)",  # where a tensor says
+}
+"""What TensorRT cannot do, in any dtype: operator, and the pattern of the refusal."""
+
+_INTEGERS_REFUSED = (
+    r"(takes floats|takes no u?int8|bits of bool only|floats to a power|TensorRT sorts floats"
+    r"|indices are integers)(.|\n)*fix:"
+)
+"""What TensorRT cannot do with integers, whatever the operator."""
+
+_PER_OPERATOR = 8
+"""So many of an operator's samples are taken, spread evenly over all of them."""
+
+
+class Calls(nn.Module):
+    """Calls an operator once a sample, with the tensors of all samples as inputs.
+
+    One more input goes to one more output, as a network needs one and ``torch.ones`` has none.
+    """
+
+    def __init__(self, operator: Any, samples: Sequence[Any]) -> None:
+        super().__init__()
+        self.operator = operator
+        trees = [pytree.tree_flatten((s.input, tuple(s.args), dict(s.kwargs))) for s in samples]
+        self.trees = trees
+        leaves = [leaf for leaves, _ in trees for leaf in leaves]
+        self.tensors = (torch.ones(2), *(x.detach() for x in leaves if _is_tensor(x)))
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        given = iter(tensors)
+        results = [next(given) * 2]
+        for leaves, spec in self.trees:
+            filled = [next(given) if _is_tensor(leaf) else leaf for leaf in leaves]
+            first, args, kwargs = pytree.tree_unflatten(filled, spec)
+            results += pytree.tree_leaves(self.operator(first, *args, **kwargs))
+        return results
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _samples(op: Any, dtype: torch.dtype) -> list[Any]:
+    """The samples that ask for no dtype that TensorRT lacks, or all of them if all do."""
+    torch.manual_seed(0)
+    samples = list(op.sample_inputs("cpu", dtype))
+    samples = [s for s in samples if _dtypes(s) <= {d.torch for d in DType}] or samples
+    return samples[:: -(-len(samples) // _PER_OPERATOR)]
+
+
+def _dtypes(sample: Any) -> set[torch.dtype]:
+    leaves = pytree.tree_leaves((sample.input, sample.args, sample.kwargs))
+    tensors = {leaf.dtype for leaf in leaves if _is_tensor(leaf)}
+    return tensors | {leaf for leaf in leaves if isinstance(leaf, torch.dtype)}
+
+
+def _check(op: Any, samples: Sequence[Any], dtype: torch.dtype) -> None:
+    module = Calls(op.op, samples).eval()
+    expected = module(*(x.clone() for x in module.tensors))
+    inputs = tuple(x.contiguous() for x in module.tensors)
+    actual = trtdsl.trace(module, inputs).evaluate(*inputs)
+    exact = not dtype.is_floating_point
+    for ours, theirs in zip(actual, expected, strict=True):
+        torch.testing.assert_close(
+            ours, theirs, rtol=1e-6 if exact else 1e-4, atol=1e-6 if exact else 2e-5, equal_nan=True
+        )
+
+
+OPERATORS = [
+    pytest.param(op, dtype, id=f"{op.formatted_name}-{DType.of(dtype).short}")
+    for op in _op_infos()
+    for dtype in (torch.float32, torch.int64, torch.bool)
+    if op.supports_dtype(dtype, "cpu")
+]
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own, of deprecated arguments among the samples
+@pytest.mark.parametrize(("op", "dtype"), OPERATORS)
+def test_samples_of_pytorch(op: Any, dtype: torch.dtype) -> None:
+    samples = _samples(op, dtype)
+    try:
+        _check(op, samples, dtype)
+    except trtdsl.TrtdslError:
+        refusals = [r for s in samples if (r := _refusal(op, s, dtype))]
+        patterns = [_REFUSED[op.name]] if op.name in _REFUSED else []
+        patterns += [_INTEGERS_REFUSED] if not dtype.is_floating_point else []
+        patterns += [_NO_FLOAT64] if torch.float64 in set().union(*map(_dtypes, samples)) else []
+        assert refusals
+        assert patterns, refusals[0]
+        for refusal in refusals:
+            assert re.search("|".join(patterns), refusal), refusal
+
+
+def _refusal(op: Any, sample: Any, dtype: torch.dtype) -> str:
+    try:
+        _check(op, [sample], dtype)
+    except trtdsl.TrtdslError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,132 @@
+"""What cannot be captured: each refusal says what, where in the user's code, and the fix."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import trtdsl
+from tests.cases.base import f32
+from trtdsl.errors import ConversionError
+
+
+class Returns(nn.Module):
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.result
+
+
+def passes(x: torch.Tensor) -> torch.Tensor:
+    return x + 1
+
+
+@pytest.mark.parametrize(
+    ("model", "what", "fix"),
+    [
+        (passes, "the model is <function passes", "put it into the forward"),
+        (nn.ReLU, "the model is the class ReLU", r"make an instance: ReLU\(\.\.\.\)\.eval\(\)"),
+        (None, "the model is None", "put it into the forward"),
+        (nn.DataParallel(nn.ReLU()).eval(), "spreads the model", r"model\.module"),
+    ],
+    ids=["function", "class", "none", "parallel"],
+)
+def test_what_is_no_module_of_python(model: Any, what: str, fix: str) -> None:
+    with pytest.raises(ConversionError, match=what) as caught:
+        trtdsl.trace(model, (f32(2),))
+    assert re.search(rf"\n  fix: .*{fix}", str(caught.value))
+    with pytest.raises(ConversionError, match=what):
+        trtdsl.check(model)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+def test_a_compiled_submodule_is_named() -> None:
+    model = nn.Sequential(nn.ReLU(), torch.jit.script(nn.ReLU())).eval()
+    with pytest.raises(ConversionError, match=r"compiled by torch\.jit") as caught:
+        trtdsl.trace(model, (f32(2),))
+    assert "\n  at:  module 1\n  fix: use the module that it was made from" in str(caught.value)
+
+
+def test_a_model_that_fails_itself_says_so_with_its_inputs(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+            self.register_buffer("calls", torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            x.mul_(2)
+            return self.linear(x)
+
+    model, x = Head().eval(), f32(2, 5)
+    before = x.clone()
+    with pytest.raises(ConversionError) as caught:
+        trtdsl.trace(model, (x,))
+    what, at, fix = str(caught.value).splitlines()
+    assert what.startswith("Head itself fails with the example inputs (x: float32[2, 5] on cpu): ")
+    assert "2x5 and 4x3" in what
+    assert at.endswith("forward: return self.linear(x)")
+    assert at.startswith(f"  at:  {__file__}:")
+    assert fix == "  fix: give inputs with which Head works"
+    assert torch.equal(x, before)
+    assert model.calls.item() == 0
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_weights_without_values() -> None:
+    model = nn.Linear(4, 3, device="meta").eval()
+    with pytest.raises(ConversionError, match="weight is on the meta device and has no values"):
+        trtdsl.trace(model, (torch.empty(2, 4, device="meta"),))
+    with pytest.raises(ConversionError, match="put both on one device"):
+        trtdsl.trace(model, (f32(2, 4),))
+
+
+@pytest.mark.parametrize("result", [None, 3, ("text", True)])
+def test_a_model_that_returns_no_tensor(result: Any) -> None:
+    with pytest.raises(ConversionError, match="Returns returns no tensor"):
+        trtdsl.trace(Returns(result).eval(), (f32(2),))
+
+
+def test_outputs_that_are_refused_are_named() -> None:
+    batch = torch.export.Dim("batch", min=1, max=8)
+    with pytest.raises(ConversionError, match=r"output\.1 is builtins\.set, not a tensor"):
+        trtdsl.trace(Returns((f32(2), {1})).eval(), (f32(2),))
+    with pytest.raises(ConversionError, match=r"output is torch\.SymInt(.|\n)*shape of a tensor"):
+        trtdsl.trace(Length().eval(), (f32(2),), dynamic_shapes={"x": {0: batch}})
+
+
+class Length(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return x.shape[0]
+
+
+def test_an_input_updated_in_place_is_named_as_the_user_does() -> None:
+    with pytest.raises(ConversionError, match="updates index in place"):
+        trtdsl.trace(Overwrites().eval(), (f32(2), f32(2)))
+
+
+class Overwrites(nn.Module):
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return index.add_(x)
+
+
+def test_autocast_inside_is_traced_to_its_line() -> None:
+    class Casts(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return x @ x
+
+    with pytest.raises(ConversionError, match="turns on autocast to bfloat16") as caught:
+        trtdsl.trace(Casts().eval(), (f32(2, 2),))
+    assert "forward: return x @ x\n" in str(caught.value)

@@ -1,0 +1,125 @@
+"""The types of a recorded network, and what a strongly typed TensorRT demands of them.
+
+From the headers (``NvInfer.h`` 10.0 to 11.1) and TensorRT's operator reference, and from nothing
+that trtdsl says of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["types", "violations"]
+
+INTEGERS = {"INT32", "INT64"}
+FLOATS = {"FLOAT", "HALF", "BF16"}
+COMPARISONS = {"EQUAL", "GREATER", "LESS"}
+LOGICAL = {"AND", "OR", "XOR"}
+PREDICATES = {"ISINF", "ISNAN"}
+NO_BF16 = {"TAN", "SINH", "COSH", "ASIN", "ACOS", "ATAN", "ASINH", "ACOSH", "ATANH"}
+WEIGHTS = ("kernel", "bias", "shift", "scale", "power")
+SIZES = {
+    "IShuffleLayer": {1},
+    "ISliceLayer": {1, 2, 3},
+    "IResizeLayer": {1},
+    "IFillLayer": {0},
+    "ISqueezeLayer": {1},
+    "IUnsqueezeLayer": {1},
+    "IGatherLayer": {1},
+}
+"""The inputs that are sizes, axes or indices: int32 or int64."""
+ANY_DTYPE = {"ICastLayer", "IIdentityLayer", "IShapeLayer"}
+
+
+def types(network: Any) -> dict[int, str]:
+    """The name of each tensor's ``tensorrt.DataType``, by the id of the stand-in's tensor."""
+    known = {id(x): x.dtype.name for x in network.state["inputs"]}
+    waiting = list(network.state["layers"])
+    while waiting:  # set_input may name the output of a later layer
+        layer = next(x for x in waiting if all(id(i) in known for i in _inputs_of(x)))
+        waiting.remove(layer)
+        inputs = [known[id(x)] for x in _inputs_of(layer)]
+        for x, name in zip(layer.state["output_list"], _gives(layer, inputs), strict=True):
+            known[id(x)] = name
+    return known
+
+
+def _inputs_of(layer: Any) -> list[Any]:
+    return [x for x in layer.state["input_list"] if x is not None]
+
+
+def _gives(layer: Any, inputs: list[str]) -> list[str]:
+    state = layer.state
+    match type(layer).__name__:
+        case "ICastLayer" | "IFillLayer":
+            return [state["to_type"].name]
+        case "IConstantLayer":
+            return [state["weights"].state["dtype"].name]
+        case "IShapeLayer":
+            return ["INT64"]
+        case "ITopKLayer":
+            return [inputs[0], "INT32"]
+        case "ISelectLayer":
+            return [inputs[1]]
+        case "IElementWiseLayer" if state["op"].name in COMPARISONS:
+            return ["BOOL"]
+        case "IUnaryLayer" if state["op"].name in PREDICATES:
+            return ["BOOL"]
+    return inputs[:1]
+
+
+def violations(network: Any) -> Iterator[str]:
+    """A line for each layer that a strongly typed network would not take."""
+    known = types(network)
+    for layer in network.state["layers"]:
+        kind = type(layer).__name__
+        inputs = {i: known[id(x)] for i, x in enumerate(layer.state["input_list"]) if x is not None}
+        sizes = SIZES.get(kind, set())
+        data = [dtype for i, dtype in inputs.items() if i not in sizes]
+        for reason in (*_inputs(kind, layer, data), *_weights(layer, data)):
+            yield f"{layer.name} ({kind} of {inputs}): {reason}"
+        if any(inputs[i] not in INTEGERS for i in sizes & set(inputs)):
+            yield f"{layer.name} ({kind} of {inputs}): sizes or indices that are no integers"
+
+
+def _inputs(kind: str, layer: Any, data: list[str]) -> Iterator[str]:
+    if kind == "ISelectLayer":
+        if data[0] != "BOOL":
+            yield "the condition is no bool"
+        data = data[1:]
+    if len(set(data)) > 1:
+        yield "the inputs' types differ"
+    if kind not in ANY_DTYPE and "UINT8" in data:
+        yield "uint8 is for inputs and outputs of networks"
+    yield from _limits(kind, layer, data[0] if data else "")
+
+
+def _limits(kind: str, layer: Any, dtype: str) -> Iterator[str]:
+    match kind:
+        case "ICastLayer":
+            pair = {dtype, layer.state["to_type"].name}
+            if "UINT8" in pair and not pair <= {"UINT8", "FLOAT", "HALF"}:
+                yield "kUINT8 conversions are only supported for {kFLOAT, kHALF}"
+        case "IElementWiseLayer":
+            if (dtype == "BOOL") is not (layer.state["op"].name in LOGICAL):
+                yield "logic is of bools, and all else is not"
+        case "IUnaryLayer":
+            op = layer.state["op"].name
+            if dtype not in ({"BOOL"} if op == "NOT" else FLOATS):
+                yield f"no {op} of this type"
+            if dtype == "BF16" and op in NO_BF16:
+                yield f"no {op} of bfloat16"
+        case "IDeconvolutionLayer" | "IResizeLayer" if dtype == "BF16":
+            yield "no bfloat16"
+        case "IReduceLayer" if dtype == "BOOL":
+            yield "a reduction across a non-bool tensor"
+
+
+def _weights(layer: Any, data: list[str]) -> Iterator[str]:
+    for name in WEIGHTS:
+        weights = layer.state.get(name)
+        if type(weights).__name__ != "Weights":
+            continue
+        dtype = weights.state["dtype"].name
+        if data and dtype != data[0]:
+            yield f"{name} is {dtype}"

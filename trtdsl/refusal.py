@@ -1,0 +1,103 @@
+"""Why ``torch.export`` could not capture a module, in the terms of the module's user."""
+
+from __future__ import annotations
+
+import logging
+import sysconfig
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.flat import Flat
+from trtdsl.source import Source
+
+__all__ = ["quiet", "refusal"]
+
+_MAX_LINES = 12
+# They print what the exception says again, with PyTorch's own stack.
+_LOGGERS = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without PyTorch's own log of the error that is about to be explained."""
+
+    def below_warning(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.WARNING
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(below_warning)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(below_warning)
+
+
+def refusal(error: Exception, flat: Flat) -> ConversionError:
+    """The error to raise: the model's own where it cannot be called with its example inputs."""
+    name = type(flat.model).__name__
+    own = _own_error(flat)
+    if own is not None:
+        given = ", ".join(map(_described, flat.input_names, flat.leaves)) or "no tensors"
+        return ConversionError(
+            explain(
+                f"{name} itself fails with the example inputs ({given}): {_text(own)}",
+                at=Source(stack="".join(_frames(own))).line,
+                fix=f"give inputs with which {name} works"
+                + (", and put both on one device" if "device" in str(own) else ""),
+            )
+        )
+    fix = "make torch.export.export(model, inputs, strict=False) work; see above"
+    if isinstance(error, GuardOnDataDependentSymNode):
+        fix = (
+            "keep values in their tensors and choose with torch.where: an engine has one path and "
+            "one size for all values, so no if, item(), int() or bool() on a tensor"
+        )
+    return ConversionError(
+        explain(
+            f"torch.export cannot capture {name}: {_text(error)}",
+            at=Source(stack="".join(_frames(error))).line,
+            fix=fix,
+        )
+    )
+
+
+def _own_error(flat: Flat) -> Exception | None:
+    """What the module raises without torch.export; its buffers and the inputs stay as they are."""
+    buffers = {name: buffer.clone() for name, buffer in flat.model.named_buffers()}
+    try:
+        with torch.no_grad():
+            args, kwargs = flat.input_tree.unflatten([x.clone() for x in flat.leaves])
+            torch.func.functional_call(flat.model, buffers, args, kwargs)
+    except Exception as error:
+        return error
+    return None
+
+
+def _text(error: Exception) -> str:
+    lines: Sequence[str] = str(error).strip().splitlines()
+    if isinstance(error, GuardOnDataDependentSymNode):
+        lines = lines[:1]  # the rest is about PyTorch's own debugging
+    return f"{type(error).__name__}: " + "\n  ".join(lines[:_MAX_LINES])
+
+
+def _described(name: str, x: torch.Tensor) -> str:
+    dtype = str(x.dtype).removeprefix("torch.")
+    return f"{name}: {dtype}{list(x.shape)} on {x.device}"
+
+
+def _frames(error: BaseException) -> Iterator[str]:
+    standard = Path(sysconfig.get_paths()["stdlib"])
+    not_users = (Path(__file__).parent, Path(torch.__file__).parent)
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        is_standard = standard in file.parents and "site-packages" not in file.parts
+        if not is_standard and not any(folder in file.parents for folder in not_users):
+            yield f'File "{frame.filename}", line {frame.lineno}, in {frame.name}\n  {frame.line}\n'
