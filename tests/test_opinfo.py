@@ -63,8 +63,8 @@ _NONE = r"no converter\n  aten\."
 _REFUSED = {
     "linalg.norm": rf"the matrix norm of order(.|\n)*fix:|{_NONE}_linalg_svd",
     "linspace": f"{_NO_FLOAT64}|{_NONE}empty",  # its ends are tensors
-    "native_batch_norm": f"{_TRAINING}|{_SAVED}",
     "narrow": _READ,  # from where a tensor says
+    "native_batch_norm": f"{_TRAINING}|{_SAVED}",
     "native_group_norm": _SAVED,
     "native_layer_norm": _SAVED,
     "nn.functional.adaptive_max_pool1d": _INDICES,
@@ -87,11 +87,14 @@ _REFUSED = {
 }
 """What TensorRT cannot do, in any dtype: operator, and the pattern of the refusal."""
 
-_INTEGERS_REFUSED = (
-    r"(takes floats|takes no u?int8|bits of bool only|floats to a power|TensorRT sorts floats"
-    r"|indices are integers)(.|\n)*fix:"
-)
-"""What TensorRT cannot do with integers, whatever the operator."""
+_FLOATS_ONLY = {
+    *("addbmm", "addmm", "addmv", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "pow", "topk"),
+    *("bitwise_and", "bitwise_or", "bitwise_xor", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+    *("bilinear", "conv1d", "conv2d", "conv3d", "linear", "local_response_norm"),
+    *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool2d", "max_pool3d"),
+}
+_INTEGERS_REFUSED = r"(takes floats|bits of bool only|to a power|TensorRT sorts floats)(.|\n)*fix:"
+"""What TensorRT cannot do with integers: operators, and the pattern of the refusal."""
 
 _PER_OPERATOR = 8
 """So many of an operator's samples are taken, spread evenly over all of them."""
@@ -168,7 +171,8 @@ def test_samples_of_pytorch(op: Any, dtype: torch.dtype) -> None:
     except trtdsl.TrtdslError:
         refusals = [r for s in samples if (r := _refusal(op, s, dtype))]
         patterns = [_REFUSED[op.name]] if op.name in _REFUSED else []
-        patterns += [_INTEGERS_REFUSED] if not dtype.is_floating_point else []
+        if not dtype.is_floating_point and _names(op) & _FLOATS_ONLY:
+            patterns.append(_INTEGERS_REFUSED)
         patterns += [_NO_FLOAT64] if torch.float64 in set().union(*map(_dtypes, samples)) else []
         assert refusals
         assert patterns, refusals[0]

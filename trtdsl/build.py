@@ -45,6 +45,14 @@ class BuildOptions:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConversionError(f"precision is one of {PRECISIONS}, not {self.precision!r}")
+        for name in ("workspace", "optimization_level"):
+            value = getattr(self, name)
+            if value is not None and type(value) is not int:
+                raise BuildError(
+                    explain(
+                        f"{name} is {value!r}", fix="give an int; workspace counts bytes, 4 * 2**30"
+                    )
+                )
         if self.workspace is not None and self.workspace <= 0:
             raise BuildError(f"workspace is {self.workspace} bytes; it must be positive")
         if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
