@@ -224,3 +224,13 @@ def test_outputs_named_as_inputs_and_numbered_ones() -> None:
 class Split(nn.Module):
     def forward(self, x: torch.Tensor) -> Any:
         return x.split(2)
+
+
+def test_a_size_of_one_that_the_trace_has_ruled_out_says_so() -> None:
+    class First(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:2]
+
+    shapes = {"x": {0: Dim("rows", min=1, max=8)}}
+    with pytest.raises(ConversionError, match="give rows min=2, which torch.export assumes"):
+        trtdsl.trace(First().eval(), (f32(4, 3),), dynamic_shapes=shapes)

@@ -153,8 +153,22 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
         with warnings.catch_warnings():
             # PyTorch copies a deprecated class of its own.
             warnings.filterwarnings("ignore", ".*treespec, LeafSpec", FutureWarning)
-            program = program.run_decompositions(table)
+            program = _decomposed(program, table)
     return program
+
+
+def _decomposed(program: ExportedProgram, table: Any) -> ExportedProgram:
+    try:
+        decomposed: ExportedProgram = program.run_decompositions(table)
+        return decomposed
+    except Exception as error:
+        raise ConversionError(
+            explain(
+                f"PyTorch cannot decompose the exported graph: {type(error).__name__}: {error}",
+                fix="make program.run_decompositions() work, or register converters for what "
+                "trtdsl.check lists",
+            )
+        ) from error
 
 
 def _refuse_state(program: ExportedProgram, names: Mapping[Node, str]) -> None:

@@ -245,13 +245,12 @@ class _Walker:
         if not agree:
             given = ", ".join(str(getattr(x, "type", x)) for x in ours)
             expected = ", ".join(_short(x, self.captured.names) for x in theirs)
-            raise ConversionError(
-                explain(
-                    f"the converter of {node.target} gives {given}, PyTorch {expected}",
-                    at=str(source),
-                    fix="correct the converter; the engine would be wrong",
-                )
-            )
+            fix = "correct the converter; the engine would be wrong"
+            ones = [name for name, size in self.net.symbols.items() if size.min == 1]
+            if ones:  # torch.export traces as if every dynamic size were 2 or more
+                fix = f"give {', '.join(ones)} min=2, which torch.export assumes, or {fix}"
+            what = f"the converter of {node.target} gives {given}, PyTorch {expected}"
+            raise ConversionError(explain(what, at=str(source), fix=fix))
 
     def agrees(self, ours: Any, theirs: Any) -> bool:
         """Whether dtype, rank and sizes are equal; where PyTorch gives no tensor, always."""
