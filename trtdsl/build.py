@@ -21,6 +21,7 @@ from trtdsl.tensorrt_api import (
     share_profiles,
 )
 from trtdsl.types import DType, bind
+from trtdsl.weakly_typed import without_casts
 
 if TYPE_CHECKING:
     from trtdsl.engine import Engine
@@ -73,6 +74,8 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     if trt_network is None:
         raise BuildError(f"TensorRT made no network: {'; '.join(last_errors())}")
     api = Api(trt, trt_network, errors=last_errors, forget_errors=clear)
+    if not api.strongly_typed:
+        network = without_casts(network)
     lower(network, api)
     config = configure(options, half=_halves(network))
     _add_profile(network, config)

@@ -1,0 +1,65 @@
+"""``trtdsl.weakly_typed``: what TensorRT 8.6 gets for a float32 normalization in fp16."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+import trtdsl
+from tests.cases.base import f32
+from tests.test_lowering import lowered
+from trtdsl.ir.cast import Cast
+from trtdsl.ir.normalization import Normalization
+from trtdsl.network import Network
+from trtdsl.types import DType
+from trtdsl.weakly_typed import without_casts
+
+
+def half_network() -> tuple[Network, torch.Tensor]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 4)).eval()
+    x = f32(3, 8)
+    return trtdsl.trace(model, (x,), precision="fp16"), x
+
+
+def casts(network: Network) -> int:
+    """The casts that an input reaches."""
+    return sum(
+        isinstance(op.layer, Cast) and not op.outputs[0].is_constant for op in network.operations
+    )
+
+
+def test_a_normalization_takes_float16_as_it_is() -> None:
+    network, x = half_network()
+    plain = without_casts(network)
+    assert (casts(network), casts(plain)) == (4, 2)
+    (normalization,) = [op for op in plain.operations if isinstance(op.layer, Normalization)]
+    assert normalization.name == "2/normalization"
+    assert {x.dtype for x in (*normalization.inputs, *normalization.outputs)} == {DType.FLOAT16}
+    assert [y.type for y in plain.outputs] == [y.type for y in network.outputs]
+    assert [y.name for y in plain.outputs] == [y.name for y in network.outputs]
+    expected = network.evaluate(x)
+    error = (plain.evaluate(x) - expected).abs().max() / expected.abs().max()
+    assert error <= 5e-3
+    assert lowered(plain, "8.6.1").created
+
+
+def test_a_normalization_of_float32_stays() -> None:
+    model = nn.LayerNorm(8).eval()
+    x = f32(3, 8)
+    network = trtdsl.trace(model, (x,))
+    assert torch.equal(without_casts(network).evaluate(x), network.evaluate(x))
+
+
+def test_a_float32_result_that_is_read_too_stays() -> None:
+    net = Network()
+    x = net.input("x", (3, 8), DType.FLOAT16)
+    scale, bias = net.constant(torch.ones(1, 8)), net.constant(torch.zeros(1, 8))
+    wide = Normalization(axes=(1,))(x.cast(DType.FLOAT32), scale, bias)
+    net.output(wide, "wide")
+    net.output(wide.cast(DType.FLOAT16), "narrow")
+    plain = without_casts(net)
+    assert [y.dtype for y in plain.outputs] == [DType.FLOAT32, DType.FLOAT16]
+    value = f32(3, 8).half()
+    for ours, theirs in zip(plain.evaluate(value), net.evaluate(value), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3)
