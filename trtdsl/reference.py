@@ -68,7 +68,10 @@ def run(
 
 
 def fold(tensor: Tensor) -> torch.Tensor:
-    """The value of a constant tensor. Errors: ConversionError when an input reaches it."""
+    """The value of a constant tensor, computed on the CPU, wherever the model's weights live.
+
+    Errors: ConversionError when an input of the network reaches it.
+    """
     import torch
 
     if not tensor.is_constant:
@@ -84,7 +87,10 @@ def fold(tensor: Tensor) -> torch.Tensor:
             if not missing:
                 results = operation.layer.evaluate(*(values[x] for x in operation.inputs))
                 results = results if isinstance(results, tuple) else (results,)
-                values.update(zip(operation.outputs, results, strict=True))
+                values.update(
+                    (x, value if operation.inputs else value.cpu())
+                    for x, value in zip(operation.outputs, results, strict=True)
+                )
                 stack.pop()
     return values[tensor]
 

@@ -60,6 +60,23 @@ def test_a_network_by_hand_runs() -> None:
     torch.testing.assert_close(engine(values.cuda()).cpu(), (values * 2 + 1).relu())
 
 
+@pytest.mark.parametrize("precision", [None, "fp16"])
+def test_a_model_that_lives_on_the_gpu(precision: str | None) -> None:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4))
+    model = nn.Sequential(*layers).eval().cuda()
+    x = torch.randn(2, 3, 8, 8, device="cuda")
+    with torch.no_grad():
+        expected = model.cpu()(x.cpu())
+        model.cuda()
+    engine = trtdsl.convert(model, (x,), precision=precision, optimization_level=0)
+    reference = trtdsl.convert(model, (x,), precision=precision, backend="reference")
+    for answer in (engine(x), reference(x)):
+        assert answer.is_cuda
+        error = (answer.cpu() - expected).abs().max() / expected.abs().max()
+        assert error <= (1e-2 if precision else 1e-5)
+
+
 def test_float16_holds_in_a_convolutional_network() -> None:
     model, inputs = small.MODELS["unet_bilinear"]()
     with warnings.catch_warnings():
