@@ -183,3 +183,20 @@ def test_numbers_read_from_tensors_are_refused_and_traced_to_their_line() -> Non
         trtdsl.trace(Reads().eval(), (f32(2), i64(3)))
     assert "return x * i.max().item()" in str(caught.value)
     assert "fix: 1 use; leave the number in its tensor" in str(caught.value)
+
+
+def test_opt_and_kwargs_go_by_name() -> None:
+    model, x = nn.ReLU().eval(), f32(2, 3)
+    with pytest.raises(ConversionError, match=r"opt is 4\n  fix: name the sizes"):
+        trtdsl.trace(model, (x,), opt=4)  # type: ignore[arg-type]
+    with pytest.raises(ConversionError, match="kwargs is a list"):
+        trtdsl.trace(model, (), [x])  # type: ignore[arg-type]
+
+
+def test_outputs_are_named_by_their_place() -> None:
+    class Nested(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            return x + 1, {"again": x + 2}
+
+    network = trtdsl.trace(Nested().eval(), (f32(2, 3),))
+    assert [y.name for y in network.outputs] == ["output_0", "output_1.again"]

@@ -63,6 +63,8 @@ def capture(
     Errors: ConversionError when the module is in training mode, torch.export refuses it, or it
     updates inputs or buffers in place.
     """
+    if opt is not None and not isinstance(opt, Mapping):
+        raise ConversionError(explain(f"opt is {opt!r}", fix='name the sizes: opt={"batch": 8}'))
     program, flat = _exported(model, tuple(args), dict(kwargs or {}), dynamic_shapes)
     program = _functional(program, keep)
     nodes = _user_inputs(program)

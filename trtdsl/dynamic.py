@@ -52,9 +52,9 @@ def input_name(path: tuple[Any, ...], parameters: Sequence[str]) -> str:
 
 
 def output_names(tree: Tree, inputs: Collection[str]) -> list[str]:
-    """What the outputs are called: ``boxes``, ``output_0``; ``x_out`` where an input is ``x``."""
+    """What the outputs are called: ``boxes``, ``output_1.0``; ``x_out`` where an input is ``x``."""
     names = [path or "output" for path in leaf_paths(tree)]
-    names = [f"output_{name}" if name.isdigit() else name for name in names]
+    names = [f"output_{name}" if name[0].isdigit() else name for name in names]
     return [f"{name}_out" if name in inputs else name for name in names]
 
 

@@ -47,6 +47,13 @@ def given_inputs(
     module, and for what torch.export cannot look into.
     """
     _refuse_other_models(model)
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise ConversionError(
+            explain(
+                f"kwargs is a {type(kwargs).__name__}: {kwargs!r:.60}",
+                fix='give the keyword inputs by name: kwargs={"mask": mask}',
+            )
+        )
     if args is None and kwargs is None and not isinstance(model, ExportedProgram):
         own = example_inputs(model)
         names = inspect.signature(model.forward).parameters
