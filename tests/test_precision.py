@@ -159,3 +159,19 @@ def test_a_half_model_keeps_its_own_types() -> None:
     network = trtdsl.trace(model, (x,))
     assert {y.dtype for y in (*network.inputs, *network.outputs)} == {DType.FLOAT16}
     torch.testing.assert_close(network.evaluate(x), model(x), rtol=2e-3, atol=1e-3)
+
+
+def test_a_constant_beyond_the_range_is_told_and_the_others_stay() -> None:
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.eye(3))
+            self.register_buffer("table", torch.tensor([40000.0, 1e6, -2.0]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.minimum(x @ self.weight, self.table)
+
+    x = torch.full((1, 3), 50000.0)
+    with pytest.warns(trtdsl.PrecisionWarning, match=r"holds -2 to 1e\+06: what float16"):
+        network = trtdsl.trace(Table().eval(), (x,), precision="fp16")
+    assert network.evaluate(x).tolist() == [[40000.0, 32752.0, -2.0]]

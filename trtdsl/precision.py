@@ -6,7 +6,10 @@ evaluated, and nothing is left to a builder's choice.
 
 from __future__ import annotations
 
+import warnings
+
 from trtdsl.errors import ConversionError
+from trtdsl.held import PrecisionWarning
 from trtdsl.ir.base import Layer
 from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
@@ -15,7 +18,7 @@ from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.operators import cast, maximum, minimum
+from trtdsl.operators import cast, where
 from trtdsl.reference import fold
 from trtdsl.rewrite import rewrite
 from trtdsl.types import DType
@@ -25,6 +28,9 @@ __all__ = ["to_precision"]
 _TYPES = {"fp16": DType.FLOAT16, "bf16": DType.BFLOAT16}
 _LARGEST = {DType.FLOAT16: 65504.0, DType.BFLOAT16: 2.0**127 * (2 - 2**-7)}
 """The largest finite value of each 16-bit type."""
+
+_LOWEST = 3.4e38
+"""From here on a float32 stands for infinity: masks are written as the type's lowest number."""
 
 # What the matrix units do: where the time goes, and where 16 bits are meant for.
 _MATRIX = (Convolution, Deconvolution, MatrixMultiply)
@@ -61,7 +67,6 @@ class _Narrowing:
 
     def __init__(self, network: Network, half: DType) -> None:
         self.half = half
-        self.dtypes = {x.name: x.dtype for x in network.outputs}
         self.outputs = set(network.outputs)
         self.casts: dict[tuple[Tensor, DType], Tensor] = {}
 
@@ -125,9 +130,19 @@ class _Narrowing:
         low, high = value.aminmax()  # abs() would copy the weights
         if low >= -largest and high <= largest:
             return x
-        if not ((value.abs() > largest) & value.isfinite()).any():
+        beyond = value[(value.abs() > largest) & value.isfinite()]
+        if not beyond.numel():
             return x
-        return minimum(maximum(x, -largest / 2), largest / 2)
+        if (beyond.abs() < _LOWEST).any():  # a number of the model's, not a word for infinity
+            warnings.warn(
+                f"constant {x.name} holds {float(low):g} to {float(high):g}: what {dtype.value} "
+                f"cannot hold becomes {largest / 2:g} of its sign",
+                PrecisionWarning,
+                stacklevel=2,
+            )
+        finite = ~Unary(op=UnaryOperation.ISINF)(x)
+        lowered = where(finite & (x < -largest), -largest / 2, x)
+        return where(finite & (x > largest), largest / 2, lowered)
 
 
 def _is_wide(layer: Layer) -> bool:
