@@ -10,10 +10,12 @@ from torch import nn
 
 import trtdsl
 from tests.cases.base import f32
+from trtdsl import build as build_module
 from trtdsl import tensorrt_api
 from trtdsl.build import BuildOptions, build
 from trtdsl.errors import BuildError, ConversionError, UnavailableError
 from trtdsl.network import Network
+from trtdsl.source import Source
 
 
 @pytest.mark.parametrize(
@@ -102,3 +104,20 @@ def test_a_network_by_hand_builds_or_says_what_is_missing(
         net.build(optimization_level=0)
     with pytest.raises(ConversionError, match="not 'int8'"):
         net.build(precision="int8")
+
+
+def test_tensorrts_words_point_at_the_module_and_at_no_other() -> None:
+    with Network("two") as net:
+        x = net.input("x", (2,))
+        for module in ("head", "head2"):
+            with net.at(Source(module=module)):
+                net.output(-x)
+    first, second = (op.name for op in net.operations)
+    assert (
+        build_module._places(net, f"no kernel for node {first}.")
+        == f"\n  at:  {first}: module head"
+    )
+    assert build_module._places(net, f"{{ForeignNode[{second}.0...z]}}").startswith(
+        f"\n  at:  {second}:"
+    )
+    assert build_module._places(net, f"deep.{first} and {first}_2") == ""

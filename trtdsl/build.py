@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -183,9 +184,8 @@ def _places(network: Network, text: str) -> str:
 
 
 def _is_named(operation: Operation, text: str) -> bool:
-    start = text.find(operation.name)
-    end = start + len(operation.name)
-    return start >= 0 and (end == len(text) or not (text[end].isalnum() or text[end] in "_."))
+    whole = rf"(?<![\w./]){re.escape(operation.name)}(?!\w)"
+    return re.search(whole, text) is not None
 
 
 def _engine(network: Network, api: Api, plan: bytes, options: BuildOptions) -> Engine:

@@ -36,14 +36,17 @@ def lower(network: Network, api: Api, *, infers: bool = True) -> None:
             raise BuildError(f"TensorRT refused input {x}")
     _declare_symbols(network, values, api)
     lowering = _Lowering(api, values, half=_has_half(network), infers=infers)
+    api.imposes_types = lowering.typed
     for operation in network.operations:
         lowering.add(operation)
+    api.forget_errors()
     for x in network.outputs:
         output = lowering.output(x)
         output.name = x.name
         api.network.mark_output(output)
         if lowering.typed:
             output.dtype = api.dtype(x.dtype)
+    api.raise_errors()
 
 
 def _has_half(network: Network) -> bool:
@@ -80,11 +83,11 @@ class _Lowering:
         """Lower one operation; one that no input reaches is folded where it is read."""
         if all(x.is_constant for x in operation.outputs):
             return
-        operands = [self.operand(operation, i) for i in range(len(operation.inputs))]
         name = operation.name
         before = len(self.api.created)
         try:
             self.api.forget_errors()
+            operands = [self.operand(operation, i) for i in range(len(operation.inputs))]
             if operation.layer.available(self.api) and operation.layer.takes(
                 *(x.type for x in operation.inputs)
             ):

@@ -190,6 +190,8 @@ class Api:
         """By name of a symbolic size, what adds the layers that read it; gives an ITensor (1,)."""
         self.forget_errors = forget_errors
         self.errors = errors
+        self.imposes_types = False
+        """Whether 16-bit types occur in a network that is not strongly typed."""
         self.bounds_infinity = trt.__version__.startswith("8.")
         """Whether an infinite constant that broadcasts is read as 1e38, as TensorRT 8.6 does."""
         self._names: set[str] = set()
@@ -299,7 +301,7 @@ class Api:
         if value.dtype is torch.uint8:  # which TensorRT makes of floats only
             return self.cast(self.constant(value.float()), DType.UINT8)
         layer = self.add_constant(list(value.shape), self.weights(value))
-        if value.is_floating_point() and not self.strongly_typed:
+        if value.is_floating_point() and self.imposes_types:
             # Left open, float32 constants beside float16 layers may become float16.
             layer.set_output_type(0, self.dtype(DType.of(value.dtype)))
         return layer.get_output(0)
