@@ -25,6 +25,7 @@ def test_what_held_gives_no_line() -> None:
         layer("element_wise + unary", "Row major linear FP16 format"),
         layer("element_wise_2", "Row major linear FP32"),
         layer("Reformatting CopyNode for Input Tensor 0 to unary", "Row major linear FP32"),
+        layer("cast", "Row major linear FP16 format"),
         layer("{ForeignNode[element_wise...unary]}", "Row major linear FP32"),
     ]
     assert unheld(network(), described) == []

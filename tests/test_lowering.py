@@ -16,6 +16,7 @@ from tests.test_ir import CASES, build
 from trtdsl.errors import BuildError
 from trtdsl.lower import lower
 from trtdsl.network import Network
+from trtdsl.source import Source
 from trtdsl.tensorrt_api import Api, network_flags
 from trtdsl.types import DType
 
@@ -94,13 +95,22 @@ def test_tensorrt_8_has_no_int64_and_a_constant_that_needs_it_is_an_error() -> N
 
 def test_layers_carry_the_modules_names() -> None:
     net = Network()
-    from trtdsl.source import Source
-
     with net.at(Source(module="layer1.0", operator="aten.add.Tensor")):
         y = net.input("x", (2, 3)) + 1
     net.output(y, "y")
     api = lowered(net, "10.16.1.11")
     assert [layer.name for layer in api.created][-1].startswith("layer1.0/element_wise")
+
+
+def test_metadata_has_nothing_that_tensorrt_writes_unescaped_into_json() -> None:
+    net = Network()
+    stack = 'File "C:\\m.py", line 3, in forward\n    return F.pad(x, (1, 1), mode="reflect")\n'
+    with net.at(Source(operator="aten.pad.default", stack=stack)):
+        net.output(net.input("x", (2, 3)) + 1)
+    (layer,) = (x for x in lowered(net, "8.6.1").created if x.name == "element_wise")
+    assert layer.metadata == (
+        "aten.pad.default, C:/m.py:3, forward: return F.pad(x, (1, 1), mode='reflect')"
+    )
 
 
 def test_a_layer_that_tensorrt_refuses_is_an_error_with_its_reason() -> None:

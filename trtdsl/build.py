@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import BuildError, ConversionError, UnavailableError, explain
+from trtdsl.errors import BuildError, ConversionError, RunError, UnavailableError, explain
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
@@ -143,14 +143,16 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
 
 
 def _warn_unheld(network: Network, engine: Engine) -> None:
-    lines = unheld(network, engine.inspect())
-    if lines:
+    try:
+        lines = unheld(network, engine.inspect())
+    except RunError as error:
+        said = f"whether TensorRT keeps to the precision asked for is not known: {error}"
+    else:
         listed = "\n  ".join(lines[:10])
-        warnings.warn(
-            f"TensorRT computes {len(lines)} layers in another precision than asked:\n  {listed}",
-            PrecisionWarning,
-            stacklevel=4,
-        )
+        said = f"TensorRT computes {len(lines)} layers in another precision than asked:\n  {listed}"
+        if not lines:
+            return
+    warnings.warn(said, PrecisionWarning, stacklevel=4)
 
 
 def _halves(network: Network) -> frozenset[DType]:

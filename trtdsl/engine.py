@@ -117,7 +117,9 @@ class Engine:
         try:
             layers = json.loads(text, strict=False)["Layers"]
         except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"TensorRT described the engine in no JSON: {text[:200]!r}") from error
+            at = getattr(error, "pos", 0)
+            near = text[max(at - 100, 0) : at + 100]
+            raise RunError(f"TensorRT described the engine in no JSON: ... {near!r}") from error
         return [{"Name": layer} if isinstance(layer, str) else dict(layer) for layer in layers]
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trtdsl.ir.cast import Cast
 from trtdsl.network import Network, Operation
 from trtdsl.types import DType
 
@@ -26,6 +27,7 @@ def unheld(network: Network, described: Sequence[Mapping[str, Any]]) -> list[str
 
     ``described`` is what ``Engine.inspect`` gives. Layers that TensorRT made itself (reformats) or
     that hide what is in them (the regions of its graph compiler) say nothing, and are passed over.
+    So are casts: they compute nothing, and TensorRT moves them into the layers around.
     """
     operations = {operation.name: operation for operation in network.operations}
     lines = []
@@ -45,6 +47,8 @@ def _dtype(parts: Sequence[Operation | None]) -> DType | None:
         return None
     last = parts[-1]
     assert last is not None
+    if isinstance(last.layer, Cast):
+        return None
     dtypes = {x.dtype for x in last.outputs}
     dtype = dtypes.pop() if len(dtypes) == 1 else None
     return dtype if dtype in _WORDS else None

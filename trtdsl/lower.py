@@ -165,7 +165,7 @@ class _Lowering:
         for i, layer in enumerate(created):
             last = i == len(created) - 1
             self.api.name(layer, name if last else f"{name}.{i}")
-            layer.metadata = str(operation.source)
+            layer.metadata = _unquoted(str(operation.source))
             if self.typed:
                 self.impose(operation, layer)
 
@@ -228,3 +228,8 @@ def _outputs(operation: Operation, result: Any) -> list[Any]:
     if hasattr(result, "get_output"):
         return [result.get_output(i) for i in range(len(operation.outputs))]
     return [result]
+
+
+def _unquoted(text: str) -> str:
+    """Without the characters that TensorRT 8.6 leaves as they are in the JSON of its inspector."""
+    return text.replace('"', "'").replace("\\", "/")

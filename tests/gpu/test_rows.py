@@ -117,6 +117,9 @@ def test_converters_with_dynamic_sizes(cases: list[Any], change: int) -> None:
         except trtdsl.ConversionError as error:
             if "torch.export cannot capture" not in str(error):
                 raise
-            refused.append(case.id)  # by this PyTorch; the pinned one captures every row
+            refused.append(case.id)
     assert_right(rows)
-    assert len(refused) <= 2, f"torch.export {torch.__version__} refuses {refused}"
+    # The PyTorch that the constraints file pins captures every row, older ones do not.
+    older = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
+    allowed = len(cases) // 2 if older else 0
+    assert len(refused) <= allowed, f"torch.export {torch.__version__} refuses {refused}"
