@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
 
 import torch
 
@@ -18,7 +17,7 @@ from trtdsl.ir.slice import section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import align
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType, as_dim, bind, broadcast, is_static, symbols
+from trtdsl.types import Dim, DType, as_dim, bounds, broadcast, is_static
 
 from .creation import filled
 from .shape import expanded
@@ -99,15 +98,7 @@ def _largest(net: Network, floor: int, value: Dim) -> Dim:
 
 
 def _bounds(net: Network, value: Dim) -> tuple[int, int]:
-    """The least and greatest value of an expression over the ranges of its sizes.
-
-    Sizes that are sliced by are sums and quotients of others, so the extremes lie at the corners.
-    """
-    value = as_dim(value)
-    names = sorted(symbols([value]))
-    ranges = [(net.symbols[name].min, net.symbols[name].max) for name in names]
-    values = [bind(value, dict(zip(names, corner, strict=True))) for corner in product(*ranges)]
-    return min(values), max(values)
+    return bounds(value, net.symbols)
 
 
 @converter(aten.narrow.default)

@@ -26,6 +26,8 @@ SIZES = {
     "ISqueezeLayer": {1},
     "IUnsqueezeLayer": {1},
     "IGatherLayer": {1},
+    "IScatterLayer": {1},
+    "ICumulativeLayer": {1},
 }
 """The inputs that are sizes, axes or indices: int32 or int64."""
 ANY_DTYPE = {"ICastLayer", "IIdentityLayer", "IShapeLayer"}

@@ -136,7 +136,7 @@ class _Lowering:
 
     def expanded(self, operation: Operation, name: str) -> list[Any]:
         """A layer that this release lacks, in layers that it has."""
-        net = Network(operation.name)
+        net = Network(operation.name, symbols=operation.outputs[0].network.symbols)
         inputs = []
         for i, x in enumerate(operation.inputs):
             own = Tensor(net, x.type, x.name, is_constant=x.is_constant)

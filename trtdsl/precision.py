@@ -12,6 +12,7 @@ from trtdsl.errors import ConversionError
 from trtdsl.held import PrecisionWarning
 from trtdsl.ir.base import Layer
 from trtdsl.ir.convolution import Convolution, Deconvolution
+from trtdsl.ir.cumulative import Cumulative
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.normalization import Normalization
@@ -147,7 +148,7 @@ class _Narrowing:
 
 def _is_wide(layer: Layer) -> bool:
     match layer:
-        case Normalization() | SoftMax():
+        case Normalization() | SoftMax() | Cumulative():
             return True
         case Reduce(op=ReduceOperation.AVG, axes=axes) if axes in _POOLED:
             return False

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = [
     "TensorType",
     "as_dim",
     "bind",
+    "bounds",
     "broadcast",
     "is_static",
     "symbols",
@@ -117,6 +119,18 @@ def bind(value: Dim, sizes: Mapping[str, int]) -> int:
     if isinstance(value, int):
         return value
     return int(value.subs({s: sizes[s.name] for s in value.free_symbols}))
+
+
+def bounds(value: Dim, ranges: Mapping[str, DimRange]) -> tuple[int, int]:
+    """The least and greatest value of an expression over the ranges of its sizes.
+
+    Sizes are sums and quotients of others, so the extremes lie at the corners.
+    """
+    value = as_dim(value)
+    names = sorted(symbols([value]))
+    ends = [(ranges[name].min, ranges[name].max) for name in names]
+    values = [bind(value, dict(zip(names, corner, strict=True))) for corner in product(*ends)]
+    return min(values), max(values)
 
 
 def broadcast(*shapes: Shape) -> Shape:
