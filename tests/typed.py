@@ -78,7 +78,8 @@ def violations(network: Any) -> Iterator[str]:
         inputs = {i: known[id(x)] for i, x in enumerate(layer.state["input_list"]) if x is not None}
         sizes = SIZES.get(kind, set())
         data = [dtype for i, dtype in inputs.items() if i not in sizes]
-        for reason in (*_inputs(kind, layer, data), *_weights(layer, data)):
+        masks = _mask(layer, data, known) if kind == "IAttention" else ()
+        for reason in (*_inputs(kind, layer, data), *_weights(layer, data), *masks):
             yield f"{layer.name} ({kind} of {inputs}): {reason}"
         if any(inputs[i] not in INTEGERS for i in sizes & set(inputs)):
             yield f"{layer.name} ({kind} of {inputs}): sizes or indices that are no integers"
@@ -115,6 +116,11 @@ def _limits(kind: str, layer: Any, dtype: str) -> Iterator[str]:
             yield "no bfloat16"
         case "IReduceLayer" if dtype == "BOOL":
             yield "a reduction across a non-bool tensor"
+
+
+def _mask(layer: Any, data: list[str], known: dict[int, str]) -> Iterator[str]:
+    if "mask" in layer.state and known[id(layer.state["mask"])] not in ("BOOL", data[0]):
+        yield "the mask is neither bool nor of the query's type"
 
 
 def _weights(layer: Any, data: list[str]) -> Iterator[str]:

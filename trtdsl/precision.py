@@ -10,6 +10,7 @@ import warnings
 
 from trtdsl.errors import ConversionError
 from trtdsl.held import PrecisionWarning
+from trtdsl.ir.attention import Attention, lowest
 from trtdsl.ir.base import Layer
 from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.cumulative import Cumulative
@@ -19,7 +20,7 @@ from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.operators import cast, where
+from trtdsl.operators import cast, maximum, where
 from trtdsl.reference import fold
 from trtdsl.rewrite import rewrite
 from trtdsl.types import DType
@@ -34,7 +35,7 @@ _LOWEST = 3.4e38
 """From here on a float32 stands for infinity: masks are written as the type's lowest number."""
 
 # What the matrix units do: where the time goes, and where 16 bits are meant for.
-_MATRIX = (Convolution, Deconvolution, MatrixMultiply)
+_MATRIX = (Attention, Convolution, Deconvolution, MatrixMultiply)
 # Sums of many elements, or functions that leave the range of 16 bits: these stay in float32.
 _SUMS = {ReduceOperation.SUM, ReduceOperation.AVG, ReduceOperation.PROD}
 _POOLED = ((2, 3), (2, 3, 4))
@@ -79,6 +80,8 @@ class _Narrowing:
             return None
         dtype = self.dtype_of(operation.layer, floats)
         kernels = isinstance(operation.layer, Convolution | Deconvolution)
+        if isinstance(operation.layer, Attention):
+            inputs = (*inputs[:3], *(self.mask(x, dtype) for x in inputs[3:]))
         narrowed = tuple(
             x
             if not x.dtype.is_float
@@ -94,6 +97,12 @@ class _Narrowing:
             cast(new, old.dtype) if old in self.outputs else new
             for old, new in zip(operation.outputs, outputs, strict=True)
         )
+
+    def mask(self, x: Tensor, dtype: DType) -> Tensor:
+        """A mask that an input reaches, no lower than 16 bits can hold: see ``bounded``."""
+        if x.is_constant or x.dtype is not DType.FLOAT32:
+            return x
+        return maximum(x, lowest(dtype))
 
     def rename(self, operation: Operation, outputs: tuple[Tensor, ...]) -> None:
         """The names of the old network, but for outputs, which are named when they are declared."""

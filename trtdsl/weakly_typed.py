@@ -1,14 +1,18 @@
 """What a network gains before it goes to a TensorRT that has no strongly typed networks (8.6).
 
 There a normalization computes in float32 whatever its tensors are, "even in mixed precision mode
-regardless of any set builder flags" (INormalizationLayer::setComputePrecision), so the casts around
-one that keeps to float32 say nothing new, and split what TensorRT would otherwise fuse.
+regardless of any set builder flags" (INormalizationLayer::setComputePrecision), and a softmax of
+float16 adds up in float32. So the casts around one that keeps to float32 say nothing new, and split
+what TensorRT would otherwise fuse: attention becomes one kernel only where its products and its
+softmax are of float16.
 """
 
 from __future__ import annotations
 
+from trtdsl.ir.attention import Attention
 from trtdsl.ir.cast import Cast
 from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast
 from trtdsl.rewrite import rewrite
@@ -18,24 +22,33 @@ __all__ = ["without_casts"]
 
 
 def without_casts(network: Network) -> Network:
-    """float16, cast to float32, normalized and cast back: as one normalization of float16."""
+    """float16, cast to float32, normalized and cast back: as one normalization of float16.
+
+    So for softmax; and attention, of which this TensorRT has no layer, as its parts in float16.
+    """
     return rewrite(network, _rule)
 
 
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    if isinstance(operation.layer, Attention):
+        return (_named(operation.layer.expand(*inputs, wide=False), operation),)
     if operation.layer != Cast(dtype=DType.FLOAT16):
         return None
-    normalized = inputs[0].producer
-    if normalized is None or not isinstance(normalized.layer, Normalization):
+    wide = inputs[0].producer
+    if wide is None or not isinstance(wide.layer, Normalization | SoftMax):
         return None
-    wide, scale, bias = normalized.inputs
-    widened = wide.producer
+    x, *coefficients = wide.inputs
+    widened = x.producer
     if widened is None or not isinstance(widened.layer, Cast):
         return None
     (x,) = widened.inputs
     if x.dtype is not DType.FLOAT16:
         return None
-    y = normalized.layer(x, cast(scale, DType.FLOAT16), cast(bias, DType.FLOAT16))
+    return (_named(wide.layer(x, *(cast(c, DType.FLOAT16) for c in coefficients)), wide),)
+
+
+def _named(y: Tensor, operation: Operation) -> Tensor:
+    """y under the name and place of what it stands for."""
     assert y.producer is not None
-    y.producer.name, y.producer.source = normalized.name, normalized.source
-    return (y,)
+    y.producer.name, y.producer.source = operation.name, operation.source
+    return y

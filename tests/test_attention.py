@@ -1,0 +1,113 @@
+"""Attention in whole networks: what 16 bits and each TensorRT release make of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import trtdsl
+from tests import standin
+from tests.cases.base import f32
+from tests.test_lowering import lowered
+from trtdsl.ir.attention import Attention
+from trtdsl.ir.cast import Cast
+from trtdsl.ir.matmul import MatrixMultiply
+from trtdsl.ir.softmax import SoftMax
+from trtdsl.network import Network
+from trtdsl.types import DType
+from trtdsl.weakly_typed import without_casts
+
+HALVES = {"fp16": 4e-3, "bf16": 3e-2}
+
+
+class Masked(nn.Module):
+    """Attention with the mask that models compute from numbers of padded tokens."""
+
+    def forward(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, length: torch.Tensor
+    ) -> torch.Tensor:
+        padding = torch.arange(k.shape[2]) >= length[:, None, None, None]
+        mask = padding.float() * torch.finfo(torch.float32).min
+        return F.scaled_dot_product_attention(q, k, v, mask)
+
+
+Q, K, V = f32(2, 4, 6, 16) * 4, f32(2, 4, 6, 16) * 4, f32(2, 4, 6, 16, seed=1)
+LENGTHS = torch.tensor([6, 2])
+
+
+def layers(network: Network, *kinds: type) -> list[str]:
+    return [type(op.layer).__name__ for op in network.operations if isinstance(op.layer, kinds)]
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_the_lowest_float32_in_a_mask_does_not_become_infinity(precision: str) -> None:
+    inputs = (Q, K, V, LENGTHS)
+    network = trtdsl.trace(Masked().eval(), inputs, precision=precision)
+    (attention,) = [op for op in network.operations if isinstance(op.layer, Attention)]
+    assert {x.dtype for x in attention.inputs} < {DType.FLOAT16, DType.BFLOAT16}
+    expected = Masked()(*inputs)
+    for lengths in (LENGTHS, torch.tensor([1, 0])):
+        actual = network.evaluate(Q, K, V, lengths)
+        assert actual.isfinite().all()
+    actual = network.evaluate(*inputs)
+    assert (actual - expected).abs().max() / expected.abs().max() <= HALVES[precision]
+
+
+def test_tensorrt_8_gets_products_and_softmax_of_float16_alone() -> None:
+    """Casts between them would keep it from making one kernel of the three."""
+    network = trtdsl.trace(Masked().eval(), (Q, K, V, LENGTHS), precision="fp16")
+    plain = without_casts(network)
+    assert layers(plain, Attention) == []
+    start = [type(op.layer) for op in plain.operations].index(MatrixMultiply)
+    chain = [op for op in plain.operations[start:] if not op.outputs[0].is_constant]
+    kinds = [type(op.layer).__name__ for op in chain]
+    assert [k for k in kinds if k in ("MatrixMultiply", "SoftMax", "Cast")][:3] == [
+        "MatrixMultiply", "SoftMax", "MatrixMultiply",
+    ]  # fmt: skip
+    (softmax,) = [op for op in chain if isinstance(op.layer, SoftMax)]
+    assert softmax.inputs[0].dtype is DType.FLOAT16
+    expected = network.evaluate(Q, K, V, LENGTHS)
+    error = (plain.evaluate(Q, K, V, LENGTHS) - expected).abs().max() / expected.abs().max()
+    assert error <= 8e-3
+    assert lowered(plain, "8.6.1").created
+
+
+def test_attention_by_hand_has_its_softmax_in_float16_on_tensorrt_8() -> None:
+    class ByHand(nn.Module):
+        def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            return torch.softmax(q @ k.mT / 4, -1) @ v
+
+    plain = without_casts(trtdsl.trace(ByHand().eval(), (Q, K, V), precision="fp16"))
+    (softmax,) = [op for op in plain.operations if isinstance(op.layer, SoftMax)]
+    assert softmax.inputs[0].dtype is softmax.outputs[0].dtype is DType.FLOAT16
+
+
+def test_a_softmax_of_float16_is_computed_in_float32() -> None:
+    """The sum of so many ones is beyond float16, whose next number after 2048 is 2050."""
+    ones = torch.zeros(1, 1, 8192, dtype=torch.float16)
+    net = Network()
+    x = net.input("x", ones.shape, DType.FLOAT16)
+    net.output(SoftMax(axis=2)(x).cast(DType.FLOAT32), "y")
+    assert torch.allclose(net.evaluate(ones), torch.tensor(1 / 8192))
+
+
+@pytest.mark.parametrize("version", standin.VERSIONS)
+def test_the_layer_is_used_where_the_release_has_it(version: str) -> None:
+    network = trtdsl.trace(Masked().eval(), (Q, K, V, LENGTHS), precision="fp16")
+    api = lowered(network, version)
+    kinds = [type(layer).__name__ for layer in api.network.state["layers"]]
+    has = api.has("add_attention")
+    assert has is (version not in ("8.6.1", "10.0.1", "10.3.0", "10.8.0.43", "10.13.3.9"))
+    assert kinds.count("IAttention") == has
+    assert kinds.count("ISoftMaxLayer") == (not has)
+
+
+def test_scores_are_wide_on_releases_that_are_strongly_typed() -> None:
+    net = Network()
+    inputs = [net.input(n, (1, 2, 3, 8), DType.FLOAT16) for n in "qkv"]
+    net.output(Attention().expand(*inputs), "y")
+    (softmax,) = [op for op in net.operations if isinstance(op.layer, SoftMax)]
+    assert softmax.inputs[0].dtype is DType.FLOAT32
+    assert layers(net, Cast) == ["Cast", "Cast"]
