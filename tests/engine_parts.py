@@ -17,6 +17,7 @@ from trtdsl.types import DimRange, DType
 
 __all__ = ["F32", "PLAN", "Context", "HostMover", "Trt", "manifest", "spec"]
 
+N = DimRange(min=0, opt=2, max=100)
 X = np.zeros(1, np.float32)
 PLAN = bytes(range(256)) * 5
 
@@ -32,7 +33,8 @@ def manifest(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) ->
         input_tree=flatten(((X,) * len(inputs), {}))[1],
         output_tree=flatten(X if len(outputs) == 1 else (X,) * len(outputs))[1],
         parameters=tuple(each.name for each in inputs),
-        symbols={"n": DimRange(min=0, opt=2, max=100)},
+        symbols={"n": N},
+        profiles=({"n": N},),
         precision="fp32",
         tensorrt="10.13.3.9",
         compute_capability="9.0",

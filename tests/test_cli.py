@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from tests import engine_parts, standin
 from trtdsl import cli
-from trtdsl.arguments import UsageError, byte_count, job
+from trtdsl.arguments import UsageError, byte_count, job, profiles
 from trtdsl.cli import app
 from trtdsl.runtime import device, files
 
@@ -191,6 +191,7 @@ def test_doctor_is_content_with_a_gpu_and_tensorrt(monkeypatch: pytest.MonkeyPat
         (("check", "{}:tiny", "--dynamic", "x=0:n:4:2:8"), "is not min <= opt <= max"),
         (("convert", "{}:tiny", "--precision", "fp8"), "--precision is one of fp32,"),
         (("convert", "{}:tiny", "--workspace", "much"), "write 4GiB"),
+        (("convert", "{}:tiny", "--profile", "n=1:2"), "write batch=8:16:32,length=128"),
         (("convert", "{}:tiny", "--backend", "onnx"), "--backend is auto, tensorrt or reference"),
         (("convert", "{}:tiny", "--backend", "reference", "-o", "m"), "makes no engine"),
         (("convert", "{}:tiny", "-o", "no/such/m.engine"), "there is no folder no/such"),
@@ -241,3 +242,11 @@ def test_byte_count(text: str, count: int) -> None:
 def test_byte_count_refuses_other_words() -> None:
     with pytest.raises(UsageError, match="'4 GBit' is no amount"):
         byte_count("4 GBit")
+
+
+def test_profiles_as_text() -> None:
+    assert profiles(["batch=1", "batch=8:16:32, n=4"]) == [
+        {"batch": 1},
+        {"batch": (8, 16, 32), "n": 4},
+    ]
+    assert profiles([]) is None

@@ -31,6 +31,10 @@ MANIFEST = Manifest(
     output_tree=flatten({"logits": X})[1],
     parameters=("x", "ids", "scale"),
     symbols={"batch": DimRange(min=1, opt=4, max=32)},
+    profiles=(
+        {"batch": DimRange(min=1, opt=1, max=1)},
+        {"batch": DimRange(min=8, opt=16, max=32)},
+    ),
     precision="fp16",
     tensorrt="10.13.3.9",
     compute_capability="9.0",
@@ -57,7 +61,7 @@ def test_spec_prints_and_knows_whether_it_is_static() -> None:
     assert [spec.is_static for spec in MANIFEST.inputs] == [False, True]
 
 
-@pytest.mark.parametrize("found", ["trtdsl-engine/2", None, 1])
+@pytest.mark.parametrize("found", ["trtdsl-engine/1", None, 1])
 def test_another_format_is_refused_with_both(found: Any) -> None:
     with pytest.raises(LoadError) as error:
         Manifest.from_json({**MANIFEST.to_json(), "format": found})
@@ -88,6 +92,8 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"size": "many"}, "damaged"),
         ({"symbols": {"batch": {"min": 4, "opt": 1, "max": 8}}}, r"4\.\.1\.\.8 is not min"),
         ({"symbols": {}}, r"the symbols \['batch'\], and ranges only for \[\]"),
+        ({"profiles": []}, r"profiles \[\] do not give a range to each .*\['batch'\]"),
+        ({"profiles": [{}]}, r"profiles \[\[\]\] do not give"),
         ({"outputs": []}, "lists 0 outputs, and its structure of them holds 1"),
         ({"output_tree": {"oops": 1}}, "not a structure"),
     ],

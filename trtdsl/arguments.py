@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Job", "UsageError", "byte_count", "job"]
+__all__ = ["Job", "UsageError", "byte_count", "job", "profiles"]
 
 _INPUT = re.compile(r"(?P<name>\w+)=(?P<shape>\d+(?:x\d+)*)?(?::(?P<dtype>\w+))?")
 _DYNAMIC = re.compile(r"(?P<name>\w+)=(?P<axis>\d+):(?P<dim>\w+):(\d+):(\d+):(\d+)")
+_PROFILE = re.compile(r"(?P<name>\w+)=(?P<sizes>\d+(?::\d+:\d+)?)")
 _BYTES = re.compile(r"(?P<number>\d+)\s*(?P<unit>[KMG]i?B?|B)?", re.IGNORECASE)
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 _SEED = 0
@@ -77,6 +78,18 @@ def byte_count(text: str) -> int:
     if match is None:
         raise UsageError(f"{text!r} is no amount of memory; write 4GiB, 512MiB or 1048576")
     return int(match["number"]) * _UNITS.get((match["unit"] or "B")[0].upper(), 1)
+
+
+def profiles(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+    """``batch=8:16:32,length=128`` a text: one size, or min, opt and max. Errors: UsageError."""
+    made: list[dict[str, Any]] = []
+    for text in texts:
+        matches = [_PROFILE.fullmatch(part.strip()) for part in text.split(",")]
+        if None in matches:
+            raise UsageError(f"{text!r} is no profile; write batch=8:16:32,length=128")
+        pairs = [(m["name"], [int(n) for n in m["sizes"].split(":")]) for m in matches if m]
+        made.append({name: n[0] if len(n) == 1 else tuple(n) for name, n in pairs})
+    return made or None
 
 
 def _made(target: str) -> Any:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import BuildError, ConversionError, RunError, UnavailableError, explain
+from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
+from trtdsl.options import BuildOptions
+from trtdsl.profiles import Profile, hull, parse
 from trtdsl.reference import spec
 from trtdsl.tensorrt_api import (
     Api,
@@ -27,38 +28,7 @@ from trtdsl.weakly_typed import without_casts
 if TYPE_CHECKING:
     from trtdsl.engine import Engine
 
-__all__ = ["PRECISIONS", "BuildOptions", "build", "builder", "configure", "serialize"]
-
-PRECISIONS = (None, "fp32", "tf32", "fp16", "bf16")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """What TensorRT is told beside the network.
-
-    ``precision`` is what the network was traced with; only ``"tf32"`` matters here. ``workspace``
-    is in bytes; ``optimization_level`` is 0 (fast build) to 5 (fast engine), TensorRT's default 3.
-    """
-
-    precision: str | None = None
-    workspace: int | None = None
-    optimization_level: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ConversionError(f"precision is one of {PRECISIONS}, not {self.precision!r}")
-        for name in ("workspace", "optimization_level"):
-            value = getattr(self, name)
-            if value is not None and type(value) is not int:
-                raise BuildError(
-                    explain(
-                        f"{name} is {value!r}", fix="give an int; workspace counts bytes, 4 * 2**30"
-                    )
-                )
-        if self.workspace is not None and self.workspace <= 0:
-            raise BuildError(f"workspace is {self.workspace} bytes; it must be positive")
-        if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
-            raise BuildError(f"optimization_level is {self.optimization_level}, outside of 0..5")
+__all__ = ["BuildOptions", "build", "builder", "configure", "serialize"]
 
 
 def build(network: Network, options: BuildOptions | None = None) -> Engine:
@@ -70,6 +40,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     from trtdsl.runtime.logger import clear, last_errors
 
     options = options or BuildOptions()
+    profiles = parse(options.profiles, network.symbols)
     trt = import_tensorrt()
     trt_network = builder().create_network(network_flags(trt))
     if trt_network is None:
@@ -79,9 +50,10 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
         network = without_casts(network)
     lower(network, api)
     config = configure(options, half=_halves(network))
-    _add_profile(network, config)
+    for profile in profiles:
+        _add_profile(network, config, profile)
     plan = serialize(trt_network, config, explain_failure=lambda text: _places(network, text))
-    engine = _engine(network, api, plan, options)
+    engine = _engine(network, api, plan, options, profiles)
     if _halves(network) and not api.strongly_typed:
         _warn_unheld(network, engine)
     return engine
@@ -160,22 +132,22 @@ def _halves(network: Network) -> frozenset[DType]:
     return frozenset(x.dtype for x in tensors if x.dtype in (DType.FLOAT16, DType.BFLOAT16))
 
 
-def _add_profile(network: Network, config: Any) -> None:
-    """One optimization profile from the ranges of the symbolic sizes."""
+def _add_profile(network: Network, config: Any, ranges: Profile) -> None:
+    """An optimization profile from the ranges of the symbolic sizes."""
     dynamic = [x for x in network.inputs if not x.type.is_static]
     if not dynamic:
         return
     profile = builder().create_optimization_profile()
     sizes = [
-        {name: getattr(size, which) for name, size in network.symbols.items()}
+        {name: getattr(size, which) for name, size in ranges.items()}
         for which in ("min", "opt", "max")
     ]
     for x in dynamic:
         shapes = [tuple(bind(d, s) for d in x.shape) for s in sizes]
         profile.set_shape(x.name, *shapes)
     if config.add_optimization_profile(profile) < 0:
-        ranges = ", ".join(f"{n} {r}" for n, r in network.symbols.items())
-        raise BuildError(f"TensorRT refused the ranges of the dynamic sizes: {ranges}")
+        told = ", ".join(f"{n} {r}" for n, r in ranges.items())
+        raise BuildError(f"TensorRT refused the ranges of the dynamic sizes: {told}")
 
 
 def _places(network: Network, text: str) -> str:
@@ -190,7 +162,13 @@ def _is_named(operation: Operation, text: str) -> bool:
     return re.search(whole, text) is not None
 
 
-def _engine(network: Network, api: Api, plan: bytes, options: BuildOptions) -> Engine:
+def _engine(
+    network: Network,
+    api: Api,
+    plan: bytes,
+    options: BuildOptions,
+    profiles: tuple[Profile, ...],
+) -> Engine:
     import hashlib
 
     import trtdsl
@@ -207,7 +185,8 @@ def _engine(network: Network, api: Api, plan: bytes, options: BuildOptions) -> E
         input_tree=input_tree,
         output_tree=output_tree,
         parameters=parameters,
-        symbols=dict(network.symbols),
+        symbols=hull(profiles),
+        profiles=profiles,
         precision=options.precision or "as traced",
         tensorrt=api.trt.__version__,
         compute_capability=gpu.compute_capability,

@@ -7,6 +7,7 @@ import sys
 import traceback as tracebacks
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,12 +18,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from typer.core import TyperGroup
 
-from trtdsl.arguments import Job, UsageError, byte_count, job
+from trtdsl.arguments import Job, UsageError, byte_count, job, profiles
 from trtdsl.errors import TrtdslError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
-    from trtdsl.build import BuildOptions
     from trtdsl.manifest import Manifest
+    from trtdsl.options import BuildOptions
 
 __all__ = ["app"]
 
@@ -84,6 +85,10 @@ Dynamic = Annotated[
 Precision = Annotated[str | None, typer.Option(help="fp32, tf32, fp16 or bf16; as the module is")]
 Backend = Annotated[str, typer.Option(help="auto, tensorrt or reference")]
 Workspace = Annotated[str | None, typer.Option(help="device memory a layer may use: 4GiB")]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option("--profile", help="ranges to tune for: batch=8:16:32,length=128; repeatable"),
+]
 Level = Annotated[int | None, typer.Option(help="0 fast build to 5 fast engine", min=0, max=5)]
 
 
@@ -104,12 +109,13 @@ def convert(
     backend: Backend = "auto",
     workspace: Workspace = None,
     level: Level = None,
+    profile: Profiles = None,
 ) -> None:
     """Build an engine, and write it and its manifest (OUTPUT.json)."""
     from trtdsl.build import build
     from trtdsl.conversion import trace
 
-    options = _options(precision, workspace, level)
+    options = replace(_options(precision, workspace, level), profiles=profiles(profile or []))
     on_gpu = _on_gpu(backend, output)
     work = _job(target, input, dynamic)
     with _stage("capturing and converting"):
@@ -221,7 +227,7 @@ def _shapes(work: Job) -> dict[str, Any]:
 
 
 def _options(precision: str | None, workspace: str | None, level: int | None) -> BuildOptions:
-    from trtdsl.build import PRECISIONS, BuildOptions
+    from trtdsl.options import PRECISIONS, BuildOptions
 
     if precision not in PRECISIONS:
         raise UsageError(f"--precision is one of {', '.join(PRECISIONS[1:])}, not {precision}")
@@ -292,8 +298,9 @@ def _manifest_table(path: Path, manifest: Manifest) -> Table:
         *(("input", str(spec)) for spec in manifest.inputs),
         *(("output", str(spec)) for spec in manifest.outputs),
         *(
-            ("size", f"{n} is {s.min} to {s.max}, tuned for {s.opt}")
-            for n, s in manifest.symbols.items()
+            (f"profile {i}", f"{n} is {s.min} to {s.max}, tuned for {s.opt}")
+            for i, profile in enumerate(manifest.profiles)
+            for n, s in profile.items()
         ),
         ("precision", manifest.precision),
         ("built by", f"trtdsl {manifest.trtdsl}, TensorRT {manifest.tensorrt}"),

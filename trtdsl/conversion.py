@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from trtdsl.errors import ConversionError, UnavailableError, explain
 from trtdsl.network import Network
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from trtdsl.engine import Engine
+    from trtdsl.options import BuildArguments
     from trtdsl.reference import Reference
     from trtdsl.walk import Report
 
@@ -92,24 +93,21 @@ def convert(
     opt: Mapping[str, int] | None = None,
     precision: str | None = None,
     backend: Backend = "auto",
-    workspace: int | None = None,
-    optimization_level: int | None = None,
+    **build_arguments: Unpack[BuildArguments],
 ) -> Engine | Reference:
     """A callable that answers as the module does, run by TensorRT.
 
     Inputs: as of ``trace``, and
         backend: ``"tensorrt"``; ``"reference"`` evaluates with PyTorch; ``"auto"`` is TensorRT
             where it and a GPU are found, else the reference, with one ReferenceWarning.
-        workspace: the most device memory a layer may use while it runs, in bytes; by default all.
-        optimization_level: 0 (fast build) to 5 (fast engine); TensorRT's default is 3.
+        build_arguments: ``workspace``, ``optimization_level`` and ``profiles`` as of
+            ``trtdsl.options.BuildOptions``.
     Errors: ConversionError, BuildError, UnavailableError and below.
     """
     from trtdsl.build import BuildOptions, build
     from trtdsl.reference import Reference
 
-    options = BuildOptions(
-        precision=precision, workspace=workspace, optimization_level=optimization_level
-    )
+    options = BuildOptions(precision=precision, **build_arguments)
     chosen, missing = choose(backend)
     if missing is not None:
         warnings.warn(

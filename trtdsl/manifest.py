@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trtdsl.errors import LoadError, explain
+from trtdsl.profiles import Profile
 from trtdsl.runtime.expression import symbols_of
 from trtdsl.tree import Tree
 from trtdsl.types import DimRange, DType
 
 __all__ = ["FORMAT", "Manifest", "TensorSpec"]
 
-FORMAT = "trtdsl-engine/1"
+FORMAT = "trtdsl-engine/2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,8 @@ class Manifest:
     - ``input_tree``: the structure of ``(args, kwargs)``; ``output_tree``: of what a call returns
     - ``parameters``: the names of the model's positional parameters, in order
     - ``symbols``: the sizes that each symbol may have
+    - ``profiles``: the ranges of each of TensorRT's optimization profiles, at least one, by index;
+      ``trtdsl.profiles.choose`` finds the one for a call's sizes
     - ``precision``: what was asked of the build, such as ``"fp16"``
     - ``tensorrt``, ``compute_capability`` (``"9.0"``), ``device``, ``trtdsl``: what built it
     - ``sha256``, ``size``: of the plan; its bytes in hexadecimal, and their count
@@ -78,6 +81,7 @@ class Manifest:
     output_tree: Tree
     parameters: tuple[str, ...]
     symbols: dict[str, DimRange]
+    profiles: tuple[Profile, ...]
     precision: str
     tensorrt: str
     compute_capability: str
@@ -100,7 +104,8 @@ class Manifest:
             "inputs": [spec.to_json() for spec in self.inputs],
             "outputs": [spec.to_json() for spec in self.outputs],
             "parameters": list(self.parameters),
-            "symbols": {name: asdict(size) for name, size in self.symbols.items()},
+            "symbols": _ranges_to_json(self.symbols),
+            "profiles": [_ranges_to_json(profile) for profile in self.profiles],
             "input_tree": self.input_tree.to_json(),
             "output_tree": self.output_tree.to_json(),
         }
@@ -135,7 +140,8 @@ class Manifest:
             input_tree=Tree.from_json(obj["input_tree"]),
             output_tree=Tree.from_json(obj["output_tree"]),
             parameters=tuple(str(name) for name in obj["parameters"]),
-            symbols={name: _range_from_json(size) for name, size in obj["symbols"].items()},
+            symbols=_ranges_from_json(obj["symbols"]),
+            profiles=tuple(_ranges_from_json(profile) for profile in obj["profiles"]),
             size=int(obj["size"]),
             **{word: str(obj[word]) for word in words},
         )
@@ -160,6 +166,19 @@ class Manifest:
                     f"the manifest's input {spec} has the symbols {sorted(unknown)}, "
                     f"and ranges only for {sorted(self.symbols)}"
                 )
+        if not self.profiles or any(p.keys() != self.symbols.keys() for p in self.profiles):
+            raise LoadError(
+                f"the manifest's profiles {[sorted(p) for p in self.profiles]} do not give a range "
+                f"to each of the symbols {sorted(self.symbols)}"
+            )
+
+
+def _ranges_to_json(ranges: Mapping[str, DimRange]) -> dict[str, Any]:
+    return {name: asdict(size) for name, size in ranges.items()}
+
+
+def _ranges_from_json(obj: Mapping[str, Any]) -> dict[str, DimRange]:
+    return {name: _range_from_json(size) for name, size in obj.items()}
 
 
 def _range_from_json(obj: Mapping[str, Any]) -> DimRange:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from trtdsl import operators
 from trtdsl.errors import ConversionError, ShapeError, explain
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from trtdsl.engine import Engine
     from trtdsl.ir.base import Layer
+    from trtdsl.options import BuildArguments
 
 __all__ = ["Network", "Operation", "Scalar", "Tensor"]
 
@@ -301,11 +302,7 @@ class Network:
         return evaluate(self, args, kwargs)
 
     def build(
-        self,
-        *,
-        precision: str | None = None,
-        workspace: int | None = None,
-        optimization_level: int | None = None,
+        self, *, precision: str | None = None, **build_arguments: Unpack[BuildArguments]
     ) -> Engine:
         """The engine of this network, for the GPU of this process; arguments as of ``convert``.
 
@@ -314,9 +311,7 @@ class Network:
         from trtdsl.build import BuildOptions, build
         from trtdsl.precision import to_precision
 
-        options = BuildOptions(
-            precision=precision, workspace=workspace, optimization_level=optimization_level
-        )
+        options = BuildOptions(precision=precision, **build_arguments)
         return build(to_precision(self, precision), options)
 
     def trees(self) -> tuple[Tree, Tree, tuple[str, ...]]:

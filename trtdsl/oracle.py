@@ -243,6 +243,7 @@ def _engine(plan: bytes, model: OnnxModel, network: Any, options: BuildOptions) 
         output_tree=model.output_tree,
         parameters=model.parameters,
         symbols=model.symbols,
+        profiles=(model.symbols,),
         precision=options.precision or "as exported",
         tensorrt=import_tensorrt().__version__,
         compute_capability=gpu.compute_capability,

@@ -16,6 +16,7 @@ import numpy as np
 
 from trtdsl.errors import RunError, explain
 from trtdsl.manifest import TensorSpec
+from trtdsl.profiles import Profile, spans
 from trtdsl.runtime.expression import evaluate, solve, symbols_of
 from trtdsl.tree import Leaf, Tree
 from trtdsl.types import DimRange
@@ -44,15 +45,18 @@ class Signature:
     input_tree: Tree
     parameters: tuple[str, ...]
     symbols: dict[str, DimRange]
+    profiles: tuple[Profile, ...] = ()
+    """An engine's, for the words of an error; the choice among them is the runtime's."""
 
     @classmethod
     def of(cls, described: Described) -> Signature:
-        """The signature of a manifest, or of anything with the same four fields."""
+        """The signature of a manifest, or of anything with the same fields."""
         return cls(
             inputs=described.inputs,
             input_tree=described.input_tree,
             parameters=described.parameters,
             symbols=described.symbols,
+            profiles=getattr(described, "profiles", ()),
         )
 
     @property
@@ -180,11 +184,12 @@ class Signature:
         value = size if text == name else solve(text, size, name, within)
         if value is None or not within.min <= value <= within.max:
             what = f"input {spec.name} has {size} at axis {axis}, where the engine takes {text}"
+            ranges = spans(self.profiles or (self.symbols,), name)
             raise RunError(
                 explain(
-                    f"{what} with {name} in {within.min}..{within.max}",
+                    f"{what} with {name} in {ranges}",
                     at=f"{spec}",
-                    fix=f"keep {name} in {within.min}..{within.max}, or convert with a wider Dim",
+                    fix=f"keep {name} in {ranges}, or convert with a wider Dim",
                 )
             )
         return {name: value}
