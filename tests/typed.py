@@ -28,6 +28,8 @@ SIZES = {
     "IGatherLayer": {1},
     "IScatterLayer": {1},
     "ICumulativeLayer": {1},
+    "ILoopOutputLayer": {1},
+    "ITripLimitLayer": {0},
 }
 """The inputs that are sizes, axes or indices: int32 or int64."""
 ANY_DTYPE = {"ICastLayer", "IIdentityLayer", "IShapeLayer"}
@@ -38,16 +40,18 @@ def types(network: Any) -> dict[int, str]:
     known = {id(x): x.dtype.name for x in network.state["inputs"]}
     waiting = list(network.state["layers"])
     while waiting:  # set_input may name the output of a later layer
-        layer = next(x for x in waiting if all(id(i) in known for i in _inputs_of(x)))
+        layer = next(x for x in waiting if all(id(i) in known for i in _needed(x)))
         waiting.remove(layer)
-        inputs = [known[id(x)] for x in _inputs_of(layer)]
+        inputs = [known[id(x)] for x in _needed(layer)]
         for x, name in zip(layer.state["output_list"], _gives(layer, inputs), strict=True):
             known[id(x)] = name
     return known
 
 
-def _inputs_of(layer: Any) -> list[Any]:
-    return [x for x in layer.state["input_list"] if x is not None]
+def _needed(layer: Any) -> list[Any]:
+    """The inputs that must come before; the next value of a recurrence comes behind it."""
+    inputs = [x for x in layer.state["input_list"] if x is not None]
+    return inputs[:1] if type(layer).__name__ == "IRecurrenceLayer" else inputs
 
 
 def _gives(layer: Any, inputs: list[str]) -> list[str]:
@@ -57,6 +61,8 @@ def _gives(layer: Any, inputs: list[str]) -> list[str]:
             return [state["to_type"].name]
         case "IConstantLayer":
             return [state["weights"].state["dtype"].name]
+        case "ITripLimitLayer":
+            return []
         case "IShapeLayer":
             return ["INT64"]
         case "ITopKLayer":

@@ -25,6 +25,7 @@ from trtdsl.inplace import drop_dropout, has_inplace, hides_views, rewrite_inpla
 from trtdsl.refusal import quiet, refusal
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
+from trtdsl.whole import whole
 
 __all__ = ["Captured", "capture"]
 
@@ -117,7 +118,7 @@ def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
     leaves = dynamic.widened(flat.leaves, specs)
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
-        with _restored(flat.model), torch.no_grad(), quiet():
+        with _restored(flat.model), torch.no_grad(), quiet(), whole():
             return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False)
     except TrtdslError:
         raise

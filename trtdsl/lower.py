@@ -174,7 +174,8 @@ class _Lowering:
         floats = [x.dtype for x in (*operation.outputs, *operation.inputs) if x.dtype.is_float]
         trt = self.api.trt
         apart = (trt.LayerType.CAST, trt.LayerType.SHAPE, trt.LayerType.CONSTANT)
-        if not floats or not self.infers or layer.type in apart:
+        own = layer.precision_is_set  # what a layer's lowering says of its parts
+        if not floats or not self.infers or own or layer.type in apart:
             return
         wanted = self.api.dtype(floats[0])
         kinds = (trt.DataType.FLOAT, trt.DataType.HALF)

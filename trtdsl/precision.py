@@ -17,6 +17,7 @@ from trtdsl.ir.cumulative import Cumulative
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
@@ -35,7 +36,7 @@ _LOWEST = 3.4e38
 """From here on a float32 stands for infinity: masks are written as the type's lowest number."""
 
 # What the matrix units do: where the time goes, and where 16 bits are meant for.
-_MATRIX = (Attention, Convolution, Deconvolution, MatrixMultiply)
+_MATRIX = (Attention, Convolution, Deconvolution, MatrixMultiply, Recurrent)
 # Sums of many elements, or functions that leave the range of 16 bits: these stay in float32.
 _SUMS = {ReduceOperation.SUM, ReduceOperation.AVG, ReduceOperation.PROD}
 _POOLED = ((2, 3), (2, 3, 4))

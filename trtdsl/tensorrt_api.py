@@ -200,9 +200,13 @@ class Api:
         """What TensorRT reads until the build ends: it keeps pointers, not copies."""
 
     def __getattr__(self, name: str) -> Any:
+        return self._noting(self.network, name)
+
+    def _noting(self, owner: Any, name: str) -> Any:
+        """The method ``add_*`` of a network or a loop, except that None is an error."""
         if not name.startswith("add_"):
             raise AttributeError(name)
-        method = getattr(self.network, name)
+        method = getattr(owner, name)
 
         def add(*args: Any, **kwargs: Any) -> Any:
             layer = method(*args, **kwargs)
@@ -213,6 +217,10 @@ class Api:
             return layer
 
         return add
+
+    def loop(self) -> Any:
+        """A new ILoop, whose layers are noted as the network's own are."""
+        return _Noted(self, self.network.add_loop())
 
     def name(self, layer: Any, name: str) -> None:
         """Name a layer; TensorRT wants its names distinct, so a number sets a second one apart."""
@@ -334,6 +342,17 @@ class Api:
         if dim not in self._sizes:
             self._sizes[dim] = lower_size(self, dim)
         return self._sizes[dim]
+
+
+class _Noted:
+    """An ILoop: ``add_*`` adds a layer to it."""
+
+    def __init__(self, api: Api, loop: Any) -> None:
+        self._api = api
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return self._api._noting(self._loop, name)
 
 
 def _require_finite(value: torch.Tensor, name: str) -> None:
