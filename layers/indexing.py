@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 
 from trtdsl.errors import ConversionError, explain
-from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.constant import Constant
 from trtdsl.ir.gather import Gather, GatherMode
 from trtdsl.ir.select import Select
@@ -22,7 +21,7 @@ from trtdsl.types import Dim, DType, as_dim, bounds, broadcast, is_static
 from .creation import filled
 from .shape import expanded
 
-__all__ = ["sliced"]
+__all__ = ["from_the_front", "selected_range", "sliced", "wrapped"]
 
 aten = torch.ops.aten
 
@@ -31,7 +30,7 @@ aten = torch.ops.aten
 def select(x: Tensor, dim: int, index: Dim) -> Tensor:
     """The slice of x at ``index`` of axis ``dim``, without that axis."""
     axis = dim % x.rank
-    start = _from_the_front(x.network, index, x.shape[axis])
+    start = from_the_front(x.network, index, x.shape[axis])
     return Squeeze(axes=(axis,))(section(x, axis, start, 1))
 
 
@@ -46,20 +45,22 @@ def slice_(
 def sliced(x: Tensor, dim: int, start: Dim | None, end: Dim | None, step: int = 1) -> Tensor:
     """``x[start:end:step]`` along ``dim``."""
     axis = dim % x.rank
-    first, size = _range(x, axis, start, end, step)
+    first, size = selected_range(x, axis, start, end, step)
     return section(x, axis, first, size, step)
 
 
-def _range(x: Tensor, axis: int, start: Dim | None, end: Dim | None, step: int) -> tuple[Dim, Dim]:
+def selected_range(
+    x: Tensor, axis: int, start: Dim | None, end: Dim | None, step: int
+) -> tuple[Dim, Dim]:
     """The first index and the number of indices of a Python slice."""
     net, size = x.network, x.shape[axis]
-    first = 0 if start is None else _cut(net, _from_the_front(net, start, size), size)
-    stop = size if end is None else _cut(net, _from_the_front(net, end, size), size)
+    first = 0 if start is None else _cut(net, from_the_front(net, start, size), size)
+    stop = size if end is None else _cut(net, from_the_front(net, end, size), size)
     length = _largest(net, 0, stop - first)
     return first, as_dim((length + step - 1) // step)
 
 
-def _from_the_front(net: Network, index: Dim, size: Dim) -> Dim:
+def from_the_front(net: Network, index: Dim, size: Dim) -> Dim:
     """An index that may count from the end, counted from the front."""
     low, high = _bounds(net, index)
     if low >= 0:
@@ -105,7 +106,7 @@ def _bounds(net: Network, value: Dim) -> tuple[int, int]:
 def narrow(x: Tensor, dim: int, start: Dim, length: Dim) -> Tensor:
     """``length`` elements along ``dim`` from ``start`` on."""
     axis = dim % x.rank
-    return section(x, axis, _from_the_front(x.network, start, x.shape[axis]), length)
+    return section(x, axis, from_the_front(x.network, start, x.shape[axis]), length)
 
 
 @converter(aten.index_select.default)
@@ -149,7 +150,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     """``gather`` where all axes but ``dim`` broadcast; without one, of both laid flat."""
     if dim is None:
         x, indices = (v.reshape(math.prod(v.shape)) for v in (x, indices))
-        return gather(x, 0, _wrapped(indices, x.shape[0]))
+        return gather(x, 0, wrapped(indices, x.shape[0]))
     axis = dim % x.rank
 
     def without(v: Tensor) -> tuple[Dim, ...]:
@@ -159,7 +160,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     x, indices = (
         expanded(v, (*shape[:axis], v.shape[axis], *shape[axis + 1 :])) for v in (x, indices)
     )
-    return gather(x, axis, _wrapped(indices, x.shape[axis]))
+    return gather(x, axis, wrapped(indices, x.shape[axis]))
 
 
 @converter(aten.index.Tensor, aten._unsafe_index.Tensor)
@@ -169,7 +170,7 @@ def index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     That shape stands where the indexed axes were if they are neighbours, in front otherwise.
     """
     axes = [axis for axis, i in enumerate(indices) if i is not None]
-    given = [_wrapped(i, x.shape[axis]) for axis, i in enumerate(indices) if i is not None]
+    given = [wrapped(i, x.shape[axis]) for axis, i in enumerate(indices) if i is not None]
     if len(axes) == 1:
         return Gather(axis=axes[0])(x, given[0])
     others = [axis for axis in range(x.rank) if axis not in axes]
@@ -186,7 +187,7 @@ def index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     return picked.permute(*range(n, n + before), *range(n), *range(n + before, picked.rank))
 
 
-def _wrapped(index: Tensor, size: Dim) -> Tensor:
+def wrapped(index: Tensor, size: Dim) -> Tensor:
     """Indices counted from the front, as TensorRT's gather wants them."""
     if index.dtype in (DType.BOOL, DType.UINT8):
         raise ConversionError(
@@ -199,46 +200,6 @@ def _wrapped(index: Tensor, size: Dim) -> Tensor:
     if isinstance(layer, Constant) and bool((layer.weights.tensor >= 0).all()):
         return index
     return Select()(*align(index < 0, index + size, index))
-
-
-@converter(aten.select_scatter.default)
-def select_scatter(x: Tensor, src: Tensor, dim: int, index: Dim) -> Tensor:
-    """x with its slice at ``index`` of axis ``dim`` replaced by ``src``."""
-    axis = dim % x.rank
-    start = _from_the_front(x.network, index, x.shape[axis])
-    return slice_scatter(x, Unsqueeze(axes=(axis,))(src), axis, start, start + 1)
-
-
-@converter(aten.slice_scatter.default)
-def slice_scatter(
-    x: Tensor,
-    src: Tensor,
-    dim: int = 0,
-    start: Dim | None = None,
-    end: Dim | None = None,
-    step: int = 1,
-) -> Tensor:
-    """x with ``x[start:end:step]`` along ``dim`` replaced by ``src``."""
-    axis = dim % x.rank
-    first, count = _range(x, axis, start, end, step)
-    src = src.cast(x.dtype)
-    if step != 1:
-        return _interleaved(x, src, axis, range(first, first + count * step, step))
-    size = x.shape[axis]
-    after = first + count
-    parts = [section(x, axis, 0, first), src, section(x, axis, after, as_dim(size - after))]
-    kept = [part for part in parts if part.shape[axis] != 0]
-    return kept[0] if len(kept) == 1 else Concatenation(axis=axis)(*kept)
-
-
-def _interleaved(x: Tensor, src: Tensor, axis: int, places: range) -> Tensor:
-    """x with the slices at ``places`` replaced, by picking from both laid end to end."""
-    size = x.shape[axis]
-    order = list(range(size))
-    for i, place in enumerate(places):
-        order[place] = size + i
-    both = Concatenation(axis=axis)(x, src)
-    return Gather(axis=axis)(both, x.network.constant(order, DType.INT32))
 
 
 @converter(aten.one_hot.default)
