@@ -15,6 +15,7 @@ from trtdsl.ir.base import Layer
 from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.cumulative import Cumulative
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
+from trtdsl.ir.grid_sample import GridSample
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.recurrent import Recurrent
@@ -159,6 +160,8 @@ class _Narrowing:
 def _is_wide(layer: Layer) -> bool:
     match layer:
         case Normalization() | SoftMax() | Cumulative():
+            return True
+        case GridSample():  # 16 bits would move the points of a large image by elements
             return True
         case Reduce(op=ReduceOperation.AVG, axes=axes) if axes in _POOLED:
             return False
