@@ -23,6 +23,7 @@ from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.flat import Flat, input_names
 from trtdsl.inplace import drop_dropout, has_inplace, hides_views, rewrite_inplace
 from trtdsl.refusal import quiet, refusal
+from trtdsl.storage import read_storage
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
 from trtdsl.whole import whole
@@ -157,6 +158,9 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
             # PyTorch copies a deprecated class of its own.
             warnings.filterwarnings("ignore", ".*treespec, LeafSpec", FutureWarning)
             program = _decomposed(program, table)
+    for module in program.graph_module.modules():
+        if isinstance(module, GraphModule):
+            read_storage(module.graph)
     return program
 
 
