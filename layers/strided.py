@@ -16,6 +16,7 @@ from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.gather import Gather
 from trtdsl.ir.slice import section
 from trtdsl.network import Tensor
+from trtdsl.operators import add
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, is_static
 
@@ -66,10 +67,10 @@ def _places(x: Tensor, size: Sequence[Dim], stride: Sequence[Dim], offset: Dim) 
     for axis, (n, step) in enumerate(zip(size, stride, strict=True)):
         ones: list[Dim] = [1] * len(size)
         ones[axis] = n
-        steps = (iota(net, n) * step).reshape(*ones)
+        steps: Tensor = (iota(net, n) * step).reshape(*ones)
         places = steps if places is None else places + steps
-    assert places is not None  # without sizes nothing is symbolic but the offset
-    return (places + offset).cast(DType.INT32)
+    assert places is not None  # without sizes, the strides are in order
+    return add(places, offset).cast(DType.INT32)
 
 
 def _static_places(size: Sequence[int], stride: Sequence[int], offset: int) -> torch.Tensor:

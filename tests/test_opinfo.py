@@ -36,7 +36,7 @@ def _op_infos() -> list[Any]:
         from torch.testing._internal.common_methods_invocations import op_db
 
     converted = {str(op).split(".")[1] for op in registered()} | _COMPOSED
-    return [op for op in op_db if op.name not in _OTHERS and _names(op) & converted]
+    return [op for op in op_db if op.formatted_name not in _OTHERS and _names(op) & converted]
 
 
 def _names(op: Any) -> set[str]:
@@ -51,8 +51,16 @@ _COMPOSED = {
 }
 """Functions of ``torch.nn.functional`` that become several operators."""
 
-_OTHERS = {"_native_batch_norm_legit"}
-"""Operators of which only another overload has a converter."""
+_OTHERS = {"_native_batch_norm_legit", "as_strided_partial_views"}
+"""Operators of which only another overload has a converter, or whose samples are no inputs.
+
+``as_strided`` has some that are views into larger memory; its own rows have such views.
+"""
+
+_UNDEFINED = {
+    *("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"),
+}
+"""Operators that promise a shape and a dtype, but no values."""
 
 _TRAINING = r"in training mode(.|\n)*fix: call model.eval\(\)"
 _INDICES = r"indices of a maximum pooling, which TensorRT lacks(.|\n)*fix:"
@@ -149,6 +157,9 @@ def _check(op: Any, samples: Sequence[Any], dtype: torch.dtype) -> None:
     actual = trtdsl.trace(module, inputs).evaluate(*inputs)
     exact = not dtype.is_floating_point
     for ours, theirs in zip(actual, expected, strict=True):
+        if op.name in _UNDEFINED:
+            assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+            continue
         torch.testing.assert_close(
             ours, theirs, rtol=1e-6 if exact else 1e-4, atol=1e-6 if exact else 2e-5, equal_nan=True
         )

@@ -61,7 +61,8 @@ def _order(x: torch.Tensor) -> tuple[int, ...] | None:
         return None
     if x.is_contiguous():
         return tuple(range(x.dim()))
-    order = tuple(sorted(range(x.dim()), key=lambda axis: (-x.stride(axis), -x.shape[axis])))
+    strides = x.stride()
+    order = tuple(sorted(range(x.dim()), key=lambda axis: (-strides[axis], -x.shape[axis])))
     return order if x.permute(order).is_contiguous() else None
 
 
