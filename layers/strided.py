@@ -101,23 +101,6 @@ def as_strided_scatter(
     return _replaced(x, src, _static_places(size, stride, storage_offset or 0))
 
 
-@converter(aten.diagonal_scatter.default)
-def diagonal_scatter(
-    x: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
-) -> Tensor:
-    """x with a diagonal of two of its axes replaced by ``src``."""
-    if not is_static(x.shape):
-        raise ConversionError(
-            explain(
-                f"the diagonal of {x}: its places are not known",
-                fix="give its axes fixed sizes in dynamic_shapes, or use torch.where with "
-                "torch.eye",
-            )
-        )
-    places = torch.arange(math.prod(x.shape)).view(x.shape)
-    return _replaced(x, src, places.diagonal(offset, dim1, dim2))
-
-
 def _replaced(x: Tensor, src: Tensor, places: torch.Tensor) -> Tensor:
     """x with the elements at these places, counted over x laid flat, replaced by those of src."""
     count = math.prod(x.shape)

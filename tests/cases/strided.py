@@ -59,8 +59,4 @@ CASES = [
     Case(aten.as_strided_scatter.default, X, f32(2, 2), [2, 2], [1, 2]),
     Case(aten.as_strided_scatter.default, X, f32(2, 2), [2, 2], [6, 2], 3),
     Case(aten.as_strided_scatter.default, i64(4, 6), i64(2), [2], [5]),
-    Case(aten.diagonal_scatter.default, X, f32(4)),
-    Case(aten.diagonal_scatter.default, X, f32(4), 2),
-    Case(aten.diagonal_scatter.default, f32(2, 4, 5), f32(2, 3), -1, 1, 2),
-    Case(aten.diagonal_scatter.default, i64(3, 3), i64(2), 1, -1, -2),
 ]
