@@ -13,6 +13,14 @@ import pytest
 from tests import standin
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_cache() -> Iterator[None]:
+    """Keep builds out of the user's own cache; tests of the cache name a place of theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRTDSL_CACHE", "off")
+        yield
+
+
 @pytest.fixture
 def building(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     """``building(version)``: let ``build`` run on a release's stand-in, with a GPU that is not.

@@ -19,6 +19,7 @@ if find_spec("trtdsl.layers") is None:
     )
 
 if TYPE_CHECKING:
+    from trtdsl.cache import CacheWarning
     from trtdsl.comparison import compare
     from trtdsl.conversion import ReferenceWarning, check, convert, trace
     from trtdsl.engine import Engine, load
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "BuildError": "errors",
+    "CacheWarning": "cache",
     "ConversionError": "errors",
     "DType": "types",
     "Engine": "engine",
@@ -66,6 +68,7 @@ _HOME = {
 
 __all__ = [
     "BuildError",
+    "CacheWarning",
     "ConversionError",
     "DType",
     "Engine",

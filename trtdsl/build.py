@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
 import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from trtdsl.cached import BuildCache
 from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
@@ -27,36 +29,56 @@ from trtdsl.weakly_typed import without_casts
 
 if TYPE_CHECKING:
     from trtdsl.engine import Engine
+    from trtdsl.runtime.device import Gpu
 
 __all__ = ["BuildOptions", "build", "builder", "configure", "serialize"]
 
 
+_BUILDING = threading.RLock()
+"""A builder serves one thread at a time, and the messages that it logs are the process's."""
+
+
 def build(network: Network, options: BuildOptions | None = None) -> Engine:
-    """Build an engine for the GPU of this process.
+    """Build an engine for the GPU of this process, or find it in the cache.
 
     Errors: UnavailableError without TensorRT or a GPU; BuildError carries TensorRT's own messages
     and the PyTorch modules that they point at.
     """
-    from trtdsl.runtime.logger import clear, last_errors
-
     options = options or BuildOptions()
     profiles = parse(options.profiles, network.symbols)
+    trt = import_tensorrt()
+    gpu = _gpu()
+    if not is_strongly_typed(trt):
+        network = without_casts(network)
+    cache = BuildCache.of(network, options, trt.__version__, gpu)
+    with _BUILDING:
+        plan = cache.load()
+        if plan is None:
+            plan = _plan(network, options, profiles, cache)
+            cache.save(plan)
+    engine = _engine(network, plan, options, profiles, gpu)
+    if _halves(network) and not is_strongly_typed(trt):
+        _warn_unheld(network, engine)
+    return engine
+
+
+def _plan(
+    network: Network, options: BuildOptions, profiles: tuple[Profile, ...], cache: BuildCache
+) -> bytes:
+    """Lower a network and let TensorRT build it."""
+    from trtdsl.runtime.logger import clear, last_errors
+
     trt = import_tensorrt()
     trt_network = builder().create_network(network_flags(trt))
     if trt_network is None:
         raise BuildError(f"TensorRT made no network: {'; '.join(last_errors())}")
     api = Api(trt, trt_network, errors=last_errors, forget_errors=clear)
-    if not api.strongly_typed:
-        network = without_casts(network)
     lower(network, api)
     config = configure(options, half=_halves(network))
     for profile in profiles:
         _add_profile(network, config, profile)
-    plan = serialize(trt_network, config, explain_failure=lambda text: _places(network, text))
-    engine = _engine(network, api, plan, options, profiles)
-    if _halves(network) and not api.strongly_typed:
-        _warn_unheld(network, engine)
-    return engine
+    with cache.timings(config):
+        return serialize(trt_network, config, explain_failure=lambda text: _places(network, text))
 
 
 def serialize(
@@ -76,20 +98,27 @@ def serialize(
 @cache
 def builder() -> Any:
     """The one builder of this process: the first costs some ten seconds."""
-    from trtdsl.runtime.device import find_gpu
     from trtdsl.runtime.logger import tensorrt_logger
 
-    if find_gpu() is None:
-        raise UnavailableError(
-            explain(
-                "no NVIDIA GPU was found", fix="build on a machine with one; see `trtdsl doctor`"
-            )
-        )
+    _gpu()
     trt = import_tensorrt()
     made = trt.Builder(tensorrt_logger())
     if made is None:
         raise BuildError("TensorRT made no builder")
     return made
+
+
+def _gpu() -> Gpu:
+    from trtdsl.runtime.device import find_gpu
+
+    gpu = find_gpu()
+    if gpu is None:
+        raise UnavailableError(
+            explain(
+                "no NVIDIA GPU was found", fix="build on a machine with one; see `trtdsl doctor`"
+            )
+        )
+    return gpu
 
 
 def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) -> Any:
@@ -163,32 +192,27 @@ def _is_named(operation: Operation, text: str) -> bool:
 
 
 def _engine(
-    network: Network,
-    api: Api,
-    plan: bytes,
-    options: BuildOptions,
-    profiles: tuple[Profile, ...],
+    network: Network, plan: bytes, options: BuildOptions, profiles: tuple[Profile, ...], gpu: Gpu
 ) -> Engine:
     import hashlib
 
     import trtdsl
     from trtdsl.engine import Engine
     from trtdsl.manifest import Manifest
-    from trtdsl.runtime.device import find_gpu
 
-    gpu = find_gpu()
-    assert gpu is not None, "a builder was made, so there is a GPU"
+    trt = import_tensorrt()
+    types = Api(trt, None)
     input_tree, output_tree, parameters = network.trees()
     manifest = Manifest(
-        inputs=tuple(spec(x, api.physical(x.dtype)) for x in network.inputs),
-        outputs=tuple(spec(x, api.physical(x.dtype)) for x in network.outputs),
+        inputs=tuple(spec(x, types.physical(x.dtype)) for x in network.inputs),
+        outputs=tuple(spec(x, types.physical(x.dtype)) for x in network.outputs),
         input_tree=input_tree,
         output_tree=output_tree,
         parameters=parameters,
         symbols=hull(profiles),
         profiles=profiles,
         precision=options.precision or "as traced",
-        tensorrt=api.trt.__version__,
+        tensorrt=trt.__version__,
         compute_capability=gpu.compute_capability,
         device=gpu.name,
         sha256=hashlib.sha256(plan).hexdigest(),

@@ -1,4 +1,4 @@
-"""The command line: ``trtdsl convert | check | compare | inspect | doctor``."""
+"""The command line: ``trtdsl convert | check | compare | inspect | cache | doctor``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from trtdsl.arguments import Job, UsageError, byte_count, job, profiles
+from trtdsl.cli_cache import commands
 from trtdsl.errors import TrtdslError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.add_typer(commands, name="cache")
 
 Target = Annotated[str, typer.Argument(metavar="MODULE:FACTORY", help="what gives the module")]
 Inputs = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -19,6 +20,8 @@ class BuildArguments(TypedDict, total=False):
     workspace: int | None
     optimization_level: int | None
     profiles: Sequence[Mapping[str, Any]] | None
+    cache: bool | str | os.PathLike[str]
+    cache_limit: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,9 @@ class BuildOptions:
     - ``profiles``: the ranges of dynamic sizes to tune for, by name of the Dim, each ``(min, opt,
       max)`` or one int: ``[{"batch": 1}, {"batch": (8, 16, 32)}]``. A call runs in the first that
       has its sizes; a size left out keeps the Dim's range. By default one profile of the Dims'
+    - ``cache``: where timings and engines are kept for the next build; ``True`` is the user's cache
+      directory or ``$TRTDSL_CACHE``, ``False`` is nowhere. See ``trtdsl.cache`` on who to trust
+    - ``cache_limit``: the bytes that the cache may take; what was used longest ago makes room
 
     Errors: BuildError, ConversionError for a value that is not as above.
     """
@@ -39,16 +45,18 @@ class BuildOptions:
     workspace: int | None = None
     optimization_level: int | None = None
     profiles: Sequence[Mapping[str, Any]] | None = None
+    cache: bool | str | os.PathLike[str] = True
+    cache_limit: int = 10 * 2**30
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConversionError(f"precision is one of {PRECISIONS}, not {self.precision!r}")
-        for name in ("workspace", "optimization_level"):
+        for name in ("workspace", "optimization_level", "cache_limit"):
             value = getattr(self, name)
             if value is not None and type(value) is not int:
                 raise BuildError(
                     explain(
-                        f"{name} is {value!r}", fix="give an int; workspace counts bytes, 4 * 2**30"
+                        f"{name} is {value!r}", fix="give an int; memory counts in bytes, 4 * 2**30"
                     )
                 )
         if self.workspace is not None and self.workspace <= 0:
