@@ -19,7 +19,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from trtdsl.arguments import Job, UsageError, byte_count, job, profiles
-from trtdsl.cli_cache import commands
+from trtdsl.cli_cache import app as cache_app
 from trtdsl.errors import TrtdslError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-app.add_typer(commands, name="cache")
+app.add_typer(cache_app, name="cache")
 
 Target = Annotated[str, typer.Argument(metavar="MODULE:FACTORY", help="what gives the module")]
 Inputs = Annotated[

@@ -14,11 +14,11 @@ from rich.table import Table
 
 from trtdsl.cache import Store, default_place
 
-__all__ = ["commands"]
+__all__ = ["app"]
 
 _OUT = Console()
 
-commands = typer.Typer(
+app = typer.Typer(
     help="The engines and timings that builds have kept; TRTDSL_CACHE names the place, or is off.",
     no_args_is_help=True,
     add_completion=False,
@@ -27,7 +27,7 @@ commands = typer.Typer(
 Place = Annotated[Path | None, typer.Option("--place", help="the cache directory")]
 
 
-@commands.command("ls")
+@app.command("ls")
 def listed(place: Place = None) -> None:
     """List the entries, the one used last first."""
     store = _store(place)
@@ -44,7 +44,7 @@ def listed(place: Place = None) -> None:
     _OUT.print(f"{len(entries)} entries, {decimal(sum(entry.size for entry in entries))}")
 
 
-@commands.command()
+@app.command()
 def clear(place: Place = None) -> None:
     """Remove all entries; what other files there are stays."""
     store = _store(place)
