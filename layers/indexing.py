@@ -1,4 +1,4 @@
-"""Converters that pick parts of a tensor: select, slice, index, gather, embedding."""
+"""Converters that pick parts of a tensor: select, slice, index, gather."""
 
 from __future__ import annotations
 
@@ -116,18 +116,6 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
         return x
     index = index if index.rank else index.reshape(1)
     return Gather(axis=dim % x.rank)(x, index)
-
-
-@converter(aten.embedding.default)
-def embedding(
-    weight: Tensor,
-    indices: Tensor,
-    padding_idx: Dim = -1,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:
-    """Rows of a table: ``(n, C), (*I) -> (*I, C)``; the other arguments are about gradients."""
-    return Gather(axis=0)(weight, indices)
 
 
 @converter(aten.gather.default)

@@ -65,6 +65,7 @@ _UNDEFINED = {
 _TRAINING = r"in training mode(.|\n)*fix: call model.eval\(\)"
 _INDICES = r"indices of a maximum pooling, which TensorRT lacks(.|\n)*fix:"
 _SAVED = r"saved mean of a normalization, which TensorRT lacks(.|\n)*fix:"
+_IN_PLACE = r"updates .* in place(.|\n)*fix:"
 _NO_FLOAT64 = r"float64, which TensorRT does not have(.|\n)*fix:"
 _READ = r"torch.export cannot capture(.|\n)*(unbacked|data-dependent)(.|\n)*fix:"
 _NONE = r"no converter\n  aten\."
@@ -81,7 +82,8 @@ _REFUSED = {
     "nn.functional.alpha_dropout": _TRAINING,
     "nn.functional.batch_norm": rf"{_TRAINING}|axis 1 is outside 0\.\.0",
     "nn.functional.dropout": _TRAINING,
-    "nn.functional.embedding": r"updates .* in place(.|\n)*fix:",
+    "nn.functional.embedding": _IN_PLACE,
+    "nn.functional.embedding_bag": _IN_PLACE,
     "nn.functional.feature_alpha_dropout": _TRAINING,
     "nn.functional.instance_norm": _TRAINING,
     "nn.functional.max_pool1d": _INDICES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.cases.base import Case, boolean, f16, f32, i32, i64
+from tests.cases.base import Case, boolean, f32, i32, i64
 
 aten = torch.ops.aten
 BATCH = {(0, 0): "batch"}
@@ -46,16 +46,6 @@ CASES = [
     Case(aten.index_select.default, f32(4, 5), -2, i32(6, low=0, high=4)),
     Case(aten.index_select.default, i64(4), 0, torch.tensor(2)),
     Case(aten.index_select.default, f32(), 0, torch.tensor([0])),
-    Case(aten.embedding.default, f32(7, 4), i64(2, 3, low=0, high=7), constants=(0,)),
-    Case(
-        aten.embedding.default,
-        f32(7, 4),
-        i64(2, 3, low=0, high=7),
-        0,
-        constants=(0,),
-        dynamic={(0, 0): "batch", (0, 1): "length"},
-    ),
-    Case(aten.embedding.default, f16(7, 4), i32(5, low=0, high=7), 1, True, False),
     Case(aten.gather.default, f32(3, 4), 1, i64(3, 2, low=0, high=4)),
     Case(
         aten.gather.default,
