@@ -1,21 +1,20 @@
-"""Where the extremes are: argmax, max and min along an axis, top-k."""
+"""Where the extremes are: argmax, max and min along an axis."""
 
 from __future__ import annotations
 
 import torch
 
-from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.reduce import ReduceOperation
-from trtdsl.ir.topk import LARGEST_K, TopK, TopKOperation
+from trtdsl.ir.topk import TopK, TopKOperation
 from trtdsl.network import Tensor
 from trtdsl.operators import where
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType
+from trtdsl.types import DType
 
 from .creation import filled, iota
 from .reduction import reduced
 
-__all__: list[str] = []
+__all__ = ["first_of"]
 
 aten = torch.ops.aten
 
@@ -44,28 +43,6 @@ def min_dim(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]
     return _extreme(TopKOperation.MIN, x, dim, keepdim)
 
 
-@converter(aten.topk.default)
-def topk(
-    x: Tensor, k: Dim, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> tuple[Tensor, Tensor]:
-    """The k largest or smallest elements along an axis, in order, and where they are."""
-    if not isinstance(k, int) or not 1 <= k <= LARGEST_K:
-        raise ConversionError(
-            explain(f"topk of k {k}: TensorRT takes 1 to {LARGEST_K}", fix="use a smaller, fixed k")
-        )
-    if x.dtype in (DType.INT32, DType.INT64):
-        raise ConversionError(
-            explain(
-                f"topk of {x.type}: TensorRT sorts floats",
-                fix="cast to float32 before topk, which is exact up to 2 ** 24",
-            )
-        )
-    number = x if x.dtype.is_float else x.cast(DType.FLOAT32)  # exact in one byte
-    op = TopKOperation.MAX if largest else TopKOperation.MIN
-    values, indices = _sorted(op, number, k, dim % max(x.rank, 1))
-    return values.cast(x.dtype), indices
-
-
 def _argument(op: TopKOperation, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if dim is not None:
         return _extreme(op, x, dim, keepdim)[1]
@@ -77,14 +54,14 @@ def _extreme(op: TopKOperation, x: Tensor, dim: int, keepdim: bool) -> tuple[Ten
     if x.rank == 0:
         return x, filled(x.network, (), 0, DType.INT64)
     axis = dim % x.rank
-    values, indices = _sorted(op, x, 1, axis) if x.dtype.is_float else _counted(op, x, axis)
+    values, indices = first_of(op, x, 1, axis) if x.dtype.is_float else _counted(op, x, axis)
     if not keepdim:
         shape = [d for a, d in enumerate(x.shape) if a != axis]
         values, indices = values.reshape(*shape), indices.reshape(*shape)
     return values, indices
 
 
-def _sorted(op: TopKOperation, x: Tensor, k: int, axis: int) -> tuple[Tensor, Tensor]:
+def first_of(op: TopKOperation, x: Tensor, k: int, axis: int) -> tuple[Tensor, Tensor]:
     """The first k along an axis; a vector goes through TensorRT's layer as a matrix of one row."""
     if x.rank > 1:
         values, indices = TopK(op=op, k=k, axis=axis).outputs(x)

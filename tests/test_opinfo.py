@@ -62,6 +62,9 @@ _UNDEFINED = {
 }
 """Operators that promise a shape and a dtype, but no values."""
 
+_TIED = {"argsort", "kthvalue", "median", "mode", "sort", "topk"}
+"""Operators that may name any of equal elements: of integers and bool only values are compared."""
+
 _TRAINING = r"in training mode(.|\n)*fix: call model.eval\(\)"
 _INDICES = r"indices of a maximum pooling, which TensorRT lacks(.|\n)*fix:"
 _SAVED = r"saved mean of a normalization, which TensorRT lacks(.|\n)*fix:"
@@ -98,12 +101,12 @@ _REFUSED = {
 """What TensorRT cannot do, in any dtype: operator, and the pattern of the refusal."""
 
 _FLOATS_ONLY = {
-    *("addbmm", "addmm", "addmv", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "pow", "topk"),
+    *("addbmm", "addmm", "addmv", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "pow"),
     *("bitwise_and", "bitwise_or", "bitwise_xor", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
     *("bilinear", "conv1d", "conv2d", "conv3d", "linear", "local_response_norm"),
     *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool2d", "max_pool3d"),
 }
-_INTEGERS_REFUSED = r"(takes floats|bits of bool only|to a power|TensorRT sorts floats)(.|\n)*fix:"
+_INTEGERS_REFUSED = r"(takes floats|bits of bool only|to a power)(.|\n)*fix:"
 """What TensorRT cannot do with integers: operators, and the pattern of the refusal."""
 
 _PER_OPERATOR = 8
@@ -116,9 +119,10 @@ class Calls(nn.Module):
     One more input goes to one more output, as a network needs one and ``torch.ones`` has none.
     """
 
-    def __init__(self, operator: Any, samples: Sequence[Any]) -> None:
+    def __init__(self, op: Any, samples: Sequence[Any], dtype: torch.dtype) -> None:
         super().__init__()
-        self.operator = operator
+        self.name, self.operator = op.name, op.op
+        self.is_tied = op.name in _TIED and not dtype.is_floating_point
         trees = [pytree.tree_flatten((s.input, tuple(s.args), dict(s.kwargs))) for s in samples]
         self.trees = trees
         leaves = [leaf for leaves, _ in trees for leaf in leaves]
@@ -130,8 +134,16 @@ class Calls(nn.Module):
         for leaves, spec in self.trees:
             filled = [next(given) if _is_tensor(leaf) else leaf for leaf in leaves]
             first, args, kwargs = pytree.tree_unflatten(filled, spec)
-            results += pytree.tree_leaves(self.operator(first, *args, **kwargs))
+            result = self.operator(first, *args, **kwargs)
+            results += pytree.tree_leaves(_untied(self.name, result) if self.is_tied else result)
         return results
+
+
+def _untied(name: str, result: Any) -> Any:
+    """Values without their indices; of indices alone the shape."""
+    if name == "argsort":
+        return result * 0
+    return result[0] if isinstance(result, tuple) else result
 
 
 def _is_tensor(value: Any) -> bool:
@@ -153,7 +165,7 @@ def _dtypes(sample: Any) -> set[torch.dtype]:
 
 
 def _check(op: Any, samples: Sequence[Any], dtype: torch.dtype) -> None:
-    module = Calls(op.op, samples).eval()
+    module = Calls(op, samples, dtype).eval()
     expected = module(*(x.clone() for x in module.tensors))
     inputs = tuple(x.contiguous() for x in module.tensors)
     actual = trtdsl.trace(module, inputs).evaluate(*inputs)
