@@ -16,14 +16,17 @@ from trtdsl.ir.slice import section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import align
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType, as_dim, bounds, broadcast, is_static
+from trtdsl.types import Dim, DType, as_dim, broadcast, is_static
 
 from .creation import filled
+from .data_dependent import indices_of
 from .shape import expanded
 
 __all__ = ["from_the_front", "selected_range", "sliced", "wrapped"]
 
 aten = torch.ops.aten
+
+_MASKS = (DType.BOOL, DType.UINT8)
 
 
 @converter(aten.select.int)
@@ -62,7 +65,7 @@ def selected_range(
 
 def from_the_front(net: Network, index: Dim, size: Dim) -> Dim:
     """An index that may count from the end, counted from the front."""
-    low, high = _bounds(net, index)
+    low, high = net.bounds(index)
     if low >= 0:
         return index
     if high < 0:
@@ -77,7 +80,7 @@ def from_the_front(net: Network, index: Dim, size: Dim) -> Dim:
 
 def _cut(net: Network, index: Dim, size: Dim) -> Dim:
     """An index cut off at 0 and at the size."""
-    low, high = _bounds(net, index - size)
+    low, high = net.bounds(index - size)
     if low >= 0:
         return size
     if high > 0:
@@ -88,7 +91,7 @@ def _cut(net: Network, index: Dim, size: Dim) -> Dim:
 
 
 def _largest(net: Network, floor: int, value: Dim) -> Dim:
-    low, high = _bounds(net, value)
+    low, high = net.bounds(value)
     if low >= floor:
         return value
     if high <= floor:
@@ -96,10 +99,6 @@ def _largest(net: Network, floor: int, value: Dim) -> Dim:
     import sympy
 
     return sympy.Max(floor, value)
-
-
-def _bounds(net: Network, value: Dim) -> tuple[int, int]:
-    return bounds(value, net.symbols)
 
 
 @converter(aten.narrow.default)
@@ -157,6 +156,7 @@ def index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
 
     That shape stands where the indexed axes were if they are neighbours, in front otherwise.
     """
+    indices = _without_masks(indices)
     axes = [axis for axis, i in enumerate(indices) if i is not None]
     given = [wrapped(i, x.shape[axis]) for axis, i in enumerate(indices) if i is not None]
     if len(axes) == 1:
@@ -175,9 +175,17 @@ def index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     return picked.permute(*range(n, n + before), *range(n), *range(n + before, picked.rank))
 
 
+def _without_masks(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The indices with every mask replaced by the positions where it is true, one for each axis."""
+    given: list[Tensor | None] = []
+    for i in indices:
+        given += indices_of(i) if i is not None and i.dtype in _MASKS and i.rank else [i]
+    return given
+
+
 def wrapped(index: Tensor, size: Dim) -> Tensor:
     """Indices counted from the front, as TensorRT's gather wants them."""
-    if index.dtype in (DType.BOOL, DType.UINT8):
+    if index.dtype in _MASKS:
         raise ConversionError(
             explain(
                 f"a mask as index, {index}: the size of the result depends on its values",

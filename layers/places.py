@@ -17,7 +17,7 @@ from trtdsl.ir.slice import section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import maximum, minimum, where
 from trtdsl.reference import fold
-from trtdsl.types import Dim, DType, bounds
+from trtdsl.types import Dim, DType
 
 from .comparison import isnan
 from .creation import iota
@@ -182,7 +182,7 @@ class _Chains:
 
 def require_table(net: Network, size: Dim, what: str) -> None:
     """Refuse to compare all with all where that takes more than LARGEST_TABLE comparisons."""
-    largest = bounds(size, net.symbols)[1]
+    largest = net.bounds(size)[1]
     if largest > LARGEST_TABLE:
         raise ConversionError(
             explain(

@@ -11,7 +11,7 @@ from torch import nn
 from torch.export import Dim
 
 import trtdsl
-from tests.cases.base import f32, i64
+from tests.cases.base import f32
 from trtdsl.errors import ConversionError, RunError
 from trtdsl.types import DimRange
 
@@ -170,19 +170,6 @@ def test_a_nested_specification_that_names_no_place() -> None:
             {"bias": f32(2)},
             dynamic_shapes={"batch": {"z": {0: BATCH}}},
         )
-
-
-def test_numbers_read_from_tensors_are_refused_and_traced_to_their_line() -> None:
-    class Reads(nn.Module):
-        def forward(self, x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
-            return x * i.max().item()
-
-    with pytest.raises(
-        trtdsl.UnsupportedError, match=r"aten\.(item|_local_scalar_dense)"
-    ) as caught:
-        trtdsl.trace(Reads().eval(), (f32(2), i64(3)))
-    assert "return x * i.max().item()" in str(caught.value)
-    assert "fix: 1 use; leave the number in its tensor" in str(caught.value)
 
 
 def test_opt_and_kwargs_go_by_name() -> None:

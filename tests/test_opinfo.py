@@ -71,8 +71,10 @@ _SAVED = r"saved mean of a normalization, which TensorRT lacks(.|\n)*fix:"
 _IN_PLACE = r"updates .* in place(.|\n)*fix:"
 _NO_FLOAT64 = r"float64, which TensorRT does not have(.|\n)*fix:"
 _READ = r"torch.export cannot capture(.|\n)*(unbacked|data-dependent)(.|\n)*fix:"
+_UNBOUNDED = r"is used as a size, and TensorRT needs to know(.|\n)*fix:"
 _NONE = r"no converter\n  aten\."
 _REFUSED = {
+    "item": r"is torch.Sym\w+, not a tensor(.|\n)*fix:",  # an engine gives tensors
     "linalg.norm": rf"the matrix norm of order(.|\n)*fix:|{_NONE}_linalg_svd",
     "linspace": f"{_NO_FLOAT64}|{_NONE}empty",  # its ends are tensors
     "narrow": _READ,  # from where a tensor says
@@ -92,11 +94,11 @@ _REFUSED = {
     "nn.functional.max_pool1d": _INDICES,
     "nn.functional.max_pool2d": _INDICES,
     "nn.functional.max_pool3d": _INDICES,
-    "nn.functional.one_hot": rf"{_READ}|{_NONE}(item|_local_scalar_dense)",  # as many as it finds
+    "nn.functional.one_hot": rf"{_READ}|{_UNBOUNDED}",  # as many as it finds
     "nn.functional.rrelu": _TRAINING,
     "norm": f"{_NONE}_linalg_svd",  # the nuclear norm
     "repeat_interleave": f"{_NONE}repeat_interleave.Tensor",  # its size depends on values
-    "tensor_split": rf"{_READ}|{_NONE}(item|_local_scalar_dense)",  # where a tensor says
+    "tensor_split": rf"{_READ}|{_UNBOUNDED}",  # where a tensor says
 }
 """What TensorRT cannot do, in any dtype: operator, and the pattern of the refusal."""
 

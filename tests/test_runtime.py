@@ -28,7 +28,7 @@ def _no_old_messages() -> Iterator[None]:
 
 def test_lane_sets_shapes_once() -> None:
     trt = Trt()
-    lane = Lane(trt, F32, 0)
+    lane = Lane(trt, F32, 0, nowhere)
     for shape in ((2,), (2,), (3,), (2,)):
         lane.set_shapes([shape])
         assert lane.output_shapes == [shape]
@@ -55,7 +55,7 @@ def test_tensorrts_refusals(refused: str, words: str, monkeypatch: pytest.Monkey
 
 def test_a_refused_shape_is_not_taken_for_set() -> None:
     trt = Trt("set_input_shape")
-    lane = Lane(trt, F32, 0)
+    lane = Lane(trt, F32, 0, nowhere)
     for _ in range(2):
         with pytest.raises(RunError, match="it gave no reason"):
             lane.set_shapes([(2,)])
@@ -66,7 +66,7 @@ def test_data_dependent_output_is_refused() -> None:
     trt = Trt()
     trt.output_shape = (-1, 4)
     with pytest.raises(RunError, match=r"the size of output y, \(-1, 4\), depends on the inputs'"):
-        Lane(trt, F32, 0).set_shapes([(2,)])
+        Lane(trt, F32, 0, nowhere).set_shapes([(2,)])
 
 
 def test_numpy_outputs_are_the_callers_own() -> None:
@@ -101,6 +101,10 @@ def test_bfloat16_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     with pytest.raises(RunError, match=r"y is bfloat16(.|\n)*pip install ml_dtypes"):
         staging.numpy_dtype(DType.BFLOAT16, "y")
+
+
+def nowhere(index: int, size: int) -> tuple[int, object]:
+    raise AssertionError(f"output {index} wants {size} bytes")
 
 
 class Mode:

@@ -70,21 +70,6 @@ def test_check_says_the_same_and_raises_nothing() -> None:
     assert str(one) == "its one operator has a converter"
 
 
-def test_a_size_that_depends_on_values_is_told_where_it_arises() -> None:
-    class Positive(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            kept = x[x > 0]
-            return kept.view(kept.shape[0], 1)
-
-    with pytest.raises(UnsupportedError, match="1 operator has no converter") as caught:
-        trtdsl.trace(Positive().eval(), (f32(4),))
-    message = str(caught.value)
-    assert "aten.index.Tensor(f32[4], [bool[4]])" in message
-    assert "forward: kept = x[x > 0]" in message
-    assert "fix: 1 use; its size depends on values" in message
-    assert "sym_size" not in message
-
-
 def test_a_branch_on_a_tensor_is_not_an_operator_to_convert() -> None:
     class Branches(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -65,6 +65,8 @@ def _gives(layer: Any, inputs: list[str]) -> list[str]:
             return []
         case "IShapeLayer":
             return ["INT64"]
+        case "INonZeroLayer":
+            return ["INT32"]
         case "ITopKLayer":
             return [inputs[0], "INT32"]
         case "ISelectLayer":

@@ -19,6 +19,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from trtdsl import dynamic
+from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.flat import Flat, input_names
 from trtdsl.inplace import drop_dropout, has_inplace, hides_views, rewrite_inplace
@@ -47,6 +48,8 @@ class Captured:
     input_tree: Tree
     output_tree: Tree
     parameters: tuple[str, ...]
+    bounds: Mapping[Any, Bounds]
+    """The least and greatest value of PyTorch's symbols that values decide, as far as known."""
     prefix: str
     """What stands before the user's own names in module paths."""
 
@@ -89,6 +92,7 @@ def capture(
         output_tree=output_tree,
         parameters=parameters,
         prefix="model" if flat else "",
+        bounds=dynamic.bounds(program),
     )
 
 

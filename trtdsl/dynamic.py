@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -13,7 +13,9 @@ from trtdsl.tree import Placeholder, Tree, leaf_paths
 from trtdsl.types import Dim, DimRange, as_dim
 
 __all__ = [
+    "Bounds",
     "axes",
+    "bounds",
     "dim_names",
     "expression",
     "input_name",
@@ -23,6 +25,10 @@ __all__ = [
     "walk",
     "widened",
 ]
+
+
+Bounds: TypeAlias = tuple[int | None, int | None]
+"""The least and the greatest value of a number, None where nothing is known."""
 
 
 def walk(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Placeholder]]:
@@ -251,6 +257,16 @@ def ranges(
     return found, names
 
 
+def bounds(program: torch.export.ExportedProgram) -> dict[Any, Bounds]:
+    """What PyTorch knows of the values of each symbol; what ``torch._check`` promises."""
+
+    def known(bound: Any) -> int | None:
+        return int(bound) if getattr(bound, "is_Integer", isinstance(bound, int)) else None
+
+    constraints = program.range_constraints.items()
+    return {symbol: (known(size.lower), known(size.upper)) for symbol, size in constraints}
+
+
 def _range(name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str, int]) -> DimRange:
     # PyTorch's default of 0 would be an empty batch, which few networks can compute.
     low = max(int(bounds.lower), 1)
@@ -273,19 +289,23 @@ def _range(name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str
     return DimRange(min=low, opt=chosen, max=high)
 
 
-def expression(value: Any, names: Mapping[Any, str]) -> Dim:
-    """A size of PyTorch's (int, SymInt or SymFloat) as an expression over the user's names."""
+def expression(value: Any, names: Mapping[Any, Any]) -> Dim:
+    """A size of PyTorch's (int, SymInt or SymFloat) as an expression over the user's names.
+
+    ``names`` gives for each of PyTorch's symbols a name, or the size that it is.
+    """
     if not isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
         return value
     import sympy
 
     expr = value.node.expr
     expr = expr.replace(lambda e: type(e).__name__ in _FUNCTIONS, lambda e: _plain(e))
-    free = {
-        s: sympy.Symbol(names.get(s, s.name), integer=True, positive=True)
-        for s in expr.free_symbols
+    free = {s: names.get(s, s.name) for s in expr.free_symbols}
+    known = {
+        s: sympy.Symbol(size, integer=True, positive=True) if isinstance(size, str) else size
+        for s, size in free.items()
     }
-    return as_dim(expr.xreplace(free))
+    return as_dim(expr.xreplace(known))
 
 
 _FUNCTIONS = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from trtdsl import operators
@@ -14,7 +15,7 @@ from trtdsl.ir.constant import Constant, Weights
 from trtdsl.ir.shape import Size
 from trtdsl.source import Source
 from trtdsl.tree import Placeholder, Tree, flatten
-from trtdsl.types import Dim, DimRange, DType, TensorType, symbols
+from trtdsl.types import Dim, DimRange, DType, TensorType, bounds, symbols
 
 if TYPE_CHECKING:
     import torch
@@ -187,6 +188,8 @@ class Network:
     outputs: list[Tensor] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     symbols: dict[str, DimRange] = field(default_factory=dict)
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+    """Symbols that values decide while the engine runs, and the int64 scalars that hold them."""
     input_tree: Tree | None = None
     output_tree: Tree | None = None
     parameters: tuple[str, ...] = ()
@@ -226,6 +229,19 @@ class Network:
         self.symbols[name] = range_
         return sympy.Symbol(name, integer=True, positive=True)
 
+    def unknown(self, *, max: int | None = None) -> Dim:
+        """Declare a number that values decide: a size of 0 to ``max``, or without ``max`` any one.
+
+        Whoever asks for it puts the scalar that holds it into ``numbers``.
+        """
+        import sympy
+
+        name = next(n for i in count() if (n := f"u{i}") not in self.symbols | self.numbers)
+        if max is None:
+            return sympy.Symbol(name, integer=True)
+        self.symbols[name] = DimRange(min=0, opt=max, max=max)
+        return sympy.Symbol(name, integer=True, nonnegative=True)
+
     def output(self, tensor: Tensor, name: str | None = None) -> None:
         """Declare an output; ``name`` becomes the engine's name for it."""
         if tensor.network is not self:
@@ -250,6 +266,27 @@ class Network:
         weights = Weights.of(value, dtype, name=name)
         return self.append(Constant(weights=weights), (), name=name)[0]
 
+    def bounds(self, value: Dim) -> tuple[int, int]:
+        """The least and greatest value of an expression over the ranges of its sizes.
+
+        Errors: ConversionError for a number of which nothing is known.
+        """
+        self.require_bounds(symbols([value]))
+        return bounds(value, self.symbols)
+
+    def require_bounds(self, names: Iterable[str]) -> None:
+        """Errors: ConversionError for a number that may have any value, as a size."""
+        for name in names:
+            if name in self.numbers and name not in self.symbols:
+                raise ConversionError(
+                    explain(
+                        f"a number that is read from a tensor, {self.numbers[name]}, is used as a "
+                        "size, and TensorRT needs to know how large it can be",
+                        at=str(self._source) or None,
+                        fix="n = x.item(); torch._check(n >= 0); torch._check(n <= 100)",
+                    )
+                )
+
     def size(self, *dims: Dim) -> Tensor:
         """The sizes as an int64 vector, known when the engine runs where they are symbolic."""
         if not symbols(dims):
@@ -260,10 +297,12 @@ class Network:
         self, layer: Layer, inputs: tuple[Tensor, ...], *, name: str | None = None
     ) -> tuple[Tensor, ...]:
         """Add a layer that reads the inputs; its outputs. ``Layer.__call__`` is the usual way."""
+        self.require_bounds(layer.symbols)
         types = self._types(layer, inputs)
         prefix = f"{self._source.module}/" if self._source.module else ""
         name = self._unique(name or f"{prefix}{layer.kind}")
-        constant = not layer.symbols and all(x.is_constant for x in inputs)
+        known = not layer.symbols and not layer.decides
+        constant = known and all(x.is_constant for x in inputs)
         operation = Operation(layer, inputs, name, self._source)
         operation.outputs = tuple(
             Tensor(self, t, name if len(types) == 1 else f"{name}:{i}", operation, constant)
@@ -328,5 +367,5 @@ class Network:
 
     def _unique(self, name: str) -> str:
         self._names[name] += 1
-        count = self._names[name]
-        return name if count == 1 else self._unique(f"{name}_{count}")
+        times = self._names[name]
+        return name if times == 1 else self._unique(f"{name}_{times}")

@@ -46,6 +46,8 @@ def as_tensor(value: Operand, network: Network, dtype: DType | None = None) -> T
         tensor: Tensor = value
     elif isinstance(value, (bool, int, float)):
         return network.constant(value, dtype)
+    elif str(value) in network.numbers:
+        tensor = network.numbers[str(value)]
     else:
         tensor = reshape(network.size(value), ())
     return tensor if dtype is None else cast(tensor, dtype)

@@ -74,7 +74,8 @@ def choose(profiles: Sequence[Profile], sizes: Mapping[str, int]) -> int:
     Errors: RunError prints the sizes and the ranges of every profile.
     """
     for index, profile in enumerate(profiles):
-        if all(range_.min <= sizes[name] <= range_.max for name, range_ in profile.items()):
+        ranged = ((profile[name], size) for name, size in sizes.items())
+        if all(range_.min <= size <= range_.max for range_, size in ranged):
             return index
     given = ", ".join(f"{name}={size}" for name, size in sizes.items())
     lines = (f"\n  profile {i}: {_text(profile)}" for i, profile in enumerate(profiles))

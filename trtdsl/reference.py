@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import ConversionError
+from trtdsl.errors import ConversionError, RunError, explain
 from trtdsl.manifest import TensorSpec
 from trtdsl.signature import Signature, check_device, kind_of
 from trtdsl.types import DType
@@ -49,7 +49,8 @@ def run(
     """
     import torch
 
-    sizes = signature(network).check(leaves) if sizes is None else sizes
+    sizes = dict(signature(network).check(leaves) if sizes is None else sizes)
+    numbers = {tensor: name for name, tensor in network.numbers.items()}
     device = leaves[0].device if leaves else torch.device("cpu")
     values: dict[Tensor, torch.Tensor] = dict(zip(network.inputs, leaves, strict=True))
     last = _last_uses(network)
@@ -61,10 +62,26 @@ def run(
             results = results if isinstance(results, tuple) else (results,)
             for tensor, value in zip(operation.outputs, results, strict=True):
                 values[tensor] = value if operation.inputs else value.to(device)
+                if tensor in numbers:
+                    sizes[numbers[tensor]] = _within(network, numbers[tensor], int(value))
             for tensor in last.get(index, ()):
                 del values[tensor]
         own = torch.contiguous_format
         return [values[x].clone(memory_format=own) for x in network.outputs]
+
+
+def _within(network: Network, name: str, size: int) -> int:
+    """A number that values decided. Errors: RunError where it is none that the model promised."""
+    range_ = network.symbols.get(name)
+    if range_ and not range_.min <= size <= range_.max:
+        raise RunError(
+            explain(
+                f"{network.numbers[name]} is {size}, and the model checks that it is "
+                f"{range_.min} to {range_.max}",
+                fix="widen torch._check in the model, or give other inputs",
+            )
+        )
+    return size
 
 
 def fold(tensor: Tensor) -> torch.Tensor:

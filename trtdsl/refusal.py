@@ -57,8 +57,9 @@ def refusal(error: Exception, flat: Flat) -> ConversionError:
     fix = "make torch.export.export(model, inputs, strict=False) work; see above"
     if isinstance(error, GuardOnDataDependentSymNode):
         fix = (
-            "keep values in their tensors and choose with torch.where: an engine has one path and "
-            "one size for all values, so no if, item(), int() or bool() on a tensor"
+            "keep values in their tensors and choose with torch.where: an engine has one path for "
+            "all values, so no if, int(), float() or bool() on a tensor; n = x.item() is fine, "
+            "with torch._check(n >= 0) and torch._check(n <= ...) where it becomes a size"
         )
     return ConversionError(
         explain(

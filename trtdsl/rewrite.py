@@ -33,6 +33,7 @@ def rewrite(network: Network, rule: Rule) -> Network:
         outputs=[],
         operations=[],
         symbols=dict(network.symbols),
+        numbers={},
         # Taken from the start, so that nothing the rule appends gets the name of what follows.
         _names=Counter(network._names),
     )
@@ -43,6 +44,7 @@ def rewrite(network: Network, rule: Rule) -> Network:
         with new.at(operation.source):
             outputs = rule(operation, inputs) or _replayed(new, operation, inputs)
         values.update(zip(operation.outputs, outputs, strict=True))
+    new.numbers.update((name, values[tensor]) for name, tensor in network.numbers.items())
     for old in network.outputs:
         _output(new, values[old], old.name)
     _drop_unneeded(new)
@@ -67,11 +69,18 @@ def _output(new: Network, tensor: Tensor, name: str) -> None:
 
 
 def _drop_unneeded(network: Network) -> None:
-    """Forget the operations that no output needs."""
-    needed = set(network.outputs)
-    kept = []
+    """Forget the operations that no output needs, and the numbers that they decided."""
+    needed, sizes = set(network.outputs), set[str]()
+    kept, decided = [], set[str]()
     for operation in reversed(network.operations):
-        if not needed.isdisjoint(operation.outputs):
+        layer = operation.layer
+        if not needed.isdisjoint(operation.outputs) or layer.decides & sizes:
             needed.update(operation.inputs)
+            needed.update(network.numbers[n] for n in layer.symbols & network.numbers.keys())
+            sizes |= layer.symbols
+            decided |= layer.decides
             kept.append(operation)
     network.operations[:] = reversed(kept)
+    for name in network.numbers.keys() - decided:
+        network.symbols.pop(name, None)
+    network.numbers = {n: x for n, x in network.numbers.items() if n in decided & sizes}

@@ -336,6 +336,13 @@ class Api:
         layer.axis = 0
         return layer.get_output(0)
 
+    def measure(self, dim: Dim, x: Any, axis: int) -> None:
+        """Let the size of an ITensor along an axis say what a symbol is; nothing for an int."""
+        from trtdsl.sizes import read_size
+
+        if not isinstance(dim, int):
+            self.symbols[dim.name] = lambda: read_size(self, x, axis)
+
     def _size(self, dim: Dim) -> Any:
         from trtdsl.sizes import lower_size
 

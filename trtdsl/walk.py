@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.fx import Graph, GraphModule, Node
 from trtdsl.capture import Captured
 from trtdsl.dynamic import expression, output_names
 from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
+from trtdsl.measure import bindings, computed, symbols_of
 from trtdsl.network import Network, Tensor
 from trtdsl.registry import Converter, find
 from trtdsl.source import Source
@@ -90,9 +92,8 @@ def report(captured: Captured) -> Report:
     nodes = [n for n in _nodes(captured.module) if isinstance(n.target, torch._ops.OperatorBase)]
     targets = {str(n.target) for n in nodes}
     missing: dict[str, list[Node]] = {}
-    unknown = [n for n in nodes if not _is_known(n, captured.names)]
-    # A size that depends on values is told where it comes from, not at each place that reads it.
-    for node in [n for n in unknown if not _is_symbolic(n) or _has_own_size(n)] or unknown:
+    unknown = [n for n in nodes if not _is_known(n)]
+    for node in unknown:
         missing.setdefault(str(node.target), []).append(node)
     unsupported = tuple(
         Unsupported(
@@ -140,6 +141,8 @@ class _Walker:
     def __init__(self, net: Network, captured: Captured) -> None:
         self.net = net
         self.captured = captured
+        self.names: dict[Any, Any] = dict(captured.names)
+        """PyTorch's symbols, and the user's names for them, or the sizes that values decide."""
         self.values: dict[Node, Any] = {}
         self.constants: dict[int, Tensor] = {}
 
@@ -157,8 +160,8 @@ class _Walker:
         if node.op == "get_attr":
             attribute = operator.attrgetter(str(node.target))(module)
             return self.constant(attribute, str(node.target)) if _is_data(attribute) else attribute
-        if _is_symbolic(node):
-            return expression(node.meta["val"], self.captured.names)
+        if _is_symbolic(node) and not symbols_of(node):
+            return self.number(node)
         if node.target is operator.getitem:
             return self.argument(node.args[0])[node.args[1]]
         if str(node.target) in _CHECKS or _is_number(node):
@@ -205,19 +208,25 @@ class _Walker:
         converter = find(node.target)
         assert converter is not None, f"{node.target} was reported as known"
         source = _source(node, self.captured.prefix)
-        with self.net.at(source):
-            try:
-                args = [self.argument(a) for a in node.args]
-                kwargs = {k: self.argument(v) for k, v in node.kwargs.items()}
-                first = [self.net] if converter.wants_network else []
-                result = converter.function(*first, *args, **kwargs)
-            except TrtdslError as error:
-                if "\n  at:  " in str(error):
-                    raise
-                what, _, fix = str(error).partition("\n  fix: ")
-                raise type(error)(explain(what, at=str(source), fix=fix)) from error
+        with self.net.at(source), _located(source):
+            args = [self.argument(a) for a in node.args]
+            kwargs = {k: self.argument(v) for k, v in node.kwargs.items()}
+            first = [self.net] if converter.wants_network else []
+            result = converter.function(*first, *args, **kwargs)
+            self.names.update(bindings(node, result, self.captured.bounds))
+        if _is_symbolic(node) and symbols_of(node).keys() <= self.names.keys():
+            return expression(node.meta["val"], self.names)
         self.compare(node, result, source)
         return result
+
+    def number(self, node: Node) -> Any:
+        """Arithmetic on sizes, or on a float that is read from a tensor."""
+        args = [self.argument(a) for a in node.args]
+        if not _is_number(node) or not any(isinstance(a, Tensor) for a in args):
+            return expression(node.meta["val"], self.names)
+        source = _source(node, self.captured.prefix)
+        with self.net.at(source), _located(source):
+            return computed(node.target, args)
 
     def argument(self, value: Any) -> Any:
         if isinstance(value, Node):
@@ -244,7 +253,7 @@ class _Walker:
         agree = len(ours) == len(theirs) and all(map(self.agrees, ours, theirs))
         if not agree:
             given = ", ".join(str(getattr(x, "type", x)) for x in ours)
-            expected = ", ".join(_short(x, self.captured.names) for x in theirs)
+            expected = ", ".join(_short(x, self.names) for x in theirs)
             fix = "correct the converter; the engine would be wrong"
             ones = [name for name, size in self.net.symbols.items() if size.min == 1]
             if ones:  # torch.export traces as if every dynamic size were 2 or more
@@ -257,7 +266,7 @@ class _Walker:
         if not isinstance(theirs, torch.Tensor) or not isinstance(ours, Tensor):
             # What is no tensor yet, such as the absent indices of a pooling, refuses to be used.
             return not isinstance(theirs, torch.Tensor) or hasattr(type(ours), "__getattr__")
-        sizes = [expression(d, self.captured.names) for d in theirs.shape]
+        sizes = [expression(d, self.names) for d in theirs.shape]
         return (
             ours.dtype.torch == theirs.dtype
             and ours.rank == len(sizes)
@@ -277,6 +286,18 @@ class _Walker:
         return all(bind(ours, point) == bind(theirs, point) for point in points)
 
 
+@contextmanager
+def _located(source: Source) -> Iterator[None]:
+    """An error that comes out says where in the user's model it arose."""
+    try:
+        yield
+    except TrtdslError as error:
+        if "\n  at:  " in str(error):
+            raise
+        what, _, fix = str(error).partition("\n  fix: ")
+        raise type(error)(explain(what, at=str(source), fix=fix)) from error
+
+
 def _several(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else (value,)
 
@@ -290,14 +311,10 @@ def _is_number(node: Node) -> bool:
     return not isinstance(node.target, torch._ops.OperatorBase)
 
 
-def _is_known(node: Node, names: Mapping[Any, str]) -> bool:
+def _is_known(node: Node) -> bool:
     target = str(node.target)
-    if _is_symbolic(node):
-        # A number that is read from a tensor is no function of the inputs' sizes.
-        unknown = node.meta["val"].node.expr.free_symbols - names.keys()
-        return not unknown
-    if _has_own_size(node):
-        return False
+    if _is_symbolic(node) and not symbols_of(node):
+        return True
     return target in _CHECKS or target in _REGIONS or find(node.target) is not None
 
 
@@ -305,17 +322,12 @@ def _is_symbolic(node: Node) -> bool:
     return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
 
 
-def _has_own_size(node: Node) -> bool:
-    """Whether the result is, or has, a size that depends on the values of a tensor."""
-    return bool(node.meta.get("unbacked_bindings"))
-
-
 def _fix(node: Node) -> str:
     if str(node.target) in _READS:
         return "leave the number in its tensor, without item(), int(), float() or bool()"
     if isinstance(node.target, torch._ops.HigherOrderOperator):
         return "compute every branch and choose with torch.where; loops and branches are not yet"
-    if _has_own_size(node):
+    if symbols_of(node):
         return (
             "its size depends on values; keep the size and mark what counts, with torch.where, "
             "masked_fill or topk"

@@ -72,7 +72,6 @@ CASES = [
     Case(aten.index.Tensor, f32(3, 3, 3), [MIXED[0], MIXED[0], MIXED[1]]),
     Case(aten.index.Tensor, i64(5, 3), [torch.tensor(-2)]),
     Case(aten.index.Tensor, f32(5, 3), [torch.tensor([4, 0], dtype=torch.int32)]),
-    Case(aten.index.Tensor, f32(3, 4), [boolean(3)]).raises(r"a mask as index|depends on values"),
     Case(aten._unsafe_index.Tensor, f32(3, 4), [None, MIXED]),
     Case(aten.one_hot.default, i64(2, 3, low=0, high=5), 5, dynamic=BATCH),
     Case(aten.diagonal.default, f32(3, 4)),

@@ -92,10 +92,16 @@ class Layer(ABC):
             "_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name)
         )
 
+    @property
+    def decides(self) -> frozenset[str]:
+        """The names of the symbols that this layer's outputs decide while the engine runs."""
+        return frozenset()
+
     @cached_property
     def symbols(self) -> frozenset[str]:
-        """The names of the symbolic sizes among the attributes."""
-        return frozenset(symbols(d for f in fields(self) for d in _dims(getattr(self, f.name))))  # type: ignore[arg-type]
+        """The names of the symbolic sizes among the attributes that the layer reads."""
+        named = frozenset(symbols(d for f in fields(self) for d in _dims(getattr(self, f.name))))  # type: ignore[arg-type]
+        return named - self.decides
 
     def bind(self, sizes: Mapping[str, int]) -> Self:
         """The same layer with every symbolic attribute replaced by its int."""

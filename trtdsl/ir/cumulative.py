@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
 from trtdsl.ir.slice import SampleMode, Slice
-from trtdsl.types import DType, TensorType, bounds
+from trtdsl.types import DType, TensorType
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ def strides(x: Tensor, axis: int) -> Iterator[int]:
 
     ``y[i] = op(y[i - stride], y[i])`` for each of them leaves ``op(x[0], .., x[i])`` in y.
     """
-    largest = bounds(x.shape[axis], x.network.symbols)[1]
+    largest = x.network.bounds(x.shape[axis])[1]
     stride = 1
     while stride < largest:
         yield stride

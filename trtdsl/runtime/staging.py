@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from trtdsl.runtime.lane import Lane
 from trtdsl.types import DType
 
 __all__ = ["Buffer", "HostRunner", "Mover", "check_int32", "narrow", "numpy_dtype"]
+
+_Array: TypeAlias = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ class HostRunner:
         mover.keep(self._buffers)
         self._lock = threading.Lock()
         with mover.current():
-            self._lane = Lane(engine, manifest, mover.stream)
+            self._lane = Lane(engine, manifest, mover.stream, self._memory)
 
     def __call__(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Outputs of checked, contiguous inputs. Errors: RunError from TensorRT or the driver."""
@@ -75,38 +77,57 @@ class HostRunner:
         with self._lock, self._mover.current():
             self._lane.set_shapes([a.shape for a in arrays])
             shapes = [*(a.shape for a in arrays), *self._lane.output_shapes]
-            views = [self._stage(i, shape) for i, shape in enumerate(shapes)]
+            views = [None if s is None else self._stage(i, s) for i, s in enumerate(shapes)]
             try:
-                self._queue(arrays, views)
+                outputs = self._queue(arrays, views)
             finally:
                 # Also after an error: a copy still under way would read or write reused memory.
                 self._mover.synchronize()
-            outputs = zip(views[self._num_inputs :], self._dtypes[self._num_inputs :], strict=True)
-            return [view.astype(dtype, copy=True) for view, dtype in outputs]
+            dtypes = self._dtypes[self._num_inputs :]
+            return [y.astype(t, copy=True) for y, t in zip(outputs, dtypes, strict=True)]
 
-    def _queue(
-        self, arrays: Sequence[np.ndarray[Any, Any]], views: Sequence[np.ndarray[Any, Any]]
-    ) -> None:
-        buffers = [buffer for buffer in self._buffers if buffer is not None]
+    def _queue(self, arrays: Sequence[_Array], views: Sequence[_Array | None]) -> list[_Array]:
+        """The outputs' page-locked memory, which holds them once the copies are done."""
         n = self._num_inputs
-        for array, view, buffer in zip(arrays, views, buffers, strict=False):
+        for i, array in enumerate(arrays):
+            view = views[i]
+            assert view is not None
             np.copyto(view, array, casting="no")
-            self._mover.upload(buffer, view.nbytes)
-        addresses = [buffer.address for buffer in buffers]
+            self._mover.upload(self._buffer(i), view.nbytes)
+        closed = [i for i, view in enumerate(views) if view is not None]
+        addresses = [self._buffer(i).address for i in closed]
         self._lane.run(addresses[:n], addresses[n:])
-        for view, buffer in zip(views[n:], buffers[n:], strict=True):
-            self._mover.download(buffer, view.nbytes)
+        outputs = []
+        for i, view in enumerate(views[n:], n):
+            if view is None:
+                view = self._stage(i, self._lane.open[i - n].take()[1])
+            self._mover.download(self._buffer(i), view.nbytes)
+            outputs.append(view)
+        return outputs
 
-    def _stage(self, index: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    def _buffer(self, index: int) -> Buffer:
+        buffer = self._buffers[index]
+        assert buffer is not None, "it was staged"
+        return buffer
+
+    def _memory(self, index: int, size: int) -> tuple[int, Buffer]:
+        """Memory for an output whose size has just become known."""
+        buffer = self._grown(self._num_inputs + index, size)
+        return buffer.address, buffer
+
+    def _stage(self, index: int, shape: tuple[int, ...]) -> _Array:
         """The page-locked memory of a tensor as an array, made larger where it is too small."""
         dtype = self._engine_dtypes[index]
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        return self._grown(index, size).host[:size].view(dtype).reshape(shape)
+
+    def _grown(self, index: int, size: int) -> Buffer:
         buffer = self._buffers[index]
         if buffer is None or buffer.host.nbytes < size:
             self._buffers[index] = None  # freed first: large tensors may not fit twice
             # TensorRT wants an address for an empty tensor too.
             buffer = self._buffers[index] = self._mover.allocate(max(size, 1))
-        return buffer.host[:size].view(dtype).reshape(shape)
+        return buffer
 
 
 def narrow(array: np.ndarray[Any, Any], spec: TensorSpec) -> np.ndarray[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -80,7 +81,7 @@ class TorchRunner:
             if stream not in self._lanes:
                 # 0 is the default stream, on which TensorRT would synchronize the device.
                 handle = stream or blocking_stream(self._index)
-                self._lanes[stream] = Lane(self._engine, self._manifest, handle)
+                self._lanes[stream] = Lane(self._engine, self._manifest, handle, self._memory)
             return self._lanes[stream]
 
     def _launch(self, lane: Lane, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -92,12 +93,28 @@ class TorchRunner:
             inputs = [x.clone() if x.data_ptr() % _ALIGNMENT else x for x in inputs]
             addresses = [x.data_ptr() or nowhere for x in inputs]
         device = self._device
+        shapes = zip(lane.output_shapes, self._output_dtypes, strict=True)
         outputs = [
             torch.empty(shape, dtype=dtype, device=device)
-            for shape, dtype in zip(lane.output_shapes, self._output_dtypes, strict=True)
+            for shape, dtype in shapes
+            if shape is not None
         ]
         lane.run(addresses, [y.data_ptr() or nowhere for y in outputs])
+        for index, allocator in lane.open.items():
+            outputs.insert(index, self._found(index, *allocator.take()))
         return self._widen(outputs) if self._widened else outputs
+
+    def _memory(self, index: int, size: int) -> tuple[int, torch.Tensor]:
+        """Memory for an output whose size has just become known."""
+        block = torch.empty(size, dtype=torch.uint8, device=self._device)
+        return block.data_ptr(), block
+
+    def _found(self, index: int, block: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        """That output; TensorRT may have asked for more, and what is short holds no long block."""
+        dtype = self._output_dtypes[index]
+        size = math.prod(shape) * dtype.itemsize
+        y = block[:size].view(dtype).reshape(shape)
+        return y.clone() if block.numel() > 2 * size + _ALIGNMENT else y
 
     def _narrow(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         narrowed = []

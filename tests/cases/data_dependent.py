@@ -1,0 +1,65 @@
+"""Rows of converters whose results have sizes that values decide, or that read a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tests.cases.base import Case, boolean, byte, f32, i64
+
+ALONE = "its size depends on values: tests/gpu/test_data_dependent.py"
+
+
+def row(operator: Any, *args: Any, **options: Any) -> Case:
+    return Case(operator, *args, gpu=ALONE, **options)
+
+
+aten = torch.ops.aten
+VECTOR, MATRIX = {(0, 0): "n"}, {(0, 0): "n", (0, 1): "m"}
+
+
+def masked(x: torch.Tensor, *indices: torch.Tensor | None) -> torch.Tensor:
+    return aten.index.Tensor(x, list(indices))
+
+
+def picked(x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+    """Calls item() for a size with bounds."""
+    n = aten.item.default(i)
+    torch._check(n >= 2)
+    torch._check(n <= 5)
+    return torch.cat([x[:n] * n, torch.arange(n) + n, torch.zeros(n - 2), x.new_full((1,), n)])
+
+
+def halved(x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+    """Calls item() for numbers to compute with."""
+    a, b = aten._local_scalar_dense.default(x.sum()), aten.item.default(i.sum())
+    return torch.cat([x * (a / 2) - (a + 1), x.new_full((2,), a), x * b])
+
+
+CASES = [
+    row(aten.nonzero.default, f32(3, 4).relu(), dynamic=MATRIX),
+    row(aten.nonzero.default, boolean(5), dynamic=VECTOR),
+    row(aten.nonzero.default, i64(2, 3, 2, low=-1, high=2)),
+    row(aten.nonzero.default, torch.tensor(3)),
+    row(aten.nonzero.default, torch.tensor(0.0)),
+    row(aten.nonzero.default, torch.zeros(2, 3)),
+    row(aten.nonzero.default, byte(7) // 100),
+    row(aten.argwhere.default, boolean(3, 4)),
+    row(aten.nonzero_numpy.default, boolean(3, 4)),
+    row(aten.nonzero_numpy.default, torch.tensor(True)),
+    row(aten.where.default, boolean(3, 4), dynamic=MATRIX),
+    row(aten.masked_select.default, f32(3, 4), boolean(3, 4)),
+    row(aten.masked_select.default, f32(3, 4), boolean(4), dynamic={(0, 0): "n"}),
+    row(aten.masked_select.default, i64(4), boolean(2, 3, 1)),
+    row(aten.masked_select.default, f32(1, 4), boolean(3, 1)),
+    row(masked, f32(3, 4), boolean(3, 4), dynamic={**MATRIX, (1, 0): "n", (1, 1): "m"}),
+    row(masked, f32(3, 4, 2), boolean(3, 4)),
+    row(masked, f32(3, 4, 2), boolean(3)),
+    row(masked, f32(3, 4, 2), None, boolean(4), dynamic={(0, 0): "n"}),
+    row(masked, f32(3, 4, 2), boolean(3, 4), torch.tensor([1])),
+    row(masked, f32(3, 4, 2), torch.tensor([[2]]), None, boolean(2)),
+    row(picked, f32(9), torch.tensor(4)),
+    row(picked, f32(9), torch.tensor([[2]])),
+    row(halved, f32(3), i64(3)),
+]

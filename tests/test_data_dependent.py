@@ -1,0 +1,163 @@
+"""Sizes that values decide, from the trace to the signature, and numbers read from tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.export import Dim
+
+import trtdsl
+from tests import standin
+from tests.cases.base import f32, i64
+from tests.test_ir import assert_close
+from tests.test_lowering import lowered
+from trtdsl.errors import ConversionError, RunError
+from trtdsl.reference import spec
+from trtdsl.types import DimRange
+
+
+class Detects(nn.Module):
+    """Picks boxes by a mask, twice, and computes with their number."""
+
+    def forward(self, boxes: torch.Tensor, scores: torch.Tensor) -> dict[str, torch.Tensor]:
+        keep = scores > 0.5
+        kept = boxes[keep]
+        centres = (kept[:, :2] + kept[:, 2:]) / 2
+        order = torch.arange(kept.shape[0]) + kept.shape[0]
+        weighted = kept * scores[keep].unsqueeze(1)
+        padded = torch.cat([weighted, boxes])
+        return {"centres": centres, "order": order, "padded": padded, "mean": weighted.mean()}
+
+
+def boxes(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    return f32(n, 4, seed=seed), f32(n, seed=seed, low=0)
+
+
+def traced() -> trtdsl.Network:
+    n = Dim("n", min=1, max=64)
+    return trtdsl.trace(
+        Detects().eval(), boxes(6), dynamic_shapes={"boxes": {0: n}, "scores": {0: n}}
+    )
+
+
+def test_one_trace_serves_every_number_of_boxes_that_is_kept() -> None:
+    network, counts = traced(), set()
+    for n, seed in [(6, 0), (6, 1), (17, 2), (1, 3), (2, 9)]:
+        inputs = boxes(n, seed)
+        answer, expected = network.evaluate(*inputs), Detects()(*inputs)
+        counts.add(len(expected["centres"]))
+        for name, value in expected.items():
+            assert_close(answer[name], value, 1e-6)
+    assert 0 in counts
+    assert len(counts) > 3
+
+
+def test_one_mask_is_searched_once() -> None:
+    network = traced()
+    assert sum(op.layer.kind == "non_zero" for op in network.operations) == 1
+    centres, order = network.outputs[:2]
+    assert centres.shape[0] == order.shape[0]
+    assert network.symbols[centres.shape[0].name] == DimRange(min=0, opt=64, max=64)
+
+
+def test_outputs_are_described_with_their_own_sizes() -> None:
+    network = traced()
+    specs = {x.name: str(spec(x, x.dtype)) for x in network.outputs}
+    assert specs == {
+        "centres": "centres: f32[u0, 2]",
+        "order": "order: i64[u0]",
+        "padded": "padded: f32[n + u0, 4]",
+        "mean": "mean: f32[]",
+    }
+    assert "u0 is 0 to 64" in str(network)
+
+
+@pytest.mark.parametrize("version", standin.VERSIONS)
+def test_what_values_decide_is_read_from_the_layer_that_found_it(version: str) -> None:
+    api = lowered(traced(), version)
+    (found,) = [x for x in api.created if type(x).__name__ == "INonZeroLayer"]
+    reads = [
+        x
+        for x in api.created
+        if type(x).__name__ == "IShapeLayer" and x.get_input(0) is found.get_output(0)
+    ]
+    assert reads
+    assert lowered(trtdsl.trace(Counts(3), (f32(8), i64(1, low=1, high=4))), version).created
+
+
+class Counts(nn.Module):
+    """Takes as many elements as a tensor says, at most ``most``."""
+
+    def __init__(self, most: int | None) -> None:
+        super().__init__()
+        self.most = most
+        self.eval()
+
+    def forward(self, x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+        n = i.max().item()
+        torch._check(n >= 1)
+        torch._check(n <= x.shape[0])
+        if self.most is not None:
+            torch._check(n <= self.most)
+        return x[:n] * n
+
+
+def test_a_number_of_known_bounds_is_a_size() -> None:
+    network = trtdsl.trace(Counts(5), (f32(8), torch.tensor([2])))
+    for n in (1, 4, 5):
+        x, i = f32(8, seed=n), torch.tensor([n])
+        assert torch.equal(network.evaluate(x, i), x[:n] * n)
+    for n in (0, 6):
+        with pytest.raises(RunError, match="and the model checks that it is 0 to 4"):
+            network.evaluate(f32(8), torch.tensor([n]))
+
+
+class Multiplies(nn.Module):
+    def forward(self, x: torch.Tensor, i: torch.Tensor) -> Any:
+        n = i.max().item()
+        return x * n, x.new_full((3,), n), x / x.sum().item()
+
+
+def test_a_number_without_bounds_is_computed_with() -> None:
+    network = trtdsl.trace(Multiplies().eval(), (f32(4), torch.tensor([2, 1])))
+    for n in (-7, 0, 2**40):
+        inputs = f32(4, seed=1), torch.tensor([n, n - 1])
+        for ours, theirs in zip(network.evaluate(*inputs), Multiplies()(*inputs), strict=True):
+            assert_close(ours, theirs, 1e-6)
+    for version in standin.VERSIONS:
+        assert lowered(network, version).created
+
+
+def test_a_number_without_bounds_is_no_size() -> None:
+    class Grows(nn.Module):
+        def forward(self, i: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(i.max().item())
+
+    with pytest.raises(ConversionError, match="is used as a size, and TensorRT needs") as caught:
+        trtdsl.trace(Grows().eval(), (torch.tensor([2, 1]),))
+    message = str(caught.value)
+    assert "forward: return torch.zeros(i.max().item())" in message
+    assert "fix: n = x.item(); torch._check(n >= 0); torch._check(n <= 100)" in message
+
+
+def test_arithmetic_that_tensors_lack_is_refused_at_its_line() -> None:
+    class Rounds(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * math.floor(x.sum().item())
+
+    with pytest.raises(ConversionError, match=r"of a number that is read from a tensor") as caught:
+        trtdsl.trace(Rounds().eval(), (f32(3),))
+    assert "forward: return x * math.floor(x.sum().item())" in str(caught.value)
+
+
+def test_half_precision_keeps_sizes() -> None:
+    n = Dim("n", min=1, max=64)
+    spec = {"boxes": {0: n}, "scores": {0: n}}
+    network = trtdsl.trace(Detects().eval(), boxes(6), dynamic_shapes=spec, precision="fp16")
+    inputs = boxes(9, 4)
+    for name, value in Detects()(*inputs).items():
+        assert_close(network.evaluate(*inputs)[name], value, 2e-3)
