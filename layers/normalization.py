@@ -179,14 +179,26 @@ def rms_norm(
     eps: float | None = None,
 ) -> Tensor:
     """``input / sqrt(mean(input ** 2) + eps) * weight`` over the last axes."""
+    return _fused_rms_norm(input, normalized_shape, weight, eps)[0]
+
+
+@converter(aten._fused_rms_norm.default)
+def _fused_rms_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None,
+    eps: float | None,
+) -> tuple[Tensor, Tensor]:
+    """``rms_norm``, and what the input was multiplied by, in float32."""
     axes = tuple(range(input.rank - len(normalized_shape), input.rank))
     wide = input.cast(DType.FLOAT32)
     square = Reduce(op=ReduceOperation.AVG, axes=axes, keep_dimensions=True)(wide * wide)
     # Without an eps PyTorch takes that of the dtype it computes in, which is never a half.
-    y = wide * _rsqrt(square + (torch.finfo(torch.float32).eps if eps is None else eps))
+    scale = _rsqrt(square + (torch.finfo(torch.float32).eps if eps is None else eps))
+    y = wide * scale
     if weight is not None:
         y = y * weight.cast(DType.FLOAT32)
-    return y.cast(input.dtype)
+    return y.cast(input.dtype), scale
 
 
 @converter(aten._weight_norm.default)

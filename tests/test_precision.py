@@ -153,6 +153,28 @@ def test_long_sums_do_not_stop_at_float16s_limits() -> None:
     torch.testing.assert_close(answer, Sums()(x), rtol=2e-3, atol=0)
 
 
+@pytest.mark.parametrize("power", [lambda x: x.pow(2), lambda x: x * x, lambda x: x.square()])
+def test_squares_beyond_float16_do_not_spoil_a_norm(power: Any) -> None:
+    """RMS norms written by hand, of the activations that deep transformers have."""
+
+    class Norm(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x @ torch.eye(8)
+            return y * torch.rsqrt(power(y).mean(-1, keepdim=True) + 1e-6)
+
+    x = f32(3, 8) * 2000
+    answer = trtdsl.trace(Norm().eval(), (x,), precision="fp16").evaluate(x)
+    torch.testing.assert_close(answer, Norm()(x), rtol=4e-3, atol=0)
+
+
+def test_the_rms_norm_of_large_numbers_is_right_in_float16() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.RMSNorm(8), nn.Linear(8, 4)).eval()
+    x = f32(3, 8) * 5000
+    answer, expected = trtdsl.trace(model, (x,), precision="fp16").evaluate(x), model(x)
+    assert (answer - expected).abs().max() / expected.abs().max() <= 4e-3
+
+
 def test_a_half_model_keeps_its_own_types() -> None:
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(4, 4), nn.Softmax(-1)).half().eval(), f32(2, 4).half()

@@ -53,8 +53,9 @@ def to_precision(network: Network, precision: str | None) -> Network:
 
     With ``"fp16"`` or ``"bf16"`` matrix products and convolutions take 16-bit operands, what
     follows them stays in 16 bits, and sums, normalizations, softmax, powers and exponentials are
-    computed in float32. Inputs and outputs keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"``
-    change nothing.
+    computed in float32. Of these, sums, powers and functions also stay in float32, until they meet
+    16 bits again: the mean of squares inside a norm may be beyond their range. Inputs and outputs
+    keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
     Errors: ConversionError for another word.
     """
     if precision in (None, "fp32", "tf32"):
@@ -93,7 +94,8 @@ class _Narrowing:
         )
         outputs = operation.layer.outputs(*narrowed)
         self.rename(operation, outputs)
-        if dtype is DType.FLOAT32 and any(x.dtype is self.half for x in floats):
+        narrows = not isinstance(operation.layer, Reduce | Unary | ElementWise)
+        if narrows and dtype is DType.FLOAT32 and any(x.dtype is self.half for x in floats):
             outputs = tuple(cast(x, self.half) if x.dtype.is_float else x for x in outputs)
         return tuple(
             cast(new, old.dtype) if old in self.outputs else new
@@ -117,7 +119,7 @@ class _Narrowing:
         """The dtype that a layer computes in."""
         if isinstance(layer, _MATRIX):
             return self.half
-        if _is_wide(layer):
+        if _is_wide(layer) or _is_square(layer, floats):
             return DType.FLOAT32
         moving = [x for x in floats if not x.is_constant]
         return self.half if any(x.dtype is self.half for x in moving) else DType.FLOAT32
@@ -155,6 +157,11 @@ class _Narrowing:
         finite = ~Unary(op=UnaryOperation.ISINF)(x)
         lowered = where(finite & (x < -largest), -largest / 2, x)
         return where(finite & (x > largest), largest / 2, lowered)
+
+
+def _is_square(layer: Layer, floats: list[Tensor]) -> bool:
+    product = isinstance(layer, ElementWise) and layer.op is ElementWiseOperation.PROD
+    return product and floats[0] is floats[-1]
 
 
 def _is_wide(layer: Layer) -> bool:

@@ -82,6 +82,12 @@ LAYER = [
     Case(aten.rms_norm.default, f32(2, 5, 8), [8], None, 1e-5),
     Case(aten.rms_norm.default, f32(2, 5, 4, 8) * 1e-3, [4, 8]),
     Case(aten.rms_norm.default, f16(2, 5, 8) * 1e-2, [8], f16(8), constants=(2,), tolerance=HALF),
+    Case(aten.rms_norm.default, f16(2, 5, 8) * 2000, [8], f16(8), constants=(2,), tolerance=HALF),
+    Case(aten._fused_rms_norm.default, f32(2, 5, 8), [8], f32(8), 1e-5, constants=(2,),
+         dynamic={(0, 0): "n", (0, 1): "l"}),
+    Case(aten._fused_rms_norm.default, f32(2, 5, 4, 8), [4, 8], None, None),
+    Case(aten._fused_rms_norm.default, f16(2, 5, 8), [8], f16(8), 1e-6, constants=(2,),
+         tolerance=HALF),
 ]  # fmt: skip
 
 GROUP = [
