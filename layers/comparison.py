@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.network import Operand, Scalar, Tensor
 from trtdsl.operators import cast, logical_and, logical_or, logical_xor, promoted, where
@@ -112,48 +111,6 @@ def logical_xor_(x: Tensor, other: Tensor) -> Tensor:
 def logical_not(x: Tensor) -> Tensor:
     """Whether an element is 0."""
     return ~x
-
-
-@converter(
-    aten.bitwise_and.Tensor, aten.bitwise_and.Scalar, aten.__and__.Tensor, aten.__and__.Scalar
-)
-def bitwise_and(x: Tensor, other: Operand) -> Tensor:
-    """``x & other`` of bool."""
-    _require_bool("and", x, other)
-    return x & other
-
-
-@converter(aten.bitwise_or.Tensor, aten.bitwise_or.Scalar, aten.__or__.Tensor, aten.__or__.Scalar)
-def bitwise_or(x: Tensor, other: Operand) -> Tensor:
-    """``x | other`` of bool."""
-    _require_bool("or", x, other)
-    return x | other
-
-
-@converter(
-    aten.bitwise_xor.Tensor, aten.bitwise_xor.Scalar, aten.__xor__.Tensor, aten.__xor__.Scalar
-)
-def bitwise_xor(x: Tensor, other: Operand) -> Tensor:
-    """``x ^ other`` of bool."""
-    _require_bool("xor", x, other)
-    return x ^ other
-
-
-@converter(aten.bitwise_not.default)
-def bitwise_not(x: Tensor) -> Tensor:
-    """Each bit turned over: ``-1 - x`` of integers."""
-    return ~x if x.dtype is DType.BOOL else -1 - x
-
-
-def _require_bool(operation: str, x: Tensor, other: Operand) -> None:
-    dtype = promoted(x, other)
-    if dtype is not DType.BOOL:
-        raise ConversionError(
-            explain(
-                f"bitwise {operation} of {dtype.value}: TensorRT combines the bits of bool only",
-                fix="compare first, or write it with *, // and %",
-            )
-        )
 
 
 @converter(aten.where.self, aten.where.ScalarOther, aten.where.ScalarSelf, aten.where.Scalar)

@@ -13,6 +13,8 @@ from trtdsl.network import Tensor
 from trtdsl.operators import align
 from trtdsl.registry import converter
 
+__all__ = ["multiply"]
+
 aten = torch.ops.aten
 
 
@@ -31,7 +33,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @converter(aten.addmm.default)
 def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * x + alpha * mat1 @ mat2``: ``(M, K), (K, N) -> (M, N)``."""
-    return _added(x, _multiply(mat1, mat2), beta, alpha)
+    return _added(x, multiply(mat1, mat2), beta, alpha)
 
 
 @converter(aten.baddbmm.default)
@@ -39,7 +41,7 @@ def baddbmm(
     x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * x + alpha * batch1 @ batch2``: ``(B, M, K), (B, K, N) -> (B, M, N)``."""
-    return _added(x, _multiply(batch1, batch2), beta, alpha)
+    return _added(x, multiply(batch1, batch2), beta, alpha)
 
 
 @converter(aten.addbmm.default)
@@ -47,7 +49,7 @@ def addbmm(
     x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * x + alpha * (batch1 @ batch2).sum(0)``: ``(B, M, K), (B, K, N) -> (M, N)``."""
-    total = Reduce(op=ReduceOperation.SUM, axes=(0,))(_multiply(batch1, batch2))
+    total = Reduce(op=ReduceOperation.SUM, axes=(0,))(multiply(batch1, batch2))
     return _added(x, total, beta, alpha)
 
 
@@ -60,19 +62,19 @@ def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float 
 @converter(aten.mm.default)
 def mm(x: Tensor, mat2: Tensor) -> Tensor:
     """``(M, K), (K, N) -> (M, N)``."""
-    return _multiply(x, mat2)
+    return multiply(x, mat2)
 
 
 @converter(aten.bmm.default)
 def bmm(x: Tensor, mat2: Tensor) -> Tensor:
     """``(B, M, K), (B, K, N) -> (B, M, N)``."""
-    return _multiply(x, mat2)
+    return multiply(x, mat2)
 
 
 @converter(aten.matmul.default)
 def matmul(x: Tensor, other: Tensor) -> Tensor:
     """``torch.matmul``: of vectors, matrices and batches of them, which broadcast."""
-    return x @ other if 1 in (x.rank, other.rank) else _multiply(x, other)
+    return x @ other if 1 in (x.rank, other.rank) else multiply(x, other)
 
 
 @converter(aten.mv.default)
@@ -104,7 +106,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     """``input1 @ weight[k] @ input2 + bias[k]``: ``(*B, I), (*B, J), (K, I, J) -> (*B, K)``."""
     maps, left, right = weight.shape
     columns = weight.permute(1, 0, 2).reshape(left, maps * right)
-    rows = _multiply(input1.reshape(-1, left), columns).reshape(-1, maps, right)
+    rows = multiply(input1.reshape(-1, left), columns).reshape(-1, maps, right)
     product = rows @ input2.reshape(-1, right, 1)
     y = product.reshape(*input1.shape[:-1], maps)
     return y if bias is None else y + bias
@@ -124,7 +126,7 @@ def _times_transposed(x: Tensor, weight: Tensor) -> Tensor:
     return MatrixMultiply(op1=MatrixOperation.TRANSPOSE)(rows, columns)
 
 
-def _multiply(x: Tensor, y: Tensor) -> Tensor:
+def multiply(x: Tensor, y: Tensor) -> Tensor:
     """``x @ y`` of ranks of 2 and more; operands that only were transposed are read in place."""
     (x, op0), (y, op1) = _untransposed(x), _untransposed(y)
     return MatrixMultiply(op0=op0, op1=op1)(*align(x, y))

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from tests.cases.base import Case, boolean, f16, f32, i32, i64
+from tests.cases.base import Case, boolean, f16, f32, i64
 
 aten = torch.ops.aten
 
@@ -48,22 +48,6 @@ CASES = [
     Case(aten.logical_xor.default, A, X[0]),
     Case(aten.logical_not.default, A),
     Case(aten.logical_not.default, I),
-    Case(aten.bitwise_and.Tensor, A, B),
-    Case(aten.bitwise_and.Tensor, I, J).raises("bitwise and of int64"),
-    Case(aten.bitwise_and.Scalar, A, True),
-    Case(aten.__and__.Tensor, A, B),
-    Case(aten.__and__.Scalar, A, False),
-    Case(aten.bitwise_or.Tensor, A, B),
-    Case(aten.bitwise_or.Tensor, I, J).raises("bitwise or of int64"),
-    Case(aten.bitwise_or.Scalar, A, True),
-    Case(aten.__or__.Tensor, A, B),
-    Case(aten.__or__.Scalar, A, False),
-    Case(aten.bitwise_xor.Tensor, A, B),
-    Case(aten.bitwise_xor.Scalar, A, True),
-    Case(aten.__xor__.Tensor, A, B),
-    Case(aten.__xor__.Scalar, A, True),
-    Case(aten.bitwise_not.default, A),
-    Case(aten.bitwise_not.default, i32(3, 4)),
     Case(aten.where.self, X > 0, X, Y, dynamic={**BOTH, (2, 0): "batch"}),
     Case(aten.where.self, A, f32(4), torch.tensor(2.0)),
     Case(aten.where.self, A, i64(3, 4), f32(3, 1)),
