@@ -108,8 +108,7 @@ _FLOATS_ONLY = {
     *("bilinear", "conv1d", "conv2d", "conv3d", "linear", "local_response_norm"),
     *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool2d", "max_pool3d"),
 }
-_INTEGERS_REFUSED = r"(takes floats|to a power)(.|
-)*fix:"
+_INTEGERS_REFUSED = r"(takes floats|to a power)(.|\n)*fix:"
 """What TensorRT cannot do with integers: operators, and the pattern of the refusal."""
 
 _PER_OPERATOR = 8
