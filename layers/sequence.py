@@ -17,6 +17,8 @@ from .creation import iota
 __all__: list[str] = []
 
 aten = torch.ops.aten
+_INT64 = 4
+"""What schemas call int64 where it is a default. Source: c10::ScalarType."""
 
 
 @converter(aten.arange.default)
@@ -125,6 +127,38 @@ def triu(x: Tensor, diagonal: Dim = 0) -> Tensor:
     return where(_above(x.network, *x.shape[-2:]) >= diagonal, x, 0, x.dtype)
 
 
+@converter(aten.tril_indices.default)
+def tril_indices(
+    net: Network,
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: DType | int | None = _INT64,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: Any = None,
+) -> Tensor:
+    """The rows and columns of the elements on and below a diagonal, ``(2, n)``."""
+    return net.constant(torch.tril_indices(row, col, offset), _named(dtype))
+
+
+@converter(aten.triu_indices.default)
+def triu_indices(
+    net: Network,
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: DType | int | None = _INT64,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: Any = None,
+) -> Tensor:
+    """The rows and columns of the elements on and above a diagonal, ``(2, n)``."""
+    return net.constant(torch.triu_indices(row, col, offset), _named(dtype))
+
+
 def _range(net: Network, start: Dim, end: Dim, step: Dim, dtype: DType | None) -> Tensor:
     values = (start, end, step)
     if dtype is None:
@@ -150,3 +184,7 @@ def _range(net: Network, start: Dim, end: Dim, step: Dim, dtype: DType | None) -
 def _above(net: Network, rows: Dim, columns: Dim) -> Tensor:
     """How far an element of ``(rows, columns)`` is above the diagonal, below it where negative."""
     return iota(net, columns).reshape(1, columns) - iota(net, rows).reshape(rows, 1)
+
+
+def _named(dtype: DType | int | None) -> DType | None:
+    return DType.INT64 if dtype == _INT64 else dtype  # type: ignore[return-value]

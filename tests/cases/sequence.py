@@ -30,6 +30,13 @@ SQUARE = {(0, 1): "rows", (0, 2): "columns"}
 
 COUNT = {(0, 0): "count"}
 
+
+def triangle(x: torch.Tensor) -> torch.Tensor:
+    """The elements above the diagonal, as pairwise interactions take them."""
+    rows, columns = torch.triu_indices(4, 5, offset=1)
+    return x[rows, columns]
+
+
 CASES = [
     Case(Counting(0, 1), f32(4), dynamic=COUNT),
     Case(Counting(1, 2), f32(4), dynamic=COUNT),
@@ -52,4 +59,7 @@ CASES = [
     Case(aten.tril.default, boolean(4, 4), -1),
     Case(aten.triu.default, f32(4, 4)),
     Case(aten.triu.default, i64(2, 5, 3), -1, dynamic=SQUARE),
+    Case(triangle, f32(4, 5)),
+    Case(aten.tril_indices.default, 3, 4, 1),
+    Case(aten.triu_indices.default, 4, 3, -1, kwargs={"dtype": torch.int32}),
 ]
