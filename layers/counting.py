@@ -16,6 +16,7 @@ from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Operand, Scalar, Tensor
 from trtdsl.operators import as_tensor, minimum, where
+from trtdsl.reference import fold
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -106,14 +107,9 @@ def _places(boundaries: Tensor, x: Operand, right: bool, out_int32: bool) -> Ten
 @converter(aten.repeat_interleave.Tensor)
 def repeat_interleave(repeats: Tensor, *, output_size: Dim | None = None) -> Tensor:
     """Each place of ``repeats`` as often as it says, ``output_size`` in all."""
-    if output_size is None:
-        raise ConversionError(
-            explain(
-                f"repeat_interleave by {repeats}: how many there are in all depends on its values",
-                fix="give output_size=",
-            )
-        )
     ends = running_sum(repeats.cast(DType.INT64), 0)
+    if output_size is None:
+        output_size = _known_total(repeats)
     return _places(ends, iota(repeats.network, output_size), True, repeats.dtype is DType.INT32)
 
 
@@ -128,3 +124,14 @@ def repeat_interleave_tensor(
     if repeats.rank == 0 or repeats.shape[0] == 1:
         repeats = repeats.reshape(1) + filled(x.network, (x.shape[axis],), 0, repeats.dtype)
     return Gather(axis=axis)(x, repeat_interleave(repeats, output_size=output_size))
+
+
+def _known_total(repeats: Tensor) -> int:
+    if not repeats.is_constant:
+        raise ConversionError(
+            explain(
+                f"repeat_interleave by {repeats}: how many there are in all depends on its values",
+                fix="give output_size=, or repeats that are a buffer of the model",
+            )
+        )
+    return int(fold(repeats).sum())

@@ -97,7 +97,7 @@ _REFUSED = {
     "nn.functional.one_hot": rf"{_READ}|{_UNBOUNDED}",  # as many as it finds
     "nn.functional.rrelu": _TRAINING,
     "norm": f"{_NONE}_linalg_svd",  # the nuclear norm
-    "repeat_interleave": rf"{_NONE}repeat_interleave\.self_Tensor(.|\n)*its size depends on values",
+    "repeat_interleave": r"repeat_interleave by .* depends on its values(.|\n)*fix:",
     "tensor_split": rf"{_READ}|{_UNBOUNDED}",  # where a tensor says
 }
 """What TensorRT cannot do, in any dtype: operator, and the pattern of the refusal."""

@@ -63,5 +63,13 @@ CASES = [
         kwargs={"output_size": 8},
         dynamic={(0, 0): "n"},
     ),
-    Case(aten.repeat_interleave.self_Tensor, f32(4), REPEATS, 0).raises("depends on"),
+    Case(
+        aten.repeat_interleave.self_Tensor,
+        f32(4, 3),
+        REPEATS,
+        0,
+        constants=(1,),
+        dynamic={(0, 1): "c"},
+    ),
+    Case(aten.repeat_interleave.self_Tensor, f32(4), REPEATS, 0).raises("depends on its values"),
 ]
