@@ -11,11 +11,14 @@ import numpy as np
 
 from trtdsl.manifest import Manifest, TensorSpec
 from trtdsl.runtime import files
+from trtdsl.runtime.contexts import Contexts
+from trtdsl.runtime.host_side import HostRunner
+from trtdsl.runtime.page_locked import Bytes
 from trtdsl.runtime.staging import Buffer
 from trtdsl.tree import flatten
 from trtdsl.types import DimRange, DType
 
-__all__ = ["F32", "PLAN", "Context", "HostMover", "Trt", "manifest", "spec"]
+__all__ = ["F32", "PLAN", "Context", "HostMover", "Trt", "host_runner", "manifest", "spec"]
 
 N = DimRange(min=0, opt=2, max=100)
 X = np.zeros(1, np.float32)
@@ -95,6 +98,11 @@ class Trt:
         return SimpleNamespace(get_engine_information=lambda _: self.text)
 
 
+def host_runner(engine: Trt, described: Manifest, mover: HostMover) -> HostRunner:
+    """A runner over one mover, so for one call at a time."""
+    return HostRunner(Contexts(engine, described, 0), lambda: mover)
+
+
 class HostMover:
     """Device memory that is host memory, filled with a pattern that no answer may show."""
 
@@ -115,11 +123,11 @@ class HostMover:
         host, far = np.full(size, 0xAA, np.uint8), np.full(size, 0x55, np.uint8)
         return Buffer(host=host, address=far.ctypes.data, owners=(far,))
 
-    def upload(self, buffer: Buffer, size: int) -> None:
-        buffer.owners[0][:size] = buffer.host[:size]
+    def upload(self, address: int, host: Bytes) -> None:
+        ctypes.memmove(address, host.ctypes.data, host.size)
 
-    def download(self, buffer: Buffer, size: int) -> None:
-        buffer.host[:size] = buffer.owners[0][:size]
+    def download(self, host: Bytes, address: int) -> None:
+        ctypes.memmove(host.ctypes.data, address, host.size)
 
     def synchronize(self) -> None:
         self.waits += 1

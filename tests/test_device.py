@@ -14,6 +14,7 @@ import pytest
 from tests import standin
 from trtdsl.errors import RunError, UnavailableError
 from trtdsl.runtime import device, logger
+from trtdsl.runtime import driver as driver_module
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def no_driver() -> Any:
 
 
 def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_driver", no_driver)
+    monkeypatch.setattr(driver_module, "library", no_driver)
     assert device.find_gpu() is None
     assert device.why_no_gpu() == "no driver"
 
@@ -96,10 +97,10 @@ class Driver:
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
     fake = Driver()
-    monkeypatch.setattr(device, "_driver", lambda: fake)
-    device._primary.cache_clear()
+    monkeypatch.setattr(driver_module, "library", lambda: fake)
+    device.primary_handle.cache_clear()
     yield fake
-    device._primary.cache_clear()
+    device.primary_handle.cache_clear()
 
 
 def test_the_gpu_is_described(driver: Driver) -> None:
@@ -134,7 +135,7 @@ def test_a_stack_that_pycuda_emptied_is_put_back(driver: Driver) -> None:
 
 def test_the_drivers_refusal_is_told(driver: Driver) -> None:
     with pytest.raises(RunError, match=r"refused cuCtxPopCurrent_v2: no such thing \(error 201\)"):
-        device._call("cuCtxPopCurrent_v2", driver, ctypes.byref(ctypes.c_void_p()))  # type: ignore[arg-type]
+        driver_module.call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
 
 
 def test_messages_are_kept_and_passed_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,7 +21,7 @@ import trtdsl.engine
 from tests.engine_parts import F32, PLAN, Trt
 from trtdsl.engine import Engine, load
 from trtdsl.errors import LoadError, RunError, UnavailableError
-from trtdsl.runtime import device, files
+from trtdsl.runtime import device, driver, files
 
 GPU = device.Gpu(index=0, name="GPU", compute_capability="9.0", cuda="12.4", memory=1 << 30)
 
@@ -187,7 +187,7 @@ def test_load_without_a_gpu(saved: Path, here: None, monkeypatch: pytest.MonkeyP
     def no_driver() -> Any:
         raise UnavailableError("no driver")
 
-    monkeypatch.setattr(device, "_driver", no_driver)
+    monkeypatch.setattr(driver, "library", no_driver)
     with pytest.raises(UnavailableError, match="no NVIDIA GPU 0 here: no driver") as error:
         load(saved)
     assert 'backend="reference"' in str(error.value)

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from tests import standin
-from tests.engine_parts import F32, Context, HostMover, Trt, manifest, spec
+from tests.engine_parts import F32, Context, HostMover, Trt, host_runner, manifest, spec
 from trtdsl.errors import RunError
 from trtdsl.runtime.open_outputs import open_outputs
-from trtdsl.runtime.staging import HostRunner
 from trtdsl.types import DType
 
 PICKS = manifest(
@@ -65,7 +64,7 @@ def test_a_size_that_no_input_tells_makes_an_output_open() -> None:
 
 def test_numpy_outputs_have_the_sizes_that_were_found() -> None:
     mover = HostMover()
-    run = HostRunner(PickingTrt(), PICKS, mover)
+    run = host_runner(PickingTrt(), PICKS, mover)
     for data in ([1, -1, 2, 3], [-1, -2], [], [4, 5, 6, 7, 8]):
         x = np.array(data, np.float32)
         picked, same = run([x])
@@ -76,11 +75,13 @@ def test_numpy_outputs_have_the_sizes_that_were_found() -> None:
 
 
 def test_an_output_that_never_came_is_an_error() -> None:
-    run = HostRunner(PickingTrt("silent"), PICKS, HostMover())
+    run = host_runner(PickingTrt("silent"), PICKS, HostMover())
     with pytest.raises(RunError, match="TensorRT gave no output picked"):
         run([np.ones(2, np.float32)])
 
 
 def test_a_refused_allocator_is_an_error() -> None:
     with pytest.raises(RunError, match="refused an allocator for output picked"):
-        HostRunner(PickingTrt("set_output_allocator"), PICKS, HostMover())
+        host_runner(PickingTrt("set_output_allocator"), PICKS, HostMover())(
+            [np.ones(2, np.float32)]
+        )

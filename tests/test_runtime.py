@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine_parts import F32, HostMover, Trt, manifest, spec
+from tests.engine_parts import F32, HostMover, Trt, host_runner, manifest, spec
 from trtdsl.errors import LoadError, RunError
-from trtdsl.runtime import logger, plan, staging
+from trtdsl.runtime import logger, numbers, plan
+from trtdsl.runtime.contexts import Contexts
 from trtdsl.runtime.lane import Lane
-from trtdsl.runtime.staging import HostRunner
 from trtdsl.types import DType
 
 
@@ -28,7 +28,7 @@ def _no_old_messages() -> Iterator[None]:
 
 def test_lane_sets_shapes_once() -> None:
     trt = Trt()
-    lane = Lane(trt, F32, 0, nowhere)
+    lane = Lane(Contexts(trt, F32, 0), 0, nowhere)
     for shape in ((2,), (2,), (3,), (2,)):
         lane.set_shapes([shape])
         assert lane.output_shapes == [shape]
@@ -49,13 +49,13 @@ def test_tensorrts_refusals(refused: str, words: str, monkeypatch: pytest.Monkey
     logger.record("ERROR", "out of memory")
     mover = HostMover()
     with pytest.raises(RunError, match=words):
-        HostRunner(Trt(refused), F32, mover)([np.ones(1, np.float32)])
+        host_runner(Trt(refused), F32, mover)([np.ones(1, np.float32)])
     assert mover.waits == (refused in ("set_tensor_address", "execute_async_v3"))
 
 
 def test_a_refused_shape_is_not_taken_for_set() -> None:
     trt = Trt("set_input_shape")
-    lane = Lane(trt, F32, 0, nowhere)
+    lane = Lane(Contexts(trt, F32, 0), 0, nowhere)
     for _ in range(2):
         with pytest.raises(RunError, match="it gave no reason"):
             lane.set_shapes([(2,)])
@@ -66,12 +66,12 @@ def test_data_dependent_output_is_refused() -> None:
     trt = Trt()
     trt.output_shape = (-1, 4)
     with pytest.raises(RunError, match=r"the size of output y, \(-1, 4\), depends on the inputs'"):
-        Lane(trt, F32, 0, nowhere).set_shapes([(2,)])
+        Lane(Contexts(trt, F32, 0), 0, nowhere).set_shapes([(2,)])
 
 
 def test_numpy_outputs_are_the_callers_own() -> None:
     mover = HostMover()
-    run = HostRunner(Trt(), F32, mover)
+    run = host_runner(Trt(), F32, mover)
     data = [np.arange(n, dtype=np.float32) + n for n in (4, 2, 0, 4, 9)]
     answers = [run([x])[0] for x in data]
     for x, y in zip(data, answers, strict=True):
@@ -87,7 +87,7 @@ def test_int64_goes_as_int32_and_comes_back() -> None:
         (spec("ids", DType.INT64, "n", engine=DType.INT32),),
         (spec("y", DType.INT64, "n", engine=DType.INT32),),
     )
-    run = HostRunner(Trt(y="ids"), narrow, HostMover())
+    run = host_runner(Trt(y="ids"), narrow, HostMover())
     ids = np.array([-(2**31), 0, 2**31 - 1], np.int64)
     (y,) = run([ids])
     assert y.dtype == np.int64
@@ -100,7 +100,7 @@ def test_int64_goes_as_int32_and_comes_back() -> None:
 def test_bfloat16_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     with pytest.raises(RunError, match=r"y is bfloat16(.|\n)*pip install ml_dtypes"):
-        staging.numpy_dtype(DType.BFLOAT16, "y")
+        numbers.numpy_dtype(DType.BFLOAT16, "y")
 
 
 def nowhere(index: int, size: int) -> tuple[int, object]:

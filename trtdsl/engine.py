@@ -6,27 +6,30 @@ import dataclasses
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import RunError, UnavailableError
+from trtdsl.errors import RunError, explain
+from trtdsl.layer_times import Profile, make_recorder, measure
 from trtdsl.manifest import Manifest
 from trtdsl.runtime import files
-from trtdsl.runtime.device import primary_context
+from trtdsl.runtime.contexts import GraphMode, Memory
+from trtdsl.runtime.device import index_of, primary_context
+from trtdsl.runtime.driver import refuse_after_fork
+from trtdsl.runtime.interop import adopt, is_foreign
+from trtdsl.runtime.open_outputs import open_outputs
 from trtdsl.runtime.plan import deserialize
-from trtdsl.runtime.staging import HostRunner, Mover
+from trtdsl.runtime.runners import HostCopies, Runners
 from trtdsl.signature import Signature, check_device, kind_of
 from trtdsl.tensorrt_api import context_memory, import_tensorrt
 from trtdsl.tree import Leaf, Placeholder, Tree, flatten
 
 if TYPE_CHECKING:
-    from trtdsl.runtime.torch_side import TorchRunner
+    from trtdsl.replicas import Replicas
 
 __all__ = ["Engine", "HostCopies", "load"]
-
-HostCopies = Literal["auto", "pycuda", "torch"]
-"""Who copies numpy arrays to the GPU and back: pycuda, torch, or pycuda where it is installed."""
 
 
 class Engine:
@@ -38,9 +41,14 @@ class Engine:
     Inputs have the dtype and shape of the conversion (``manifest.inputs``); symbolic sizes vary
     within their ranges. A tensor that starts at no multiple of 256 bytes, such as ``x[1:]``, is
     copied first. Where TensorRT (8.6) lacks int64, such inputs are checked to fit int32, which
-    waits for the GPU. Threads and streams may share an engine: each stream gets its own context.
+    waits for the GPU. Arrays of other libraries that have ``__dlpack__`` or
+    ``__cuda_array_interface__`` are taken without a copy; torch tensors come back.
 
-    Errors: RunError for inputs that do not fit. Source: ICudaEngine, IExecutionContext.
+    Threads and streams may share an engine: each of torch's streams gets its own context, and so
+    does each of up to eight calls with numpy arrays that run at the same time.
+
+    Errors: RunError for inputs that do not fit, and in a process forked after CUDA was started.
+    Source: ICudaEngine, IExecutionContext.
     """
 
     def __init__(
@@ -48,11 +56,12 @@ class Engine:
         plan: bytes,
         manifest: Manifest,
         *,
-        device: int = 0,
+        device: int | str = 0,
         host_copies: HostCopies = "auto",
     ) -> None:
-        """Deserialize a plan on GPU ``device``. Errors: LoadError, UnavailableError."""
-        self._trt_engine = deserialize(plan, manifest, device)
+        """Deserialize a plan on GPU ``1`` or ``"cuda:1"``. Errors: LoadError, UnavailableError."""
+        self._device = index_of(device)
+        self._trt_engine = deserialize(plan, manifest, self._device)
         self._plan = plan
         if manifest.size != len(plan) or not manifest.sha256:
             sha256 = files.digest(plan)
@@ -61,23 +70,89 @@ class Engine:
         self._signature = Signature.of(manifest)
         self._is_flat = self._signature.is_flat
         self._pack = _packer(manifest.output_tree)
-        self._device = device
         self._host_copies: HostCopies = host_copies
-        self._torch_runner: TorchRunner | None = None
-        self._host_runner: HostRunner | None = None
+        self._runners = self._make_runners()
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on torch CUDA tensors or numpy arrays; the outputs nest as the model's do."""
+        refuse_after_fork()
         flat = self._is_flat and not kwargs
         leaves: Sequence[Leaf] = args if flat else self._signature.bind(args, kwargs)
-        if self._torch_runner is not None:
-            outputs = self._torch_runner.again(leaves)
+        runner = self._runners.torch_runner
+        if runner is not None:
+            outputs = runner.again(leaves)
             if outputs is not None:
                 return self._pack(outputs)
         if flat:
             leaves = self._signature.bind(args, kwargs)
         return self._pack(self._run_checked(leaves))
+
+    def run_async(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """A future of what a call returns; it is done when the GPU is.
+
+        torch tensors: queued on the current stream before this returns, so the same rules hold as
+        for a call. numpy arrays: must not change before the future is done.
+        Errors: RunError at once for inputs that do not fit; the future raises all others.
+        """
+        refuse_after_fork()
+        leaves = self._checked(args, kwargs)
+        runners = self._runners
+        if kind_of(leaves) == "numpy":
+            runner = runners.host()
+            return runners.submit(lambda: self._pack(runner(leaves)))
+        wait = runners.torch().queued(leaves)
+        return runners.submit(lambda: self._pack(wait()))
+
+    def run_into(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run on torch tensors and write to ``outputs``, which is returned.
+
+        ``outputs`` nests as the model's outputs do; ``empty_outputs`` makes it.
+        Errors: RunError for outputs or inputs that do not fit.
+        """
+        leaves = self._checked(args, kwargs)
+        into = list(self._manifest.output_tree.match(outputs, "outputs"))
+        if {kind_of(leaves), kind_of(into)} != {"torch"}:
+            raise RunError(explain("run_into takes torch CUDA tensors", fix="engine(...)"))
+        self._runners.torch()(leaves, into)
+        return outputs
+
+    def empty_outputs(self, *args: Any, **kwargs: Any) -> Any:
+        """torch tensors of the outputs' shapes for these inputs, with undefined contents.
+
+        Errors: RunError for inputs that do not fit.
+        """
+        shapes = [tuple(leaf.shape) for leaf in self._checked(args, kwargs)]
+        return self._pack(self._runners.torch().empty(shapes))
+
+    def profile(self, *args: Any, runs: int = 20, **kwargs: Any) -> Profile:
+        """The time of each layer over some runs, and summed by PyTorch module.
+
+        Layers are timed one after the other, with a wait for each, so their sum is more than the
+        time of a run. Errors: RunError, as of a call. Source: IProfiler.
+        """
+        leaves = self._checked(args, kwargs)
+        recorder = make_recorder()
+        runners = self._make_runners(profiler=recorder)
+        runner = runners.host() if kind_of(leaves) == "numpy" else runners.torch()
+        profile = measure(lambda: runner(leaves), recorder, runs)
+        runners.close()
+        return profile
+
+    def replicate(self, devices: Iterable[int | str]) -> Replicas:
+        """This engine on several GPUs of this host, which serve one queue of calls.
+
+        Errors: LoadError for a GPU of another compute capability; UnavailableError.
+        """
+        from trtdsl.replicas import Replicas
+
+        return Replicas(self, [index_of(device) for device in devices])
+
+    def on(self, device: int | str) -> Engine:
+        """The same engine on another GPU. Errors: LoadError, UnavailableError."""
+        index = index_of(device)
+        files.check_compatible("this engine", self._manifest, index)
+        return Engine(self._plan, self._manifest, device=index, host_copies=self._host_copies)
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self._manifest.inputs))
@@ -95,9 +170,48 @@ class Engine:
         return self._plan
 
     @property
+    def device(self) -> str:
+        """The GPU that the engine lives on, such as ``"cuda:0"``."""
+        return f"cuda:{self._device}"
+
+    @property
+    def graphs(self) -> GraphMode:
+        """Whether runs are captured as CUDA graphs, one for each combination of input shapes.
+
+        A run then copies the inputs into the graph's buffers, launches it, and copies the outputs
+        out: they are the caller's, as without graphs. ``"borrow"`` leaves the last copy out: the
+        tensors returned are the graph's own, valid until the next call with the same shapes on
+        the same stream. Up to 32 combinations of shapes are kept for each stream.
+        """
+        return self._runners.graphs
+
+    @graphs.setter
+    def graphs(self, mode: GraphMode) -> None:
+        if mode not in (False, True, "borrow"):
+            raise RunError(f'graphs is False, True or "borrow", not {mode!r}')
+        if mode and (opened := open_outputs(self._manifest)):
+            specs = ", ".join(str(self._manifest.outputs[i]) for i in opened)
+            raise RunError(f"no graph can hold a run whose values decide the size of {specs}")
+        self._remake(graphs=mode, shared=self.share_workspace)
+
+    @property
+    def share_workspace(self) -> bool:
+        """Whether all contexts use one workspace, and so take turns on the GPU."""
+        return self._runners.contexts.shared
+
+    @share_workspace.setter
+    def share_workspace(self, shared: bool) -> None:
+        self._remake(graphs=self.graphs, shared=bool(shared))
+
+    @property
     def device_memory(self) -> int:
         """Bytes of GPU memory that each execution context takes for its workspace."""
         return context_memory(self._trt_engine)
+
+    @property
+    def memory(self) -> Memory:
+        """The GPU memory of the engine and of the contexts that it has now, in bytes."""
+        return self._runners.contexts.memory(len(self._plan))
 
     @property
     def num_layers(self) -> int:
@@ -130,34 +244,40 @@ class Engine:
         """
         files.write(Path(path), self._plan, self._manifest)
 
-    def _run_checked(self, leaves: Sequence[Leaf]) -> list[Leaf]:
+    def _checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Leaf]:
+        """The tensors of a call, all of one kind and held against the manifest."""
+        return self._check(self._signature.bind(args, kwargs))
+
+    def _check(self, leaves: Sequence[Leaf]) -> list[Leaf]:
+        if any(is_foreign(leaf) for leaf in leaves):
+            leaves = adopt(leaves, self._device)
         kind = kind_of(leaves)
         self._signature.check(leaves)
-        if kind == "numpy":
-            return self._host()(leaves)
-        check_device(self._manifest.inputs, leaves, f"cuda:{self._device}")
-        return self._torch()(leaves)
+        if kind == "torch":
+            check_device(self._manifest.inputs, leaves, self.device)
+        return list(leaves)
 
-    def _torch(self) -> TorchRunner:
+    def _run_checked(self, leaves: Sequence[Leaf]) -> list[Leaf]:
+        leaves = self._check(leaves)
+        if kind_of(leaves) == "numpy":
+            return self._runners.host()(leaves)
+        return self._runners.torch()(leaves)
+
+    def _make_runners(self, **options: Any) -> Runners:
+        engine, manifest = self._trt_engine, self._manifest
+        return Runners(engine, manifest, self._device, self._host_copies, **options)
+
+    def _remake(self, **options: Any) -> None:
+        """Run in another way from now on; calls under way in other threads end in the old one."""
         with self._lock:
-            if self._torch_runner is None:
-                from trtdsl.runtime.torch_side import TorchRunner
-
-                self._torch_runner = TorchRunner(self._trt_engine, self._manifest, self._device)
-            return self._torch_runner
-
-    def _host(self) -> HostRunner:
-        with self._lock:
-            if self._host_runner is None:
-                mover = _mover(self._host_copies, self._device)
-                self._host_runner = HostRunner(self._trt_engine, self._manifest, mover)
-            return self._host_runner
+            old, self._runners = self._runners, self._make_runners(**options)
+        old.close()
 
 
 def load(
-    path: str | os.PathLike[str], *, device: int = 0, host_copies: HostCopies = "auto"
+    path: str | os.PathLike[str], *, device: int | str = 0, host_copies: HostCopies = "auto"
 ) -> Engine:
-    """The engine that ``Engine.save`` wrote, ready on GPU ``device``.
+    """The engine that ``Engine.save`` wrote, ready on a GPU, ``1`` or ``"cuda:1"``.
 
     An engine file is code: TensorRT runs what the plan holds, and the manifest imports the classes
     it names. Load only what you trust.
@@ -166,8 +286,9 @@ def load(
     """
     place = Path(path)
     plan, manifest = files.read(place)
-    files.check_compatible(place, manifest, device)
-    return Engine(plan, manifest, device=device, host_copies=host_copies)
+    index = index_of(device)
+    files.check_compatible(place, manifest, index)
+    return Engine(plan, manifest, device=index, host_copies=host_copies)
 
 
 def _packer(tree: Tree) -> Callable[[list[Leaf]], Any]:
@@ -182,17 +303,3 @@ def _packer(tree: Tree) -> Callable[[list[Leaf]], Any]:
 
 def _plain_tuple(length: int) -> Tree:
     return flatten(tuple(Placeholder(i) for i in range(length)))[1]
-
-
-def _mover(host_copies: HostCopies, device: int) -> Mover:
-    from trtdsl.runtime.pinned import PinnedMover
-    from trtdsl.runtime.pycuda_side import PycudaMover
-
-    if host_copies == "pycuda":
-        return PycudaMover(device)
-    if host_copies == "torch":
-        return PinnedMover(device)
-    try:
-        return PycudaMover(device)
-    except UnavailableError:
-        return PinnedMover(device)

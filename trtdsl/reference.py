@@ -127,7 +127,7 @@ def _last_uses(network: Network) -> dict[int, list[Tensor]]:
 def _as_numpy(x: torch.Tensor, name: str) -> Any:
     import torch
 
-    from trtdsl.runtime.staging import numpy_dtype
+    from trtdsl.runtime.numbers import numpy_dtype
 
     if x.dtype is not torch.bfloat16:
         return x.numpy()

@@ -140,9 +140,10 @@ class Signature:
             _check_dtype(spec, leaf)
             _check_layout(spec, leaf)
             _check_static_sizes(spec, leaf)
-        return self._symbol_sizes([tuple(leaf.shape) for leaf in leaves])
+        return self.sizes([tuple(leaf.shape) for leaf in leaves])
 
-    def _symbol_sizes(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+    def sizes(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+        """The size of each symbol for inputs of these shapes. Errors: RunError."""
         sizes: dict[str, int] = {}
         sources: dict[str, str] = {}
         symbolic = [

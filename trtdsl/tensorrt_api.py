@@ -25,11 +25,13 @@ __all__ = [
     "Api",
     "Folded",
     "context_memory",
+    "context_without_memory",
     "dtype_of",
     "import_tensorrt",
     "installed_version",
     "is_strongly_typed",
     "network_flags",
+    "set_workspace",
     "share_profiles",
     "why_unavailable",
 ]
@@ -133,6 +135,24 @@ def context_memory(engine: Any) -> int:
     if hasattr(engine, "device_memory_size_v2"):
         return int(engine.device_memory_size_v2)
     return int(engine.device_memory_size)
+
+
+def context_without_memory(engine: Any) -> Any:
+    """An execution context that ``set_workspace`` must give memory to; None when refused."""
+    # create_execution_context_without_device_memory went with TensorRT 11; the strategy of
+    # create_execution_context came with 10.0.
+    if hasattr(engine, "create_execution_context_without_device_memory"):
+        return engine.create_execution_context_without_device_memory()
+    strategy = import_tensorrt().ExecutionContextAllocationStrategy.USER_MANAGED
+    return engine.create_execution_context(strategy)
+
+
+def set_workspace(context: Any, address: int, size: int) -> None:
+    """Let a context use ``size`` bytes of device memory at ``address`` as its workspace."""
+    if hasattr(context, "set_device_memory"):  # since 10.1
+        context.set_device_memory(address, size)
+    else:
+        context.device_memory = address
 
 
 class Folded:

@@ -154,6 +154,8 @@ def _is_leaf(value: Any) -> bool:
         return True
     if isinstance(value, np.generic | type):  # numpy scalars and classes have a dtype too
         return False
+    if hasattr(value, "__cuda_array_interface__") or hasattr(value, "__dlpack__"):
+        return True
     return hasattr(value, "dtype") and hasattr(value, "shape")
 
 

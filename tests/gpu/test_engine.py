@@ -14,6 +14,7 @@ from torch import nn
 from tests.gpu.mlp import TOLERANCE, convert, data, exact, mlp_engine
 from trtdsl.engine import Engine
 from trtdsl.errors import RunError
+from trtdsl.runtime.lane import Lane
 from trtdsl.types import DType
 
 pytestmark = [
@@ -59,9 +60,11 @@ def test_torch_is_zero_copy(engine: Engine) -> None:
         y = engine(x)
         assert y.is_cuda
         torch.testing.assert_close(y.cpu(), exact(x), **TOLERANCE)
-        lane = engine._torch()._lanes[0]  # of the default stream
-        assert lane._context.get_tensor_address("x") == x.data_ptr()
-        assert lane._context.get_tensor_address(engine.manifest.outputs[0].name) == y.data_ptr()
+        lane = engine._runners.torch()._lanes[0]  # of the default stream
+        assert lane.context is not None
+        context = lane.context._context
+        assert context.get_tensor_address("x") == x.data_ptr()
+        assert context.get_tensor_address(engine.manifest.outputs[0].name) == y.data_ptr()
     torch.testing.assert_close(x.cpu(), data(1), rtol=0, atol=0)
 
 
@@ -222,7 +225,7 @@ def test_the_callers_context_is_left_current(
             raise RunError("broken on purpose")
 
         with monkeypatch.context() as patch:
-            patch.setattr(run._host()._lane, "run", broken)
+            patch.setattr(Lane, "run", broken)
             with pytest.raises(RunError, match="on purpose"):
                 run(x)
         assert current_context() == before

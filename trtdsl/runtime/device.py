@@ -8,21 +8,25 @@ Source: the CUDA driver API, https://docs.nvidia.com/cuda/cuda-driver-api/.
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
 from trtdsl.errors import RunError, UnavailableError, explain
+from trtdsl.runtime.driver import call
 
 __all__ = [
     "Gpu",
     "blocking_stream",
+    "current_context",
     "find_gpu",
+    "index_of",
     "primary_context",
+    "primary_handle",
     "require_gpu",
     "restoring_context",
+    "settle",
     "why_no_gpu",
 ]
 
@@ -41,6 +45,19 @@ class Gpu:
 
     def __str__(self) -> str:
         return f"{self.name} (compute capability {self.compute_capability})"
+
+
+def index_of(device: object) -> int:
+    """The index of a device given as ``1``, ``"cuda:1"``, ``"cuda"`` (0) or a ``torch.device``.
+
+    Errors: RunError for anything else; whether there is such a GPU is not looked at.
+    """
+    if type(device) is int and device >= 0:
+        return device
+    kind, colon, index = str(device).partition(":")
+    if kind != "cuda" or (colon and not index.isdecimal()) or type(device) is int:
+        raise RunError(explain(f"{device!r} is no GPU", fix='give 0, "cuda" or "cuda:0"'))
+    return int(index or 0)
 
 
 def find_gpu(index: int = 0) -> Gpu | None:
@@ -75,13 +92,25 @@ def primary_context(index: int) -> Iterator[None]:
 
     Whatever context the thread had is current again afterwards. Errors: RunError from the driver.
     """
-    driver = _driver()
     with restoring_context():
-        _call("cuCtxPushCurrent_v2", driver, ctypes.c_void_p(_primary(index)))
+        call("cuCtxPushCurrent_v2", ctypes.c_void_p(primary_handle(index)))
         try:
             yield
         finally:
-            _call("cuCtxPopCurrent_v2", driver, ctypes.byref(ctypes.c_void_p()))
+            call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+
+
+def current_context() -> int | None:
+    """The handle of the context that is current in this thread; None where there is none."""
+    context = ctypes.c_void_p()
+    call("cuCtxGetCurrent", ctypes.byref(context))
+    return context.value
+
+
+def settle(index: int) -> None:
+    """Make the primary context current in a thread that has none, as any use of torch would."""
+    if current_context() is None:
+        call("cuCtxSetCurrent", ctypes.c_void_p(primary_handle(index)))
 
 
 @contextmanager
@@ -91,15 +120,14 @@ def restoring_context() -> Iterator[None]:
     torch replaces the top of the driver's stack of contexts, and pycuda keeps a stack of its own
     which it takes for the driver's, so a push and a pop alone can leave the caller with another.
     """
-    driver = _driver()
     before, after = ctypes.c_void_p(), ctypes.c_void_p()
-    _call("cuCtxGetCurrent", driver, ctypes.byref(before))
+    call("cuCtxGetCurrent", ctypes.byref(before))
     try:
         yield
     finally:
-        _call("cuCtxGetCurrent", driver, ctypes.byref(after))
+        call("cuCtxGetCurrent", ctypes.byref(after))
         if before.value != after.value:
-            _call("cuCtxSetCurrent", driver, before)
+            call("cuCtxSetCurrent", before)
 
 
 @cache
@@ -113,44 +141,43 @@ def blocking_stream(index: int) -> int:
     """
     stream = ctypes.c_void_p()
     with primary_context(index):
-        _call("cuStreamCreate", _driver(), ctypes.byref(stream), ctypes.c_uint(0))
+        call("cuStreamCreate", ctypes.byref(stream), ctypes.c_uint(0))
     return int(stream.value or 0)
 
 
 @cache
-def _primary(index: int) -> int:
+def primary_handle(index: int) -> int:
     """The handle of the primary context, retained for the life of the process.
 
     Released between calls, it would end with everything that TensorRT has allocated in it.
     """
     context = ctypes.c_void_p()
     device = _device(index)
-    _call("cuDevicePrimaryCtxRetain", _driver(), ctypes.byref(context), device)
+    call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
     return int(context.value or 0)
 
 
 def _probe(index: int) -> Gpu | str:
     try:
-        driver = _driver()
         count = ctypes.c_int()
-        _call("cuDeviceGetCount", driver, ctypes.byref(count))
+        call("cuDeviceGetCount", ctypes.byref(count))
         if not 0 <= index < count.value:
             return f"the driver shows {count.value} device{'s' * (count.value != 1)}"
-        return _describe(driver, index)
+        return _describe(index)
     except (RunError, UnavailableError) as error:
         return str(error)
 
 
-def _describe(driver: ctypes.CDLL, index: int) -> Gpu:
+def _describe(index: int) -> Gpu:
     device = _device(index)
     name = ctypes.create_string_buffer(256)
     major, minor, version = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     memory = ctypes.c_size_t()
-    _call("cuDeviceGetName", driver, name, ctypes.c_int(len(name)), device)
-    _call("cuDeviceGetAttribute", driver, ctypes.byref(major), ctypes.c_int(_MAJOR), device)
-    _call("cuDeviceGetAttribute", driver, ctypes.byref(minor), ctypes.c_int(_MINOR), device)
-    _call("cuDeviceTotalMem_v2", driver, ctypes.byref(memory), device)
-    _call("cuDriverGetVersion", driver, ctypes.byref(version))
+    call("cuDeviceGetName", name, ctypes.c_int(len(name)), device)
+    call("cuDeviceGetAttribute", ctypes.byref(major), ctypes.c_int(_MAJOR), device)
+    call("cuDeviceGetAttribute", ctypes.byref(minor), ctypes.c_int(_MINOR), device)
+    call("cuDeviceTotalMem_v2", ctypes.byref(memory), device)
+    call("cuDriverGetVersion", ctypes.byref(version))
     return Gpu(
         index=index,
         name=name.value.decode(errors="replace"),
@@ -162,27 +189,5 @@ def _describe(driver: ctypes.CDLL, index: int) -> Gpu:
 
 def _device(index: int) -> ctypes.c_int:
     device = ctypes.c_int()
-    _call("cuDeviceGet", _driver(), ctypes.byref(device), ctypes.c_int(index))
+    call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(index))
     return device
-
-
-@cache
-def _driver() -> ctypes.CDLL:
-    """The driver's library, initialized. Errors: UnavailableError where there is none."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(name)
-    except OSError:
-        raise UnavailableError(f"the driver's library {name} is not installed") from None
-    _call("cuInit", driver, ctypes.c_uint(0))
-    return driver
-
-
-def _call(name: str, driver: ctypes.CDLL, *args: object) -> None:
-    status = getattr(driver, name)(*args)
-    if status == 0:
-        return
-    text = ctypes.c_char_p()
-    driver.cuGetErrorString(status, ctypes.byref(text))
-    reason = text.value.decode() if text.value else "unknown"
-    raise RunError(f"the CUDA driver refused {name}: {reason} (error {status})")

@@ -83,7 +83,7 @@ def read(path: Path) -> tuple[bytes, Manifest]:
     return plan, manifest
 
 
-def check_compatible(path: Path, manifest: Manifest, device: int) -> None:
+def check_compatible(path: Path | str, manifest: Manifest, device: int) -> None:
     """Hold a manifest against the TensorRT and the GPU of this machine.
 
     Errors: LoadError for another version or compute capability; UnavailableError without them.

@@ -1,6 +1,6 @@
-"""One execution context and the stream it runs on.
+"""The contexts of one stream.
 
-A context owns the workspace of a run, so two runs of one context may only follow one another on one
+A context owns the state of a run, so two runs of one context may only follow one another on one
 stream; each stream therefore has its own lane, and a lock for the threads that share it.
 """
 
@@ -10,94 +10,74 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from trtdsl.errors import RunError, explain
-from trtdsl.manifest import Manifest
-from trtdsl.runtime import logger
-from trtdsl.runtime.open_outputs import Memory, allocators, open_outputs
+from trtdsl.runtime.context import Context
+from trtdsl.runtime.contexts import Contexts
+from trtdsl.runtime.graphs import Captured, Graphs, Shape
+from trtdsl.runtime.open_outputs import Memory
 
 __all__ = ["Lane"]
 
 
 class Lane:
-    """An execution context: shapes in, shapes out, addresses, run. Hold ``lock`` around a run."""
+    """A stream, and a context for each profile and each graph that it is used with.
 
-    def __init__(self, engine: Any, manifest: Manifest, stream: int, memory: Memory) -> None:
-        """Make the context in the CUDA context that is current; ``memory`` serves open outputs.
+    Hold ``lock`` around a run. A lane either captures its runs or does not, all its life.
+    """
 
-        Errors: RunError when refused.
-        """
-        logger.clear()
-        context = engine.create_execution_context()
-        if context is None:
-            raise RunError(_refusal("an execution context", "free GPU memory: see device_memory"))
+    def __init__(self, contexts: Contexts, stream: int, memory: Memory) -> None:
+        """``memory`` serves open outputs, whose sizes the inputs' values decide."""
         self.lock = threading.Lock()
         self.stream = stream
-        self.output_shapes: list[tuple[int, ...] | None] = []
+        self.input_shapes: list[Shape] | None = None
+        self.output_shapes: list[Shape | None] = []
         """None where the inputs' values decide: ``open`` has that output after a run."""
-        self.input_shapes: list[tuple[int, ...]] | None = None
-        self._context = context
-        self._inputs = [spec.name for spec in manifest.inputs]
-        self._all_outputs = [spec.name for spec in manifest.outputs]
-        opened = {i: self._all_outputs[i] for i in open_outputs(manifest)}
-        self.open = allocators(context, opened, memory) if opened else {}
-        self._outputs = [n for i, n in enumerate(self._all_outputs) if i not in opened]
-        self._symbolic = [i for i, spec in enumerate(manifest.inputs) if not spec.is_static]
-        self._set_address = context.set_tensor_address
-        self._execute = context.execute_async_v3
+        self.context: Context | None = None
+        self.captured: Captured | None = None
+        self._contexts = contexts
+        self._memory = memory
+        self._graphs = Graphs(contexts, stream)
+        self._of_profile: dict[int, Context] = {}
 
-    def set_shapes(self, shapes: list[tuple[int, ...]]) -> None:
-        """Tell TensorRT the inputs' shapes and learn the outputs'; nothing where they are the last.
+    @property
+    def open(self) -> dict[int, Any]:
+        """The allocators of open outputs, by index, with what the last run gave."""
+        return self.context.open if self.context is not None else {}
 
-        Errors: RunError when TensorRT refuses a shape, or an output's depends on the values.
+    def set_shapes(self, shapes: list[Shape]) -> None:
+        """Choose the context for the inputs' shapes and set them; nothing where they are the last.
+
+        Errors: RunError when no profile takes them, or TensorRT refuses.
         """
         if shapes == self.input_shapes:
             return
         self.input_shapes = None
-        for i in self._symbolic:
-            if not self._context.set_input_shape(self._inputs[i], shapes[i]):
-                what = f"the shape {shapes[i]} of input {self._inputs[i]}"
-                raise RunError(_refusal(what, "give a shape within the engine's profile"))
-        self.output_shapes = [
-            None if i in self.open else self._output_shape(name)
-            for i, name in enumerate(self._all_outputs)
-        ]
+        self.context = self._context(self._contexts.profile_of(shapes))
+        self.context.set_shapes(shapes)
+        self.output_shapes = self.context.output_shapes
         self.input_shapes = shapes
 
-    def _output_shape(self, name: str) -> tuple[int, ...]:
-        dims = self._context.get_tensor_shape(name)
-        try:
-            shape = tuple(dims)
-        except ValueError:  # TensorRT's sign that shapes contradict: a rank of -1
-            what = f"the inputs' shapes: output {name} has none"
-            raise RunError(_refusal(what, "give inputs whose sizes agree")) from None
-        if -1 in shape:
-            raise RunError(
-                explain(
-                    f"the size of output {name}, {shape}, depends on the inputs' values, "
-                    "and the engine's manifest does not say so",
-                    fix="save the engine again; its two files belong together",
-                )
-            )
-        return shape
+    def capture(self, shapes: list[Shape]) -> Captured:
+        """The captured run for the inputs' shapes; the same where they are the last.
+
+        Errors: RunError when no profile takes them, or TensorRT or the driver refuses.
+        """
+        if self.captured is None or shapes != self.input_shapes:
+            self.input_shapes = None
+            self.captured = self._graphs.of(shapes)
+            self.output_shapes = list(self.captured.output_shapes)
+            self.input_shapes = shapes
+        return self.captured
 
     def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
-        """Queue a run on the lane's stream. Addresses are device pointers, 256-byte aligned.
+        """Queue a run for the shapes set last. Addresses are device pointers, 256-byte aligned.
 
         ``outputs`` has none for open outputs. With such the call waits for their sizes.
-
         Errors: RunError with TensorRT's words when it refuses.
         """
-        set_address = self._set_address
-        for name, address in zip(self._inputs, inputs, strict=True):
-            if not set_address(name, address):
-                raise RunError(_refusal(f"the address {address:#x} of input {name}"))
-        for name, address in zip(self._outputs, outputs, strict=True):
-            if not set_address(name, address):
-                raise RunError(_refusal(f"the address {address:#x} of output {name}"))
-        if not self._execute(self.stream):
-            raise RunError(_refusal(f"the run for inputs of shapes {self.input_shapes}"))
+        assert self.context is not None, "set_shapes comes first"
+        self.context.run(self.stream, inputs, outputs)
 
-
-def _refusal(what: str, fix: str | None = None) -> str:
-    words = "; ".join(logger.last_errors()) or "it gave no reason"
-    return explain(f"TensorRT refused {what}: {words}", fix=fix)
+    def _context(self, profile: int) -> Context:
+        if profile not in self._of_profile:
+            self._of_profile[profile] = self._contexts.make(profile, self.stream, self._memory)
+        return self._of_profile[profile]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from trtdsl.errors import UnavailableError, explain
 from trtdsl.runtime.device import primary_context
+from trtdsl.runtime.driver import call
+from trtdsl.runtime.page_locked import Bytes
 from trtdsl.runtime.staging import Buffer
 
 __all__ = ["PinnedMover"]
@@ -44,13 +47,15 @@ class PinnedMover:
         device = torch.empty(size, dtype=torch.uint8, device=f"cuda:{self._device}")
         return Buffer(host=host.numpy(), address=device.data_ptr(), owners=(host, device))
 
-    def upload(self, buffer: Buffer, size: int) -> None:
-        host, device = buffer.owners
-        device[:size].copy_(host[:size], non_blocking=True)
+    def upload(self, address: int, host: Bytes) -> None:
+        size, stream = ctypes.c_size_t(host.size), ctypes.c_void_p(self.stream)
+        source = ctypes.c_void_p(host.ctypes.data)
+        call("cuMemcpyHtoDAsync_v2", ctypes.c_uint64(address), source, size, stream)
 
-    def download(self, buffer: Buffer, size: int) -> None:
-        host, device = buffer.owners
-        host[:size].copy_(device[:size], non_blocking=True)
+    def download(self, host: Bytes, address: int) -> None:
+        size, stream = ctypes.c_size_t(host.size), ctypes.c_void_p(self.stream)
+        target = ctypes.c_void_p(host.ctypes.data)
+        call("cuMemcpyDtoHAsync_v2", target, ctypes.c_uint64(address), size, stream)
 
     def synchronize(self) -> None:
         self._stream.synchronize()

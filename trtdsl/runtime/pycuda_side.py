@@ -11,6 +11,7 @@ import numpy as np
 
 from trtdsl.errors import UnavailableError, explain
 from trtdsl.runtime.device import restoring_context
+from trtdsl.runtime.page_locked import Bytes
 from trtdsl.runtime.staging import Buffer
 
 __all__ = ["PycudaMover"]
@@ -55,13 +56,11 @@ class PycudaMover:
         device = self._cuda.mem_alloc(size)
         return Buffer(host=host, address=int(device), owners=(device,))
 
-    def upload(self, buffer: Buffer, size: int) -> None:
-        if size:
-            self._cuda.memcpy_htod_async(buffer.address, buffer.host[:size], self._stream)
+    def upload(self, address: int, host: Bytes) -> None:
+        self._cuda.memcpy_htod_async(address, host, self._stream)
 
-    def download(self, buffer: Buffer, size: int) -> None:
-        if size:
-            self._cuda.memcpy_dtoh_async(buffer.host[:size], buffer.address, self._stream)
+    def download(self, host: Bytes, address: int) -> None:
+        self._cuda.memcpy_dtoh_async(host, address, self._stream)
 
     def synchronize(self) -> None:
         self._stream.synchronize()

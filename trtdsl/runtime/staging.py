@@ -1,35 +1,53 @@
-"""numpy in, numpy out: copies through page-locked buffers, whoever allocates them.
+"""numpy in, numpy out: copies through page-locked memory, whoever allocates it.
 
 The steps are the same for pycuda and for torch; a ``Mover`` is what differs.
 """
 
 from __future__ import annotations
 
-import threading
+import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 
-from trtdsl.errors import RunError, explain
-from trtdsl.manifest import Manifest, TensorSpec
+from trtdsl.runtime.contexts import Contexts
+from trtdsl.runtime.cuda import is_page_locked
+from trtdsl.runtime.graphs import Shape
 from trtdsl.runtime.lane import Lane
-from trtdsl.types import DType
+from trtdsl.runtime.numbers import narrow, numpy_dtype
+from trtdsl.runtime.page_locked import Bytes, Pool
 
-__all__ = ["Buffer", "HostRunner", "Mover", "check_int32", "narrow", "numpy_dtype"]
+__all__ = ["Buffer", "HostLane", "Mover"]
 
-_Array: TypeAlias = np.ndarray[Any, Any]
+_LARGE = 1 << 20
+"""Bytes from which on copies are worth avoiding, or sharing among threads."""
+_CHUNK = 4 << 20
+_COPYING_THREADS = 4
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Buffer:
     """Page-locked memory and device memory of one size. ``owners`` keeps both alive."""
 
-    host: np.ndarray[Any, np.dtype[np.uint8]]
+    host: Bytes
     address: int
     owners: tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Landing:
+    """Where a result is copied to; ``is_own`` when no later call writes there."""
+
+    data: Bytes
+    shape: Shape
+    is_own: bool
 
 
 class Mover(Protocol):
@@ -43,11 +61,11 @@ class Mover(Protocol):
     def allocate(self, size: int) -> Buffer:
         """Memory of ``size`` bytes on both sides."""
 
-    def upload(self, buffer: Buffer, size: int) -> None:
-        """Queue the copy of the first ``size`` bytes to the device."""
+    def upload(self, address: int, host: Bytes) -> None:
+        """Queue the copy of page-locked bytes to the device."""
 
-    def download(self, buffer: Buffer, size: int) -> None:
-        """Queue the copy of the first ``size`` bytes from the device."""
+    def download(self, host: Bytes, address: int) -> None:
+        """Queue the copy of bytes from the device to page-locked memory."""
 
     def synchronize(self) -> None:
         """Wait for everything queued."""
@@ -56,118 +74,125 @@ class Mover(Protocol):
         """Learn of the buffers in use, for a mover that must free them in a certain context."""
 
 
-class HostRunner:
-    """Runs an engine from numpy arrays to fresh numpy arrays; calls from threads take turns."""
+class HostLane:
+    """Runs an engine from numpy arrays to numpy arrays on a stream of its own, one call at a time.
 
-    def __init__(self, engine: Any, manifest: Manifest, mover: Mover) -> None:
-        self._specs = (*manifest.inputs, *manifest.outputs)
-        self._num_inputs = len(manifest.inputs)
-        self._dtypes = [numpy_dtype(spec.dtype, spec.name) for spec in self._specs]
-        self._engine_dtypes = [numpy_dtype(spec.engine_dtype, spec.name) for spec in self._specs]
+    Page-locked inputs are copied from where they are, others through staging memory; large results
+    are handed out in the page-locked memory of ``pool``, others in memory of their own.
+    """
+
+    def __init__(self, contexts: Contexts, mover: Mover, pool: Pool, *, graphs: bool) -> None:
+        manifest = contexts.manifest
+        self._inputs, self._outputs = manifest.inputs, manifest.outputs
+        self._dtypes = [
+            (numpy_dtype(spec.engine_dtype, spec.name), numpy_dtype(spec.dtype, spec.name))
+            for spec in self._outputs
+        ]
         self._mover = mover
-        self._buffers: list[Buffer | None] = [None] * len(self._specs)
+        self._pool = pool
+        self._graphs = graphs
+        self._lane = Lane(contexts, mover.stream, self._memory)
+        self._buffers: list[Buffer | None] = [None] * (len(self._inputs) + len(self._outputs))
         mover.keep(self._buffers)
-        self._lock = threading.Lock()
-        with mover.current():
-            self._lane = Lane(engine, manifest, mover.stream, self._memory)
 
-    def __call__(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """Outputs of checked, contiguous inputs. Errors: RunError from TensorRT or the driver."""
-        arrays = [narrow(a, s) for a, s in zip(arrays, self._specs, strict=False)]
-        with self._lock, self._mover.current():
-            self._lane.set_shapes([a.shape for a in arrays])
-            shapes = [*(a.shape for a in arrays), *self._lane.output_shapes]
-            views = [None if s is None else self._stage(i, s) for i, s in enumerate(shapes)]
+        arrays = [narrow(a, s) for a, s in zip(arrays, self._inputs, strict=True)]
+        with self._mover.current():
+            shapes = [a.shape for a in arrays]
+            if self._graphs:
+                self._lane.capture(shapes)
+            else:
+                self._lane.set_shapes(shapes)
             try:
-                outputs = self._queue(arrays, views)
+                results = self._queue(arrays)
             finally:
                 # Also after an error: a copy still under way would read or write reused memory.
                 self._mover.synchronize()
-            dtypes = self._dtypes[self._num_inputs :]
-            return [y.astype(t, copy=True) for y, t in zip(outputs, dtypes, strict=True)]
+            return [_result(*each) for each in zip(self._dtypes, results, strict=True)]
 
-    def _queue(self, arrays: Sequence[_Array], views: Sequence[_Array | None]) -> list[_Array]:
-        """The outputs' page-locked memory, which holds them once the copies are done."""
-        n = self._num_inputs
-        for i, array in enumerate(arrays):
-            view = views[i]
-            assert view is not None
-            np.copyto(view, array, casting="no")
-            self._mover.upload(self._buffer(i), view.nbytes)
-        closed = [i for i, view in enumerate(views) if view is not None]
-        addresses = [self._buffer(i).address for i in closed]
-        self._lane.run(addresses[:n], addresses[n:])
-        outputs = []
-        for i, view in enumerate(views[n:], n):
-            if view is None:
-                view = self._stage(i, self._lane.open[i - n].take()[1])
-            self._mover.download(self._buffer(i), view.nbytes)
-            outputs.append(view)
-        return outputs
+    def _queue(self, arrays: Sequence[Array]) -> list[_Landing]:
+        """Copy, run, copy; where the results are, once the stream is through."""
+        lane, captured = self._lane, self._lane.captured
+        staged = [self._buffer(i, array.nbytes) for i, array in enumerate(arrays)]
+        known = {
+            i: self._buffer(len(arrays) + i, self._nbytes(i, shape))
+            for i, shape in enumerate(lane.output_shapes)
+            if shape is not None
+        }
+        inputs = [m.address for m in (staged if captured is None else captured.inputs)]
+        outputs = [m.address for m in (known.values() if captured is None else captured.outputs)]
+        for each in zip(arrays, staged, inputs, strict=True):
+            self._upload(*each)
+        if captured is None:
+            lane.run(inputs, outputs)
+        else:
+            captured.launch()
+        addresses = dict(zip(known, outputs, strict=True))
+        landings = []
+        for i, shape in enumerate(lane.output_shapes):
+            if shape is None:
+                known[i], shape = lane.open[i].take()
+                addresses[i] = known[i].address
+            landings.append(self._land(i, shape, known[i], addresses[i]))
+        return landings
 
-    def _buffer(self, index: int) -> Buffer:
-        buffer = self._buffers[index]
-        assert buffer is not None, "it was staged"
-        return buffer
+    def _land(self, index: int, shape: Shape, buffer: Buffer, address: int) -> _Landing:
+        """Queue the copy of an output to where it shall lie."""
+        size = self._nbytes(index, shape)
+        own = self._pool.take(size) if size >= _LARGE else None
+        data = buffer.host[:size] if own is None else own
+        if size:
+            self._mover.download(data, address)
+        return _Landing(data=data, shape=shape, is_own=own is not None)
+
+    def _nbytes(self, index: int, shape: Shape) -> int:
+        return self._outputs[index].engine_dtype.itemsize * math.prod(shape)
 
     def _memory(self, index: int, size: int) -> tuple[int, Buffer]:
         """Memory for an output whose size has just become known."""
-        buffer = self._grown(self._num_inputs + index, size)
+        buffer = self._buffer(len(self._inputs) + index, size)
         return buffer.address, buffer
 
-    def _stage(self, index: int, shape: tuple[int, ...]) -> _Array:
-        """The page-locked memory of a tensor as an array, made larger where it is too small."""
-        dtype = self._engine_dtypes[index]
-        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        return self._grown(index, size).host[:size].view(dtype).reshape(shape)
+    def _upload(self, array: Array, buffer: Buffer, address: int) -> None:
+        data = array.reshape(-1).view(np.uint8)
+        if data.size >= _LARGE and is_page_locked(array.ctypes.data):
+            self._mover.upload(address, data)
+        elif data.size >= 2 * _CHUNK:
+            self._upload_in_chunks(data, buffer, address)
+        elif data.size:
+            np.copyto(buffer.host[: data.size], data)
+            self._mover.upload(address, buffer.host[: data.size])
 
-    def _grown(self, index: int, size: int) -> Buffer:
+    def _upload_in_chunks(self, data: Bytes, buffer: Buffer, address: int) -> None:
+        """Copy in threads (numpy lets go of the GIL), each chunk uploaded while others follow."""
+        starts = range(0, data.size, _CHUNK)
+        parts = [slice(start, min(start + _CHUNK, data.size)) for start in starts]
+        copies = [_copiers().submit(np.copyto, buffer.host[p], data[p]) for p in parts]
+        try:
+            for part, copy in zip(parts, copies, strict=True):
+                copy.result()
+                self._mover.upload(address + part.start, buffer.host[part])
+        finally:
+            wait(copies)
+
+    def _buffer(self, index: int, size: int) -> Buffer:
+        """The memory of a tensor, made larger where it is too small."""
         buffer = self._buffers[index]
         if buffer is None or buffer.host.nbytes < size:
             self._buffers[index] = None  # freed first: large tensors may not fit twice
+            del buffer
             # TensorRT wants an address for an empty tensor too.
             buffer = self._buffers[index] = self._mover.allocate(max(size, 1))
         return buffer
 
 
-def narrow(array: np.ndarray[Any, Any], spec: TensorSpec) -> np.ndarray[Any, Any]:
-    """An int64 array as the int32 that the engine takes, where it does; any other unchanged.
-
-    Errors: RunError when a value does not fit; the check reads the whole array.
-    """
-    if spec.dtype is spec.engine_dtype:
-        return array
-    if array.size:
-        check_int32(spec.name, int(array.min()), int(array.max()))
-    return array.astype(np.int32)
+def _result(dtypes: tuple[Any, Any], landing: _Landing) -> Array:
+    of_engine, wanted = dtypes
+    found: Array = landing.data.view(of_engine).reshape(landing.shape)
+    return found.astype(wanted, copy=not landing.is_own)
 
 
-def check_int32(name: str, low: int, high: int) -> None:
-    """Errors: RunError when an int64 input's values, ``low`` to ``high``, do not fit int32."""
-    limits = np.iinfo(np.int32)
-    if low < limits.min or high > limits.max:
-        raise RunError(
-            explain(
-                f"input {name} holds values from {low} to {high}, and this TensorRT has int32 "
-                f"only: {limits.min} to {limits.max}",
-                fix="give smaller values, or build the engine with TensorRT 10 or newer",
-            )
-        )
-
-
-def numpy_dtype(dtype: DType, name: str) -> np.dtype[Any]:
-    """The numpy dtype of an input or output. Errors: RunError for bfloat16 without ml_dtypes."""
-    if dtype is not DType.BFLOAT16:
-        standard: np.dtype[Any] = np.dtype(dtype.value)
-        return standard
-    try:
-        import ml_dtypes
-    except ImportError:
-        raise RunError(
-            explain(
-                f"{name} is bfloat16, which numpy does not have",
-                fix="pip install ml_dtypes, or call the engine with torch tensors",
-            )
-        ) from None
-    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-    return bfloat16
+@cache
+def _copiers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_COPYING_THREADS, thread_name_prefix="trtdsl-copy")
