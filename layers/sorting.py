@@ -25,7 +25,7 @@ from .scan import along, positions
 from .selection import first_of
 from .shape import expanded
 
-__all__ = ["element_at", "in_order"]
+__all__ = ["element_at", "in_order", "precedence"]
 
 aten = torch.ops.aten
 Op = ReduceOperation
@@ -187,13 +187,19 @@ def _ranks(x: Tensor, axis: int, *, descending: bool) -> Tensor:
     one, other = Unsqueeze(axes=(axis + 1,))(number), Unsqueeze(axes=(axis,))(number)
     numbers = _numbers(x, axis)
     earlier = along(numbers, axis + 1, x.rank + 1) < along(numbers, axis, x.rank + 1)
-    precedes, equal = one < other if descending else other < one, one.equal(other)
-    if x.dtype.is_float:
-        lost, lost_other = isnan(one), isnan(other)
-        precedes = precedes | (lost_other & ~lost if descending else lost & ~lost_other)
-        equal = equal | (lost & lost_other)
+    precedes, equal = precedence(other, one, descending=descending)
     before = precedes | (equal & earlier)
     return Reduce(op=Op.SUM, axes=(axis + 1,))(before.cast(DType.INT32))
+
+
+def precedence(x: Tensor, y: Tensor, *, descending: bool = False) -> tuple[Tensor, Tensor]:
+    """Whether x comes before y, and whether they are equal; NaN is one number, the largest."""
+    first, equal = y < x if descending else x < y, x.equal(y)
+    if x.dtype.is_float:
+        lost, lost_y = isnan(x), isnan(y)
+        first = first | (lost & ~lost_y if descending else lost_y & ~lost)
+        equal = equal | (lost & lost_y)
+    return first, equal
 
 
 def _numbers(x: Tensor, axis: int) -> Tensor:

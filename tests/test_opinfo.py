@@ -98,6 +98,7 @@ _REFUSED = {
     "nn.functional.rrelu": _TRAINING,
     "norm": f"{_NONE}_linalg_svd",  # the nuclear norm
     "repeat_interleave": r"repeat_interleave by .* depends on its values(.|\n)*fix:",
+    "unique_consecutive": r"of which PyTorch's export has another shape(.|\n)*fix:",  # dim=-1
     "tensor_split": rf"{_READ}|{_UNBOUNDED}",  # where a tensor says
 }
 """What TensorRT cannot do, in any dtype: operator, and the pattern of the refusal."""
