@@ -51,6 +51,17 @@ def histc(x: Tensor, bins: int = 100, min: Scalar = 0, max: Scalar = 0) -> Tenso
     return Reduce(op=ReduceOperation.SUM, axes=(0,))(hits.cast(DType.INT32)).cast(x.dtype)
 
 
+@converter(aten.bincount.default)
+def bincount(x: Tensor, weights: Tensor | None = None, minlength: Dim = 0) -> Tensor:
+    """Refused: the result is as long as the largest element says, which may be anything."""
+    raise ConversionError(
+        explain(
+            f"bincount of {x}: how long it is depends on its values",
+            fix="of numbers below n: torch.zeros(n).scatter_add(0, x, weights), or torch.histc",
+        )
+    )
+
+
 def _ends(x: Tensor, low: Scalar, high: Scalar) -> tuple[Operand, Operand]:
     """The ends of the bins, one further to either side where they would be equal."""
     if low != high:

@@ -74,6 +74,7 @@ _READ = r"torch.export cannot capture(.|\n)*(unbacked|data-dependent)(.|\n)*fix:
 _UNBOUNDED = r"is used as a size, and TensorRT needs to know(.|\n)*fix:"
 _NONE = r"no converter\n  aten\."
 _REFUSED = {
+    "bincount": r"bincount of .* depends on its values(.|\n)*fix:",
     "item": r"is torch.Sym\w+, not a tensor(.|\n)*fix:",  # an engine gives tensors
     "linalg.norm": rf"the matrix norm of order(.|\n)*fix:|{_NONE}_linalg_svd",
     "linspace": f"{_NO_FLOAT64}|{_NONE}empty",  # its ends are tensors

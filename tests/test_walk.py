@@ -125,6 +125,20 @@ def test_an_unsupported_operator_never_becomes_a_constant(
         trtdsl.trace(Baked().eval(), (f32(3),))
 
 
+@pytest.mark.parametrize(
+    "draw", [torch.rand_like, torch.bernoulli, lambda x: torch.multinomial(x, 2), torch.randn_like]
+)
+def test_random_numbers_are_refused_with_what_to_do(
+    draw: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    class Drawn(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sum() + draw(x)
+
+    with pytest.raises(UnsupportedError, match=r"draws no random numbers; .* as an input"):
+        trtdsl.trace(Drawn().eval(), (torch.full((3,), 0.3),))
+
+
 def test_a_network_answers_for_other_inputs_than_the_example() -> None:
     class Everything(nn.Module):
         def forward(self, x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:

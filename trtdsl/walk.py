@@ -327,6 +327,8 @@ def _fix(node: Node) -> str:
         return "leave the number in its tensor, without item(), int(), float() or bool()"
     if isinstance(node.target, torch._ops.HigherOrderOperator):
         return "compute every branch and choose with torch.where; loops and branches are not yet"
+    if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        return "an engine draws no random numbers; draw them outside and pass them as an input"
     if symbols_of(node):
         return (
             "its size depends on values; keep the size and mark what counts, with torch.where, "

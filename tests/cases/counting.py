@@ -30,6 +30,8 @@ CASES = [
     Case(aten.histc.default, torch.zeros(0), 4, 0, 4),
     Case(expert_counts, i64(30, low=0, high=8), dynamic={(0, 0): "tokens"}),
     Case(aten.histc.default, f32(60_000), 5000).raises(r"histc of .* takes 300000000(.|\n)*fix:"),
+    Case(aten.bincount.default, REPEATS).raises(r"bincount .* depends on its values(.|\n)*fix:"),
+    Case(aten.bincount.default, REPEATS, f32(4), 9).raises(r"how long it is depends on its values"),
     Case(aten.searchsorted.Tensor, SORTED, f32(4, 3), dynamic={(1, 0): "n"}),
     Case(aten.searchsorted.Tensor, SORTED, EDGES, constants=(0,)),
     Case(aten.searchsorted.Tensor, SORTED, EDGES, kwargs={"right": True}),
