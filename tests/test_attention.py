@@ -111,3 +111,30 @@ def test_scores_are_wide_on_releases_that_are_strongly_typed() -> None:
     (softmax,) = [op for op in net.operations if isinstance(op.layer, SoftMax)]
     assert softmax.inputs[0].dtype is DType.FLOAT32
     assert layers(net, Cast) == ["Cast", "Cast"]
+
+
+class Rotary(nn.Module):
+    """Rotary position embedding as language models write it, in two halves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 10000.0 ** -(torch.arange(0, 16, 2) / 16))
+        self.project = nn.Linear(16, 16, bias=False)
+        nn.init.eye_(self.project.weight)
+
+    def forward(self, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        column = self.frequencies[None, :, None].expand(len(positions), -1, 1)
+        angles = (column @ positions[:, None, :].float()).transpose(1, 2)
+        both = torch.cat((angles, angles), -1)[:, None]
+        x = self.project(x)
+        first, second = x.chunk(2, -1)
+        return x * both.cos() + torch.cat((-second, first), -1) * both.sin()
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_rotary_angles_of_late_positions_are_right_in_16_bits(precision: str) -> None:
+    x, positions = f32(2, 3, 8, 16), torch.arange(16).reshape(2, 8) * 271 + 3
+    model = Rotary().eval()
+    network = trtdsl.trace(model, (x, positions), precision=precision)
+    actual, expected = network.evaluate(x, positions), model(x, positions)
+    assert (actual - expected).abs().max() / expected.abs().max() <= HALVES[precision]

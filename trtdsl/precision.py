@@ -16,7 +16,7 @@ from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.cumulative import Cumulative
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.grid_sample import GridSample
-from trtdsl.ir.matmul import MatrixMultiply
+from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.reduce import Reduce, ReduceOperation
@@ -117,7 +117,7 @@ class _Narrowing:
 
     def dtype_of(self, layer: Layer, floats: list[Tensor]) -> DType:
         """The dtype that a layer computes in."""
-        if isinstance(layer, _MATRIX):
+        if isinstance(layer, _MATRIX) and not _is_outer(layer, floats):
             return self.half
         if _is_wide(layer) or _is_square(layer, floats):
             return DType.FLOAT32
@@ -157,6 +157,17 @@ class _Narrowing:
         finite = ~Unary(op=UnaryOperation.ISINF)(x)
         lowered = where(finite & (x < -largest), -largest / 2, x)
         return where(finite & (x > largest), largest / 2, lowered)
+
+
+def _is_outer(layer: Layer, floats: list[Tensor]) -> bool:
+    """Whether a product has nothing to add up: positions times frequencies, mostly.
+
+    The angles of a rotary embedding are beyond the integers that 16 bits can tell apart.
+    """
+    if not isinstance(layer, MatrixMultiply):
+        return False
+    inner = -2 if layer.op0 is MatrixOperation.TRANSPOSE else -1
+    return bool(floats[0].shape[inner] == 1)
 
 
 def _is_square(layer: Layer, floats: list[Tensor]) -> bool:
