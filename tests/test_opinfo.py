@@ -25,7 +25,8 @@ from trtdsl.registry import registered
 from trtdsl.types import DType
 
 
-def _op_infos() -> list[Any]:
+def op_table() -> list[Any]:
+    """PyTorch's table of its operators and their samples."""
     # PyTorch's test tables import a package that only its own test cases use.
     stand_in = ModuleType("expecttest")
     stand_in.TestCase = unittest.TestCase  # type: ignore[attr-defined]
@@ -35,8 +36,12 @@ def _op_infos() -> list[Any]:
         warnings.simplefilter("ignore")
         from torch.testing._internal.common_methods_invocations import op_db
 
+    return list(op_db)
+
+
+def _op_infos() -> list[Any]:
     converted = {str(op).split(".")[1] for op in registered()} | _COMPOSED
-    return [op for op in op_db if op.formatted_name not in _OTHERS and _names(op) & converted]
+    return [op for op in op_table() if op.formatted_name not in _OTHERS and _names(op) & converted]
 
 
 def _names(op: Any) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +13,7 @@ from trtdsl.errors import ConversionError, explain
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Converter", "converter", "find", "load", "registered"]
+__all__ = ["Converter", "converter", "find", "load", "of_parts", "registered"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,17 +27,20 @@ class Converter:
 
 
 _CONVERTERS: dict[Any, Converter] = {}
+_OF_COMPLEX: dict[Any, Converter] = {}
+"""Those that take or give complex tensors."""
 
 
 def converter(
-    *operators: torch._ops.OpOverload, override: bool = False
+    *operators: torch._ops.OpOverload, override: bool = False, complex: bool = False
 ) -> Callable[[Function], Function]:
     """Register a function as the converter of ATen (or ``torch.library``) operators.
 
     Its signature is the operator's schema: the same names, defaults and keyword-only marks;
     ``self`` may be named ``x``, and a first parameter ``net`` receives the network, for converters
     that make constants. Tensors arrive as ``trtdsl.Tensor``, dtypes as ``trtdsl.DType``, sizes as
-    ints or expressions, all else as PyTorch has it.
+    ints or expressions, all else as PyTorch has it. With ``complex=True`` it is the converter for
+    calls with a complex tensor among arguments or results: those are ``trtdsl.complex.Complex``.
 
     Errors: ConversionError when the signature is not the schema, or when the operator has a
     converter already, unless ``override=True``.
@@ -54,7 +57,7 @@ def converter(
     def register(function: Function) -> Function:
         for operator in operators:
             entry = _checked(operator, function)
-            before = _CONVERTERS.get(operator)
+            before = _table(complex).get(operator)
             if before and not override:
                 raise ConversionError(
                     explain(
@@ -63,22 +66,39 @@ def converter(
                         fix="pass override=True to replace it",
                     )
                 )
-            _CONVERTERS[operator] = entry
+            _table(complex)[operator] = entry
         return function
 
     return register
 
 
-def find(operator: Any) -> Converter | None:
-    """The converter of an operator, if there is one."""
-    load()
-    return _CONVERTERS.get(operator)
+def of_parts(*operators: torch._ops.OpOverload, joined: Sequence[str] = ()) -> None:
+    """Register operators that act alike on the real and the imaginary part of a complex tensor.
+
+    Each runs its own converter on either. The arguments named ``joined``, and tensors in a list,
+    may also be real, with an imaginary part of 0.
+    """
+    from trtdsl.complex import each_part
+
+    for operator in operators:
+        function = each_part(operator, frozenset(joined))
+        _OF_COMPLEX[operator] = Converter(function=function, wants_network=True)
 
 
-def registered() -> Iterator[Any]:
-    """Every operator that has a converter."""
+def find(operator: Any, *, complex: bool = False) -> Converter | None:
+    """The converter of an operator, or of its calls with complex tensors, if there is one."""
     load()
-    return iter(tuple(_CONVERTERS))
+    return _table(complex).get(operator)
+
+
+def registered(*, complex: bool = False) -> Iterator[Any]:
+    """Every operator that has a converter, or one for complex tensors."""
+    load()
+    return iter(tuple(_table(complex)))
+
+
+def _table(complex: bool) -> dict[Any, Converter]:
+    return _OF_COMPLEX if complex else _CONVERTERS
 
 
 @cache

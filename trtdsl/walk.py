@@ -15,6 +15,7 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 
 from trtdsl.capture import Captured
+from trtdsl.complex import Complex, part_dtype
 from trtdsl.dynamic import expression, output_names
 from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
 from trtdsl.measure import bindings, computed, symbols_of
@@ -82,9 +83,11 @@ class Report:
         return "\n".join([f"{count} {has} no converter", *map(str, self.unsupported)])
 
 
-def keeps(find: Callable[[Any], Converter | None]) -> Callable[[Any], bool]:
+def keeps(find: Callable[..., Converter | None]) -> Callable[[Any], bool]:
     """Whether capture should leave an operator whole: it has a converter, or needs none."""
-    return lambda target: str(target) in _CHECKS or find(target) is not None
+    return lambda target: (
+        str(target) in _CHECKS or any(find(target, complex=c) is not None for c in (False, True))
+    )
 
 
 def report(captured: Captured) -> Report:
@@ -127,11 +130,13 @@ def network(captured: Captured, *, name: str = "network") -> Network:
     for node, input_name in captured.inputs:
         val = node.meta["val"]
         shape = tuple(expression(d, captured.names) for d in val.shape)
-        walker.values[node] = net.input(input_name, shape, walker.dtype(val.dtype, input_name))
+        walker.values[node] = net.input(
+            input_name, shape, walker.input_dtype(val.dtype, input_name)
+        )
     walker.run(captured.module)
     outputs = output_names(captured.output_tree, [name for _, name in captured.inputs])
     for node, output_name in zip(captured.outputs, outputs, strict=True):
-        net.output(walker.values[node], output_name)
+        walker.output(node, output_name)
     return net
 
 
@@ -144,7 +149,7 @@ class _Walker:
         self.names: dict[Any, Any] = dict(captured.names)
         """PyTorch's symbols, and the user's names for them, or the sizes that values decide."""
         self.values: dict[Node, Any] = {}
-        self.constants: dict[int, Tensor] = {}
+        self.constants: dict[int, Tensor | Complex] = {}
 
     def run(self, module: GraphModule) -> Any:
         for node in module.graph.nodes:
@@ -170,14 +175,22 @@ class _Walker:
             return self.region(node)
         return self.operator(node)
 
-    def weight(self, node: Node) -> Tensor:
+    def weight(self, node: Node) -> Tensor | Complex:
         tensor, name = self.captured.weights[node]
         return self.constant(tensor, name)
 
-    def constant(self, tensor: torch.Tensor, name: str) -> Tensor:
+    def constant(self, tensor: torch.Tensor, name: str) -> Tensor | Complex:
         if id(tensor) not in self.constants:
-            self.constants[id(tensor)] = self.net.constant(tensor, name=name)
+            self.constants[id(tensor)] = self.written(tensor, name)
         return self.constants[id(tensor)]
+
+    def written(self, tensor: torch.Tensor, name: str) -> Tensor | Complex:
+        if not tensor.is_complex():
+            return self.net.constant(tensor, name=name)
+        self.part_dtype(tensor.dtype, name)
+        real, imag = torch.view_as_real(tensor.resolve_conj()).unbind(-1)
+        parts = [(real, f"{name}.real"), (imag, f"{name}.imag")]
+        return Complex(*(self.net.constant(x.contiguous(), name=n) for x, n in parts))
 
     def region(self, node: Node) -> Any:
         """The body of ``torch.no_grad()`` or of a disabled autocast inside the model."""
@@ -205,7 +218,7 @@ class _Walker:
         return _source(next(calls, body.graph.output_node()), self.captured.prefix)
 
     def operator(self, node: Node) -> Any:
-        converter = find(node.target)
+        converter = _converter(node)
         assert converter is not None, f"{node.target} was reported as known"
         source = _source(node, self.captured.prefix)
         with self.net.at(source), _located(source):
@@ -234,8 +247,38 @@ class _Walker:
         if isinstance(value, list | tuple):
             return [self.argument(v) for v in value]
         if isinstance(value, torch.dtype):
-            return self.dtype(value, "an argument")
+            return value if value.is_complex else self.dtype(value, "an argument")
         return value
+
+    def part_dtype(self, dtype: torch.dtype, what: str) -> DType:
+        try:
+            return part_dtype(dtype)
+        except ValueError:
+            raise ConversionError(
+                explain(f"{what} is {dtype}, which TensorRT does not have", fix="use complex64")
+            ) from None
+
+    def input_dtype(self, dtype: torch.dtype, name: str) -> DType:
+        if dtype.is_complex:
+            raise ConversionError(
+                explain(
+                    f"input {name} is {dtype}, which no engine takes",
+                    fix="take torch.view_as_real(x), with a last axis of 2, and let the model call "
+                    "torch.view_as_complex",
+                )
+            )
+        return self.dtype(dtype, name)
+
+    def output(self, node: Node, name: str) -> None:
+        value = self.values[node]
+        if isinstance(value, Complex):
+            raise ConversionError(
+                explain(
+                    f"output {name} is {value.type}, which no engine gives",
+                    fix="return torch.view_as_real(y), with a last axis of 2",
+                )
+            )
+        self.net.output(value, name)
 
     def dtype(self, dtype: torch.dtype, what: str) -> DType:
         try:
@@ -263,12 +306,13 @@ class _Walker:
 
     def agrees(self, ours: Any, theirs: Any) -> bool:
         """Whether dtype, rank and sizes are equal; where PyTorch gives no tensor, always."""
-        if not isinstance(theirs, torch.Tensor) or not isinstance(ours, Tensor):
+        if not isinstance(theirs, torch.Tensor) or not isinstance(ours, Tensor | Complex):
             # What is no tensor yet, such as the absent indices of a pooling, refuses to be used.
             return not isinstance(theirs, torch.Tensor) or hasattr(type(ours), "__getattr__")
         sizes = [expression(d, self.names) for d in theirs.shape]
+        dtype = ours.torch_dtype if isinstance(ours, Complex) else ours.dtype.torch
         return (
-            ours.dtype.torch == theirs.dtype
+            dtype == theirs.dtype
             and ours.rank == len(sizes)
             and all(map(self.is_equal, ours.shape, sizes))
         )
@@ -315,7 +359,17 @@ def _is_known(node: Node) -> bool:
     target = str(node.target)
     if _is_symbolic(node) and not symbols_of(node):
         return True
-    return target in _CHECKS or target in _REGIONS or find(node.target) is not None
+    return target in _CHECKS or target in _REGIONS or _converter(node) is not None
+
+
+def _converter(node: Node) -> Converter | None:
+    return find(node.target, complex=any(map(_is_complex, (node, *node.all_input_nodes))))
+
+
+def _is_complex(node: Node) -> bool:
+    """Whether a node's value is a complex tensor, or a list of them."""
+    values = _several(node.meta.get("val"))
+    return any(isinstance(v, torch.Tensor) and v.is_complex() for v in values)
 
 
 def _is_symbolic(node: Node) -> bool:

@@ -1,0 +1,108 @@
+"""Products of complex matrices and vectors, and norms, written in their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from trtdsl.complex import Complex
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.shuffle import Unsqueeze
+from trtdsl.network import Tensor
+from trtdsl.operators import matmul
+from trtdsl.registry import converter, find
+
+from .complex import magnitude
+from .complex_arithmetic import add, bilinear, multiply
+from .shape import mT
+
+__all__: list[str] = []
+
+aten = torch.ops.aten
+
+
+@converter(aten.matmul.default, complex=True)
+def matmul_(x: Tensor | Complex, other: Tensor | Complex) -> Complex:
+    """``torch.matmul``: of vectors, matrices and batches of them."""
+    return bilinear(matmul, x, other)
+
+
+@converter(aten.mm.default, aten.bmm.default, complex=True)
+def mm(x: Tensor | Complex, mat2: Tensor | Complex) -> Complex:
+    """``(*B, M, K), (*B, K, N) -> (*B, M, N)``."""
+    return bilinear(matmul, x, mat2)
+
+
+@converter(aten.mv.default, complex=True)
+def mv(x: Tensor | Complex, vec: Tensor | Complex) -> Complex:
+    """``(M, K), (K,) -> (M,)``."""
+    return bilinear(matmul, x, vec)
+
+
+@converter(aten.addmm.default, complex=True)
+def addmm(
+    x: Tensor | Complex,
+    mat1: Tensor | Complex,
+    mat2: Tensor | Complex,
+    *,
+    beta: Any = 1,
+    alpha: Any = 1,
+) -> Complex:
+    """``beta * x + alpha * mat1 @ mat2``."""
+    product = bilinear(matmul, mat1, mat2)
+    product = product if alpha == 1 else multiply(product, alpha)
+    if beta == 0:
+        return product
+    return add(product, x if beta == 1 else multiply(x, beta))
+
+
+@converter(aten.linear.default, complex=True)
+def linear(
+    input: Tensor | Complex, weight: Tensor | Complex, bias: Tensor | Complex | None = None
+) -> Complex:
+    """``input @ weight.T + bias``."""
+    if weight.rank > 1:
+        weight = weight.map(mT) if isinstance(weight, Complex) else mT(weight)
+    product = bilinear(matmul, input, weight)
+    return product if bias is None else add(product, bias)
+
+
+@converter(aten.dot.default, complex=True)
+def dot(x: Complex, tensor: Complex) -> Complex:
+    """``(K,), (K,) -> ()``."""
+    return multiply(x, tensor).map(Reduce(op=ReduceOperation.SUM, axes=(0,)))
+
+
+@converter(aten.vdot.default, complex=True)
+def vdot(x: Complex, other: Complex) -> Complex:
+    """``dot`` with the conjugate of x."""
+    return dot(x.conjugate(), other)
+
+
+@converter(aten.outer.default, complex=True)
+def outer(x: Tensor | Complex, vec2: Tensor | Complex) -> Complex:
+    """``(M,), (N,) -> (M, N)``."""
+    return multiply(_with_axis(x, 1), _with_axis(vec2, 0))
+
+
+def _with_axis(x: Tensor | Complex, axis: int) -> Tensor | Complex:
+    layer = Unsqueeze(axes=(axis,))
+    return x.map(layer) if isinstance(x, Complex) else layer(x)
+
+
+@converter(aten.linalg_vector_norm.default, complex=True)
+def linalg_vector_norm(
+    x: Complex,
+    ord: Any = 2,
+    dim: Sequence[int] | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+) -> Tensor:
+    """The norm of the magnitudes."""
+    found = find(aten.linalg_vector_norm.default)
+    assert found is not None
+    y: Tensor = found.function(magnitude(x), ord, dim, keepdim, dtype=dtype)
+    return y
