@@ -21,6 +21,16 @@ def no_cache() -> Iterator[None]:
         yield
 
 
+class _Held(SimpleNamespace):
+    """What ``build`` hands to an engine, and what it tells it of its weights."""
+
+    def __init__(self, plan: bytes, manifest: Any) -> None:
+        super().__init__(plan=plan, manifest=manifest)
+
+    def remember(self, weights: Any) -> None:
+        self.remembered = weights
+
+
 @pytest.fixture
 def building(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     """``building(version)``: let ``build`` run on a release's stand-in, with a GPU that is not.
@@ -36,7 +46,7 @@ def building(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     monkeypatch.setattr(device, "_probe", lambda index: gpu)
     monkeypatch.setattr(
         "trtdsl.engine.Engine",
-        lambda plan, manifest: SimpleNamespace(plan=plan, manifest=manifest),
+        _Held,
     )
     monkeypatch.setattr(build_module, "lower", partial(lower, infers=False))
     caches = (build_module.builder, logger.tensorrt_logger)

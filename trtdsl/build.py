@@ -9,22 +9,24 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.cached import BuildCache
+from trtdsl.cached import BuildCache, Built
 from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
 from trtdsl.options import BuildOptions
 from trtdsl.profiles import Profile, hull, parse
+from trtdsl.recording import base_state, record
 from trtdsl.reference import spec
 from trtdsl.tensorrt_api import (
     Api,
+    allow_refit,
     import_tensorrt,
     is_strongly_typed,
     network_flags,
     share_profiles,
 )
-from trtdsl.types import DType, bind
+from trtdsl.types import DimRange, DType, bind, symbols
 from trtdsl.weakly_typed import without_casts
 
 if TYPE_CHECKING:
@@ -45,26 +47,29 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     and the PyTorch modules that they point at.
     """
     options = options or BuildOptions()
-    profiles = parse(options.profiles, network.symbols)
+    profiles = parse(options.profiles, _given_sizes(network))
     trt = import_tensorrt()
     gpu = _gpu()
     if not is_strongly_typed(trt):
         network = without_casts(network)
     cache = BuildCache.of(network, options, trt.__version__, gpu)
     with _BUILDING:
-        plan = cache.load()
-        if plan is None:
-            plan = _plan(network, options, profiles, cache)
-            cache.save(plan)
-    engine = _engine(network, plan, options, profiles, gpu)
+        content = cache.load()
+        built = Built.unpack(content) if content else None
+        if built is None:
+            built = _built(network, options, profiles, cache)
+            cache.save(built.pack())
+    engine = _engine(network, built, options, profiles, gpu)
+    if built.refit is not None:
+        engine.remember(base_state(network))
     if _halves(network) and not is_strongly_typed(trt):
         _warn_unheld(network, engine)
     return engine
 
 
-def _plan(
+def _built(
     network: Network, options: BuildOptions, profiles: tuple[Profile, ...], cache: BuildCache
-) -> bytes:
+) -> Built:
     """Lower a network and let TensorRT build it."""
     from trtdsl.runtime.logger import clear, last_errors
 
@@ -74,11 +79,13 @@ def _plan(
         raise BuildError(f"TensorRT made no network: {'; '.join(last_errors())}")
     api = Api(trt, trt_network, errors=last_errors, forget_errors=clear)
     lower(network, api)
+    recipes = record(network, api) if options.refits else None
     config = configure(options, half=_halves(network))
     for profile in profiles:
         _add_profile(network, config, profile)
     with cache.timings(config):
-        return serialize(trt_network, config, explain_failure=lambda text: _places(network, text))
+        plan = serialize(trt_network, config, explain_failure=lambda text: _places(network, text))
+    return Built(plan=plan, refit=None if recipes is None else recipes.to_json())
 
 
 def serialize(
@@ -135,6 +142,8 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
     # TensorRT rounds matrix products to TF32 unless told not to, where PyTorch's default is not to.
     if options.precision != "tf32":
         config.clear_flag(trt.BuilderFlag.TF32)
+    if options.refits:
+        allow_refit(trt, config, strip=options.strip_weights)
     if half and not is_strongly_typed(trt):
         config.set_flag(trt.BuilderFlag.FP16)
         # To obey them without exception fails where the graph compiler has no kernel for a mixture
@@ -179,6 +188,12 @@ def _add_profile(network: Network, config: Any, ranges: Profile) -> None:
         raise BuildError(f"TensorRT refused the ranges of the dynamic sizes: {told}")
 
 
+def _given_sizes(network: Network) -> dict[str, DimRange]:
+    """The symbolic sizes that the inputs' shapes decide, and not the values in them."""
+    given = symbols(d for x in network.inputs for d in x.shape)
+    return {name: range_ for name, range_ in network.symbols.items() if name in given}
+
+
 def _places(network: Network, text: str) -> str:
     """The modules whose layers TensorRT's message names."""
     named = [op for op in network.operations if _is_named(op, text)]
@@ -192,13 +207,12 @@ def _is_named(operation: Operation, text: str) -> bool:
 
 
 def _engine(
-    network: Network, plan: bytes, options: BuildOptions, profiles: tuple[Profile, ...], gpu: Gpu
+    network: Network, built: Built, options: BuildOptions, profiles: tuple[Profile, ...], gpu: Gpu
 ) -> Engine:
-    import hashlib
-
     import trtdsl
     from trtdsl.engine import Engine
     from trtdsl.manifest import Manifest
+    from trtdsl.runtime.files import digest
 
     trt = import_tensorrt()
     types = Api(trt, None)
@@ -209,14 +223,16 @@ def _engine(
         input_tree=input_tree,
         output_tree=output_tree,
         parameters=parameters,
-        symbols=hull(profiles),
+        symbols=network.symbols | hull(profiles),
         profiles=profiles,
         precision=options.precision or "as traced",
         tensorrt=trt.__version__,
         compute_capability=gpu.compute_capability,
         device=gpu.name,
-        sha256=hashlib.sha256(plan).hexdigest(),
-        size=len(plan),
+        sha256=digest(built.plan),
+        size=len(built.plan),
+        refit=built.refit,
+        stripped=options.strip_weights,
         trtdsl=trtdsl.__version__,
     )
-    return Engine(plan, manifest)
+    return Engine(built.plan, manifest)

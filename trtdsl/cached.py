@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,28 @@ if TYPE_CHECKING:
     from trtdsl.network import Network
     from trtdsl.runtime.device import Gpu
 
-__all__ = ["BuildCache"]
+__all__ = ["BuildCache", "Built"]
 
 _WITHOUT_EFFECT = {"cache", "cache_limit"}
 """Options that change nothing about the engine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a build makes: the plan, and the recipes of its weights if it can be refitted."""
+
+    plan: bytes
+    refit: dict[str, Any] | None = None
+
+    def pack(self) -> bytes:
+        """Both as the content of a cache entry."""
+        return json.dumps({"refit": self.refit}).encode("ascii") + b"\n" + self.plan
+
+    @classmethod
+    def unpack(cls, content: bytes) -> Built:
+        """What ``pack`` wrote, of which the cache has checked the digest."""
+        line, _, plan = content.partition(b"\n")
+        return cls(plan=plan, refit=json.loads(line)["refit"])
 
 
 @dataclass(frozen=True, kw_only=True)

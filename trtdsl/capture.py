@@ -24,6 +24,7 @@ from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.flat import Flat, input_names
 from trtdsl.inplace import drop_dropout, has_inplace, hides_views, rewrite_inplace
 from trtdsl.refusal import quiet, refusal
+from trtdsl.state import StateKey
 from trtdsl.storage import read_storage
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
@@ -41,6 +42,8 @@ class Captured:
     """The placeholders of the model's inputs, and the names of the inputs."""
     weights: Mapping[Node, tuple[torch.Tensor, str]]
     """The placeholders of parameters, buffers and constants; tied ones share one name."""
+    state: Mapping[str, StateKey]
+    """The keys of the model's ``state_dict``."""
     outputs: tuple[Node, ...]
     symbols: Mapping[str, DimRange]
     names: Mapping[Any, str]
@@ -81,10 +84,13 @@ def capture(
     symbols, renamed = dynamic.ranges(
         program, nodes, wanted, opt or {}, flat.leaves if flat else None
     )
+    prefix = "model." if flat else ""
+    weights = _weights(program, prefix)
     return Captured(
         module=program.graph_module,
         inputs=tuple(zip(nodes, names, strict=True)),
-        weights=_weights(program, "model." if flat else ""),
+        weights=weights,
+        state=_state(program, prefix, weights),
         outputs=_outputs(program, type(model).__name__),
         symbols=symbols,
         names=renamed,
@@ -269,7 +275,7 @@ def _weights(program: ExportedProgram, prefix: str) -> dict[Node, tuple[torch.Te
     for node, spec in zip(placeholders, program.graph_signature.input_specs, strict=True):
         tensor = values.get(spec.target) if spec.target else None
         if isinstance(tensor, torch.Tensor):
-            key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+            key = _memory(tensor)
             name = spec.target.removeprefix(prefix)
             if tensor.is_meta:
                 raise ConversionError(
@@ -281,3 +287,19 @@ def _weights(program: ExportedProgram, prefix: str) -> dict[Node, tuple[torch.Te
             own = first if tensor.numel() else {}
             weights[node] = own.setdefault(key, (tensor, name))
     return weights
+
+
+def _state(
+    program: ExportedProgram, prefix: str, weights: Mapping[Node, tuple[torch.Tensor, str]]
+) -> dict[str, StateKey]:
+    """Every key of the model's ``state_dict``, and the name of the weight that it is."""
+    names = {_memory(tensor): name for tensor, name in weights.values()}
+    return {
+        key.removeprefix(prefix): StateKey.of(names.get(_memory(tensor), ""), tensor)
+        for key, tensor in program.state_dict.items()
+        if isinstance(tensor, torch.Tensor)
+    }
+
+
+def _memory(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from trtdsl.errors import RunError, explain
 from trtdsl.layer_times import Profile, make_recorder, measure
 from trtdsl.manifest import Manifest
+from trtdsl.refit import Refitting
 from trtdsl.runtime import files
 from trtdsl.runtime.contexts import GraphMode, Memory
 from trtdsl.runtime.device import index_of, primary_context
@@ -27,6 +28,8 @@ from trtdsl.tensorrt_api import context_memory, import_tensorrt
 from trtdsl.tree import Leaf, Placeholder, Tree, flatten
 
 if TYPE_CHECKING:
+    import torch
+
     from trtdsl.replicas import Replicas
 
 __all__ = ["Engine", "HostCopies", "load"]
@@ -73,6 +76,9 @@ class Engine:
         self._host_copies: HostCopies = host_copies
         self._runners = self._make_runners()
         self._lock = threading.Lock()
+        self._refitting: Refitting | None = None
+        self._lacks_weights = manifest.stripped
+        self._plan_is_old = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on torch CUDA tensors or numpy arrays; the outputs nest as the model's do."""
@@ -151,8 +157,12 @@ class Engine:
     def on(self, device: int | str) -> Engine:
         """The same engine on another GPU. Errors: LoadError, UnavailableError."""
         index = index_of(device)
-        files.check_compatible("this engine", self._manifest, index)
-        return Engine(self._plan, self._manifest, device=index, host_copies=self._host_copies)
+        plan, manifest = self._current()
+        files.check_compatible("this engine", manifest, index)
+        engine = Engine(plan, manifest, device=index, host_copies=self._host_copies)
+        if self._refitting is not None:
+            engine.remember(self._refitting.known)
+        return engine
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self._manifest.inputs))
@@ -162,12 +172,12 @@ class Engine:
     @property
     def manifest(self) -> Manifest:
         """Inputs, outputs, structure and origin."""
-        return self._manifest
+        return self._current()[1]
 
     @property
     def plan(self) -> bytes:
-        """The serialized engine, as TensorRT made it."""
-        return self._plan
+        """The serialized engine, as TensorRT made it, with the weights that it has now."""
+        return self._current()[0]
 
     @property
     def device(self) -> str:
@@ -242,13 +252,62 @@ class Engine:
         Each file is replaced in one step. Errors: OSError; ConversionError for an input or output
         class that no import can find again.
         """
-        files.write(Path(path), self._plan, self._manifest)
+        files.write(Path(path), *self._current())
+
+    def refit(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Change the weights to those of a ``state_dict`` of the same model, whole or a part.
+
+        Keys, dtypes and shapes are the model's own. Runs that were started are waited for; none may
+        start meanwhile. An engine that was loaded, and not refitted since, needs all weights that
+        were merged with the ones given; the error names them.
+        Errors: RunError for an engine that was built without ``refit=True``, and lists every key,
+        dtype and shape that does not fit; the engine is then as it was. Source: IRefitter.
+        """
+        with self._lock, primary_context(self._device):
+            refitting = self._refitting or Refitting.of(self._manifest)
+            graphs, shared = self._runners.graphs, self._runners.contexts.shared
+            # TensorRT wants no run under way, and new contexts afterwards.
+            self._runners.close()
+            try:
+                refitting.apply(self._trt_engine, weights)
+            finally:
+                self._runners = self._make_runners(graphs=graphs, shared=shared)
+            self._refitting = refitting
+            self._lacks_weights = False
+            self._plan_is_old = not self._manifest.stripped
+
+    def remember(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Note what the weights are, by the network's names; give a stripped plan all of them."""
+        with self._lock, primary_context(self._device):
+            self._refitting = Refitting.of(self._manifest, weights)
+            if self._lacks_weights:
+                self._refitting.restore(self._trt_engine)
+                self._lacks_weights = False
+
+    def _current(self) -> tuple[bytes, Manifest]:
+        """The plan and its manifest; after a refit, serialized again when first asked for."""
+        with self._lock:
+            if self._plan_is_old:
+                with primary_context(self._device):
+                    plan = bytes(self._trt_engine.serialize())
+                self._manifest = dataclasses.replace(
+                    self._manifest, sha256=files.digest(plan), size=len(plan)
+                )
+                self._plan, self._plan_is_old = plan, False
+            return self._plan, self._manifest
 
     def _checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Leaf]:
         """The tensors of a call, all of one kind and held against the manifest."""
         return self._check(self._signature.bind(args, kwargs))
 
     def _check(self, leaves: Sequence[Leaf]) -> list[Leaf]:
+        if self._lacks_weights:
+            raise RunError(
+                explain(
+                    "the engine's plan was stripped of its weights",
+                    fix="trtdsl.load(path, weights=model.state_dict()), or engine.refit(...)",
+                )
+            )
         if any(is_foreign(leaf) for leaf in leaves):
             leaves = adopt(leaves, self._device)
         kind = kind_of(leaves)
@@ -275,9 +334,16 @@ class Engine:
 
 
 def load(
-    path: str | os.PathLike[str], *, device: int | str = 0, host_copies: HostCopies = "auto"
+    path: str | os.PathLike[str],
+    *,
+    device: int | str = 0,
+    host_copies: HostCopies = "auto",
+    weights: Mapping[str, torch.Tensor] | None = None,
 ) -> Engine:
     """The engine that ``Engine.save`` wrote, ready on a GPU, ``1`` or ``"cuda:1"``.
+
+    ``weights``: a ``state_dict`` to refit it with; a plan that was built with ``strip_weights``
+    does not run without.
 
     An engine file is code: TensorRT runs what the plan holds, and the manifest imports the classes
     it names. Load only what you trust.
@@ -288,7 +354,10 @@ def load(
     plan, manifest = files.read(place)
     index = index_of(device)
     files.check_compatible(place, manifest, index)
-    return Engine(plan, manifest, device=index, host_copies=host_copies)
+    engine = Engine(plan, manifest, device=index, host_copies=host_copies)
+    if weights is not None:
+        engine.refit(weights)
+    return engine
 
 
 def _packer(tree: Tree) -> Callable[[list[Leaf]], Any]:

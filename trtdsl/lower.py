@@ -142,6 +142,7 @@ class _Lowering:
             own = Tensor(net, x.type, x.name, is_constant=x.is_constant)
             if x.is_constant:
                 own = net.constant(self.folded.setdefault(x, Folded(self.api, x)).tensor)
+                self.api.origins[own] = x
             else:
                 self.values[own] = self.values[operation.inputs[i]]
             inputs.append(own)

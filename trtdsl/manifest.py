@@ -72,6 +72,8 @@ class Manifest:
       ``trtdsl.profiles.choose`` finds the one for a call's sizes
     - ``precision``: what was asked of the build, such as ``"fp16"``
     - ``tensorrt``, ``compute_capability`` (``"9.0"``), ``device``, ``trtdsl``: what built it
+    - ``refit``: the recipes of its weights as ``trtdsl.recipe.Recipes`` writes them, None where it
+      was built without; ``stripped``: whether the plan lacks the weights
     - ``sha256``, ``size``: of the plan; its bytes in hexadecimal, and their count
     """
 
@@ -89,6 +91,8 @@ class Manifest:
     sha256: str
     trtdsl: str
     size: int = 0
+    refit: Mapping[str, Any] | None = None
+    stripped: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data. Errors: ConversionError for a class that no import could find."""
@@ -101,6 +105,8 @@ class Manifest:
             "precision": self.precision,
             "sha256": self.sha256,
             "size": self.size,
+            "refit": self.refit,
+            "stripped": self.stripped,
             "inputs": [spec.to_json() for spec in self.inputs],
             "outputs": [spec.to_json() for spec in self.outputs],
             "parameters": list(self.parameters),
@@ -143,6 +149,8 @@ class Manifest:
             symbols=_ranges_from_json(obj["symbols"]),
             profiles=tuple(_ranges_from_json(profile) for profile in obj["profiles"]),
             size=int(obj["size"]),
+            refit=_mapping(obj["refit"]),
+            stripped=bool(obj["stripped"]),
             **{word: str(obj[word]) for word in words},
         )
 
@@ -158,19 +166,28 @@ class Manifest:
                 )
 
     def _check_symbols(self) -> None:
+        given: set[str] = set()
         for spec in self.inputs:
             sizes = (size for size in spec.shape if isinstance(size, str))
-            unknown = {name for size in sizes for name in symbols_of(size)} - self.symbols.keys()
+            named = {name for size in sizes for name in symbols_of(size)}
+            given |= named
+            unknown = named - self.symbols.keys()
             if unknown:
                 raise LoadError(
                     f"the manifest's input {spec} has the symbols {sorted(unknown)}, "
                     f"and ranges only for {sorted(self.symbols)}"
                 )
-        if not self.profiles or any(p.keys() != self.symbols.keys() for p in self.profiles):
+        if not self.profiles or any(profile.keys() != given for profile in self.profiles):
             raise LoadError(
                 f"the manifest's profiles {[sorted(p) for p in self.profiles]} do not give a range "
-                f"to each of the symbols {sorted(self.symbols)}"
+                f"to each of the inputs' symbols {sorted(given)}"
             )
+
+
+def _mapping(obj: Any) -> Mapping[str, Any] | None:
+    if obj is not None and not isinstance(obj, Mapping):
+        raise TypeError(f"refit is {obj!r}")
+    return obj
 
 
 def _ranges_to_json(ranges: Mapping[str, DimRange]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from trtdsl.errors import ConversionError, ShapeError, explain
 from trtdsl.ir.constant import Constant, Weights
 from trtdsl.ir.shape import Size
 from trtdsl.source import Source
+from trtdsl.state import StateKey
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import Dim, DimRange, DType, TensorType, bounds, symbols
 
@@ -193,6 +194,8 @@ class Network:
     input_tree: Tree | None = None
     output_tree: Tree | None = None
     parameters: tuple[str, ...] = ()
+    state: dict[str, StateKey] = field(default_factory=dict)
+    """The keys of the model's ``state_dict``, for refitting."""
     _source: Source = field(default_factory=Source)
     _names: Counter[str] = field(default_factory=Counter)
 

@@ -72,7 +72,7 @@ def _code() -> str:
 
 def _add_network(digest: _Digest, network: Network) -> None:
     numbers: dict[Tensor, int] = {}
-    digest.add(network.symbols)
+    digest.add(network.symbols, network.state)
     for x in network.inputs:
         numbers[x] = len(numbers)
         digest.add("input", x.name, x.type)
@@ -82,6 +82,7 @@ def _add_network(digest: _Digest, network: Network) -> None:
         for x in operation.outputs:
             numbers[x] = len(numbers)
             digest.add(x.name, x.type)
+    digest.add({name: numbers[x] for name, x in network.numbers.items()})
     digest.add("outputs", [numbers[x] for x in network.outputs])
 
 

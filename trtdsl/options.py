@@ -20,6 +20,8 @@ class BuildArguments(TypedDict, total=False):
     workspace: int | None
     optimization_level: int | None
     profiles: Sequence[Mapping[str, Any]] | None
+    refit: bool
+    strip_weights: bool
     cache: bool | str | os.PathLike[str]
     cache_limit: int
 
@@ -34,6 +36,10 @@ class BuildOptions:
     - ``profiles``: the ranges of dynamic sizes to tune for, by name of the Dim, each ``(min, opt,
       max)`` or one int: ``[{"batch": 1}, {"batch": (8, 16, 32)}]``. A call runs in the first that
       has its sizes; a size left out keeps the Dim's range. By default one profile of the Dims'
+    - ``refit``: let ``Engine.refit`` change the weights later, which costs some speed. The engine
+      keeps a copy of them on the CPU; TensorRT allows it one profile only
+    - ``strip_weights``: a plan without them, refitted on load: ``trtdsl.load(path, weights=
+      model.state_dict())``; implies ``refit``. From TensorRT 10 on
     - ``cache``: where timings and engines are kept for the next build; ``True`` is the user's cache
       directory or ``$TRTDSL_CACHE``, ``False`` is nowhere. See ``trtdsl.cache`` on who to trust
     - ``cache_limit``: the bytes that the cache may take; what was used longest ago makes room
@@ -45,6 +51,8 @@ class BuildOptions:
     workspace: int | None = None
     optimization_level: int | None = None
     profiles: Sequence[Mapping[str, Any]] | None = None
+    refit: bool = False
+    strip_weights: bool = False
     cache: bool | str | os.PathLike[str] = True
     cache_limit: int = 10 * 2**30
 
@@ -59,7 +67,25 @@ class BuildOptions:
                         f"{name} is {value!r}", fix="give an int; memory counts in bytes, 4 * 2**30"
                     )
                 )
+        self._check_refit()
         if self.workspace is not None and self.workspace <= 0:
             raise BuildError(f"workspace is {self.workspace} bytes; it must be positive")
         if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
             raise BuildError(f"optimization_level is {self.optimization_level}, outside of 0..5")
+
+    @property
+    def refits(self) -> bool:
+        """Whether the weights can be changed after the build."""
+        return self.refit or self.strip_weights
+
+    def _check_refit(self) -> None:
+        for name in ("refit", "strip_weights"):
+            if type(getattr(self, name)) is not bool:
+                raise BuildError(f"{name} is {getattr(self, name)!r}; it is True or False")
+        if self.refits and self.profiles is not None and len(self.profiles) > 1:
+            raise BuildError(
+                explain(
+                    f"{len(self.profiles)} profiles, and TensorRT refits engines of one only",
+                    fix="build an engine a profile, or leave out refit",
+                )
+            )

@@ -8,6 +8,7 @@ anything before a GPU was found: without one it crashes the process.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Api",
     "Folded",
+    "Placed",
+    "allow_refit",
     "context_memory",
     "context_without_memory",
     "dtype_of",
@@ -31,6 +34,7 @@ __all__ = [
     "installed_version",
     "is_strongly_typed",
     "network_flags",
+    "refits_one_by_one",
     "set_workspace",
     "share_profiles",
     "why_unavailable",
@@ -129,6 +133,30 @@ def share_profiles(trt: Any, config: Any) -> None:
         config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
 
 
+def refits_one_by_one(trt: Any) -> bool:
+    """Whether this release (10.1 and later) can keep all weights but marked ones as they are."""
+    return hasattr(trt.BuilderFlag, "REFIT_INDIVIDUAL")
+
+
+def allow_refit(trt: Any, config: Any, *, strip: bool) -> None:
+    """Let weights of the engine be changed later; ``strip`` leaves them out of the plan.
+
+    Errors: BuildError where the release cannot leave them out.
+    """
+    kind = "REFIT_INDIVIDUAL" if refits_one_by_one(trt) else "REFIT"
+    config.set_flag(getattr(trt.BuilderFlag, kind))
+    if not strip:
+        return
+    if not hasattr(trt.BuilderFlag, "STRIP_PLAN"):
+        raise BuildError(
+            explain(
+                f"TensorRT {trt.__version__} makes no plans without weights",
+                fix="use TensorRT 10 or later, or leave out strip_weights",
+            )
+        )
+    config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+
+
 def context_memory(engine: Any) -> int:
     """Bytes that each execution context of an ICudaEngine takes for its workspace."""
     # device_memory_size went with TensorRT 11, and device_memory_size_v2 came with 10.1.
@@ -155,30 +183,39 @@ def set_workspace(context: Any, address: int, size: int) -> None:
         context.device_memory = address
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Placed:
+    """``tensorrt.Weights``, their value, and the network's tensor that they are, if any."""
+
+    weights: Any
+    value: torch.Tensor
+    source: Tensor | None
+
+
 class Folded:
     """An operand that no input reaches: its value, as weights or, once asked for, as an ITensor."""
 
     def __init__(self, api: Api, source: Tensor) -> None:
         self._api = api
-        self._source = source
+        self.source = source
 
     @cached_property
     def tensor(self) -> torch.Tensor:
         """The value, contiguous and on the CPU."""
         from trtdsl.reference import fold
 
-        return fold(self._source).cpu().contiguous()
+        return fold(self.source).cpu().contiguous()
 
     @property
     def name(self) -> str:
-        return self._source.name
+        return self.source.name
 
     @cached_property
     def _itensor(self) -> Any:
         before = len(self._api.created)
-        itensor = self._api.constant(self.tensor)
+        itensor = self._api.constant(self.tensor, self.source)
         for i, layer in enumerate(self._api.created[before:]):
-            self._api.name(layer, f"{self._source.name}.{i}" if i else self._source.name)
+            self._api.name(layer, f"{self.name}.{i}" if i else self.name)
         del self._api.created[before:]  # it is named, and belongs to no operation
         return itensor
 
@@ -216,8 +253,11 @@ class Api:
         """Whether an infinite constant that broadcasts is read as 1e38, as TensorRT 8.6 does."""
         self._names: set[str] = set()
         self._sizes: dict[Any, Any] = {}
-        self._memory: list[Any] = []
-        """What TensorRT reads until the build ends: it keeps pointers, not copies."""
+        self.placed: list[Placed] = []
+        """The weights, whose memory TensorRT reads until the build ends: it makes no copies."""
+        self.origins: dict[Tensor, Tensor] = {}
+        """The constants of layers that were expanded, and those of the network that they are."""
+        self._sizes_at: dict[int, int] = {}
 
     def __getattr__(self, name: str) -> Any:
         return self._noting(self.network, name)
@@ -299,36 +339,54 @@ class Api:
         """An operand as an ITensor."""
         return operand.itensor() if isinstance(operand, Folded) else operand
 
-    def weights(self, operand: Folded | torch.Tensor) -> Any:
-        """An operand as ``tensorrt.Weights``, which share its memory."""
+    def weights(self, operand: Folded | torch.Tensor, source: Tensor | None = None) -> Any:
+        """An operand as ``tensorrt.Weights``, which share its memory.
+
+        ``source`` is the network's tensor that a PyTorch tensor is the value of.
+        """
         import torch
 
         value = operand.tensor if isinstance(operand, Folded) else operand.cpu().contiguous()
+        source = operand.source if isinstance(operand, Folded) else source
         if isinstance(operand, Folded) and value.dtype in (torch.float16, torch.bfloat16):
             _require_finite(value, operand.name)
         if value.dtype is torch.int64 and not self.has_int64:
             value = _narrow(value)
-        self._memory.append(value)
         if value.numel() == 0:
             return self.no_weights(DType.of(value.dtype))
+        if self._sizes_at.setdefault(value.data_ptr(), value.nbytes) != value.nbytes:
+            value = value.clone()  # TensorRT tells weights by their address when it names them
         if value.dtype is torch.bfloat16:
             kind = self.dtype(DType.BFLOAT16)
-            return self.trt.Weights(kind, value.data_ptr(), value.numel())
-        return self.trt.Weights(value.numpy())
+            made = self.trt.Weights(kind, value.data_ptr(), value.numel())
+        else:
+            made = self.trt.Weights(value.numpy())
+        self.placed.append(Placed(weights=made, value=value, source=source))
+        return made
+
+    def name_weights(self, weights: Any, name: str, *, refittable: bool) -> bool:
+        """Name weights that layers use already; False where TensorRT refuses.
+
+        Where a release marks refittable weights one by one, these are marked, or not.
+        """
+        if not self.network.set_weights_name(weights, name):
+            return False
+        one_by_one = refittable and refits_one_by_one(self.trt)
+        return not one_by_one or bool(self.network.mark_weights_refittable(name))
 
     def no_weights(self, dtype: DType) -> Any:
         """Empty weights, which TensorRT reads as "none"."""
         return self.trt.Weights(self.dtype(dtype))
 
-    def constant(self, value: torch.Tensor) -> Any:
+    def constant(self, value: torch.Tensor, source: Tensor | None = None) -> Any:
         """A constant layer's output; bool and uint8, of which TensorRT has none, are cast to."""
         import torch
 
         if value.dtype is torch.bool:
-            return self.cast(self.constant(value.int()), DType.BOOL)
+            return self.cast(self.constant(value.int(), source), DType.BOOL)
         if value.dtype is torch.uint8:  # which TensorRT makes of floats only
-            return self.cast(self.constant(value.float()), DType.UINT8)
-        layer = self.add_constant(list(value.shape), self.weights(value))
+            return self.cast(self.constant(value.float(), source), DType.UINT8)
+        layer = self.add_constant(list(value.shape), self.weights(value, source))
         if value.is_floating_point() and self.imposes_types:
             # Left open, float32 constants beside float16 layers may become float16.
             layer.set_output_type(0, self.dtype(DType.of(value.dtype)))

@@ -125,6 +125,7 @@ def network(captured: Captured, *, name: str = "network") -> Network:
         input_tree=captured.input_tree,
         output_tree=captured.output_tree,
         parameters=captured.parameters,
+        state=dict(captured.state),
     )
     walker = _Walker(net, captured)
     for node, input_name in captured.inputs:
