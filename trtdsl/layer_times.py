@@ -108,7 +108,7 @@ class Profile:
 
 def module_of(name: str) -> str:
     """The path of the PyTorch module that a layer of an engine computes, by the layer's name."""
-    modules = [found.group(1).split(".") for found in _NAME.finditer(name)]
+    modules = [found.group(1).split(".") for found in _NAME.finditer(name.replace("...", " "))]
     if not modules:
         return ""
     if "ForeignNode" not in name:

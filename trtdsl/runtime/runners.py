@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from trtdsl.errors import UnavailableError
@@ -59,11 +60,8 @@ class Runners:
         """Errors: UnavailableError where neither pycuda nor torch can move arrays."""
         with self._lock:
             if self._host_runner is None:
-                self._host_runner = HostRunner(
-                    self.contexts,
-                    lambda: _mover(self._host_copies, self._device),
-                    graphs=bool(self.graphs),
-                )
+                mover = partial(_mover, self._host_copies, self._device)
+                self._host_runner = HostRunner(self.contexts, mover, graphs=bool(self.graphs))
             return self._host_runner
 
     def submit(self, work: Any, *args: Any) -> Future[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from trtdsl.runtime.lane import Lane
 from trtdsl.runtime.numbers import narrow, numpy_dtype
 from trtdsl.runtime.page_locked import Bytes, Pool
 
-__all__ = ["Buffer", "HostLane", "Mover"]
+__all__ = ["Buffer", "Buffers", "HostLane", "Mover"]
 
 _LARGE = 1 << 20
 """Bytes from which on copies are worth avoiding, or sharing among threads."""
@@ -74,6 +74,23 @@ class Mover(Protocol):
         """Learn of the buffers in use, for a mover that must free them in a certain context."""
 
 
+class Buffers:
+    """A buffer for each input and output, made larger where it is too small."""
+
+    def __init__(self, mover: Mover, count: int) -> None:
+        self._mover = mover
+        self._buffers: list[Buffer | None] = [None] * count
+        mover.keep(self._buffers)
+
+    def of(self, index: int, size: int) -> Buffer:
+        """The buffer of a tensor of ``size`` bytes."""
+        if (buffer := self._buffers[index]) is None or buffer.host.nbytes < size:
+            buffer = self._buffers[index] = None  # freed first: large tensors may not fit twice
+            # TensorRT wants an address for an empty tensor too.
+            buffer = self._buffers[index] = self._mover.allocate(max(size, 1))
+        return buffer
+
+
 class HostLane:
     """Runs an engine from numpy arrays to numpy arrays on a stream of its own, one call at a time.
 
@@ -91,9 +108,9 @@ class HostLane:
         self._mover = mover
         self._pool = pool
         self._graphs = graphs
-        self._lane = Lane(contexts, mover.stream, self._memory)
-        self._buffers: list[Buffer | None] = [None] * (len(self._inputs) + len(self._outputs))
-        mover.keep(self._buffers)
+        n = len(self._inputs)
+        self._buffers = Buffers(mover, n + len(self._outputs))
+        self._lane = Lane(contexts, mover.stream, partial(_memory, self._buffers, n))
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """Outputs of checked, contiguous inputs. Errors: RunError from TensorRT or the driver."""
@@ -114,9 +131,9 @@ class HostLane:
     def _queue(self, arrays: Sequence[Array]) -> list[_Landing]:
         """Copy, run, copy; where the results are, once the stream is through."""
         lane, captured = self._lane, self._lane.captured
-        staged = [self._buffer(i, array.nbytes) for i, array in enumerate(arrays)]
+        staged = [self._buffers.of(i, array.nbytes) for i, array in enumerate(arrays)]
         known = {
-            i: self._buffer(len(arrays) + i, self._nbytes(i, shape))
+            i: self._buffers.of(len(arrays) + i, self._nbytes(i, shape))
             for i, shape in enumerate(lane.output_shapes)
             if shape is not None
         }
@@ -149,11 +166,6 @@ class HostLane:
     def _nbytes(self, index: int, shape: Shape) -> int:
         return self._outputs[index].engine_dtype.itemsize * math.prod(shape)
 
-    def _memory(self, index: int, size: int) -> tuple[int, Buffer]:
-        """Memory for an output whose size has just become known."""
-        buffer = self._buffer(len(self._inputs) + index, size)
-        return buffer.address, buffer
-
     def _upload(self, array: Array, buffer: Buffer, address: int) -> None:
         data = array.reshape(-1).view(np.uint8)
         if data.size >= _LARGE and is_page_locked(array.ctypes.data):
@@ -176,15 +188,11 @@ class HostLane:
         finally:
             wait(copies)
 
-    def _buffer(self, index: int, size: int) -> Buffer:
-        """The memory of a tensor, made larger where it is too small."""
-        buffer = self._buffers[index]
-        if buffer is None or buffer.host.nbytes < size:
-            self._buffers[index] = None  # freed first: large tensors may not fit twice
-            del buffer
-            # TensorRT wants an address for an empty tensor too.
-            buffer = self._buffers[index] = self._mover.allocate(max(size, 1))
-        return buffer
+
+def _memory(buffers: Buffers, first: int, index: int, size: int) -> tuple[int, Buffer]:
+    """Memory for an output whose size has just become known."""
+    buffer = buffers.of(first + index, size)
+    return buffer.address, buffer
 
 
 def _result(dtypes: tuple[Any, Any], landing: _Landing) -> Array:

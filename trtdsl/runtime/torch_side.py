@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -166,7 +167,7 @@ class TorchRunner:
             if stream not in self._lanes:
                 # 0 is the default stream, on which TensorRT would synchronize the device.
                 handle = stream or blocking_stream(self._index)
-                self._lanes[stream] = Lane(self._contexts, handle, self._memory)
+                self._lanes[stream] = Lane(self._contexts, handle, partial(_memory, self._device))
             return self._lanes[stream]
 
     def _launch(
@@ -196,11 +197,6 @@ class TorchRunner:
         for index, allocator in lane.open.items():
             outputs.insert(index, self._found(index, *allocator.take()))
         return outputs
-
-    def _memory(self, index: int, size: int) -> tuple[int, torch.Tensor]:
-        """Memory for an output whose size has just become known."""
-        block = torch.empty(max(size, 1), dtype=torch.uint8, device=self._device)
-        return block.data_ptr(), block
 
     def _found(self, index: int, block: torch.Tensor, shape: Shape) -> torch.Tensor:
         """That output; TensorRT may have asked for more, and what is short holds no long block."""
@@ -255,6 +251,12 @@ class TorchRunner:
     def _widen(self, outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         specs = self._manifest.outputs
         return [y.to(spec.dtype.torch) for y, spec in zip(outputs, specs, strict=True)]
+
+
+def _memory(device: torch.device, index: int, size: int) -> tuple[int, torch.Tensor]:
+    """Memory for an output whose size has just become known."""
+    block = torch.empty(max(size, 1), dtype=torch.uint8, device=device)
+    return block.data_ptr(), block
 
 
 def _known(spec: TensorSpec, shape: Shape | None) -> Shape:

@@ -1,0 +1,89 @@
+"""One queue of calls for several engines, stood in for by functions."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trtdsl.errors import RunError
+from trtdsl.replicas import Replicas
+
+
+class Stub:
+    """An engine that doubles numbers; with a barrier, only when others do so at the same time."""
+
+    def __init__(self, index: int, barrier: threading.Barrier | None = None) -> None:
+        self.device = f"cuda:{index}"
+        self.barrier = barrier
+        self.calls = 0
+
+    def on(self, index: int) -> Stub:
+        return Stub(index, self.barrier)
+
+    def __call__(self, x: Any, *, fail: bool = False) -> Any:
+        self.calls += 1
+        if fail:
+            raise RunError("broken on purpose")
+        if self.barrier is not None:
+            self.barrier.wait()
+        return 2 * x
+
+    def run_async(self, x: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(f"on {self.device}")
+        return future
+
+
+def replicas(engine: Stub, *devices: int) -> Replicas:
+    return Replicas(engine, devices)  # type: ignore[arg-type]
+
+
+def test_all_gpus_serve_one_queue() -> None:
+    engine = Stub(0, threading.Barrier(4, timeout=20))  # 2 GPUs, 2 threads each
+    with replicas(engine, 0, 1) as many:
+        assert many.engines[0] is engine
+        futures = [many.run_async(i) for i in range(40)]
+        assert [future.result(20) for future in futures] == [2 * i for i in range(40)]
+    assert all(each.calls > 0 for each in many.engines)  # type: ignore[attr-defined]
+    with pytest.raises(RunError, match="were closed"):
+        many(1)
+
+
+def test_an_error_belongs_to_its_call() -> None:
+    with replicas(Stub(0), 0) as many:
+        failing = many.run_async(1, fail=True)
+        assert many(2) == 4
+        with pytest.raises(RunError, match="on purpose"):
+            failing.result(20)
+
+
+def test_tensors_run_where_they_are() -> None:
+    def tensor(index: int) -> Any:
+        return SimpleNamespace(is_cuda=True, device=SimpleNamespace(index=index))
+
+    with replicas(Stub(0), 0, 1) as many:
+        assert many({"x": [tensor(1)]}) == "on cuda:1"
+        with pytest.raises(RunError, match=r"on cuda:2, and the replicas are on cuda:0, cuda:1"):
+            many(tensor(2))
+
+
+@pytest.mark.parametrize("devices", [(), (1, 1)])
+def test_devices_are_given_once(devices: tuple[int, ...]) -> None:
+    with pytest.raises(RunError, match="give each once"):
+        replicas(Stub(0), *devices)
+
+
+def test_dropped_replicas_end_their_threads() -> None:
+    many = replicas(Stub(0), 0)
+    threads = many._threads
+    many(1)
+    del many
+    gc.collect()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
