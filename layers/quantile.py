@@ -9,16 +9,17 @@ import torch
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.ir.gather import Gather, GatherMode
-from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.reduce import ReduceOperation
 from trtdsl.ir.shuffle import Squeeze
 from trtdsl.network import Tensor
-from trtdsl.operators import as_tensor, maximum, where
+from trtdsl.operators import as_tensor, maximum, minimum, where
 from trtdsl.registry import converter
 from trtdsl.types import DType
 
 from .comparison import isnan
+from .reduction import reduced
 from .shape import expanded
-from .sorting import in_order
+from .sorting import first_nan, in_order
 
 __all__: list[str] = []
 
@@ -101,19 +102,22 @@ def _quantile(
 
 def _fractions_of(x: Tensor, q: Tensor, how: str, ignore_nan: bool) -> Tensor:
     """``(*S, n), (Q,) -> (*S, Q)``."""
-    lost = isnan(x)
-    last = x.rank - 1
-    number = Reduce(op=ReduceOperation.SUM, axes=(last,), keep_dimensions=True)(
-        (~lost if ignore_nan else lost).cast(DType.INT32)
-    )
-    ordered = in_order(where(lost, math.inf, x, x.dtype), last, descending=False, stable=False)[0]
+    last, size = x.rank - 1, x.shape[-1]
+    shape = (*x.shape[:-1], q.shape[0])
+    fractions = q.cast(DType.FLOAT32)
     if ignore_nan:
-        size = maximum(number - 1, 0).cast(DType.FLOAT32)
-    else:
-        size = as_tensor(x.shape[last] - 1, x.network, DType.FLOAT32)
-    place = expanded(q.cast(DType.FLOAT32) * size, (*x.shape[:-1], q.shape[0]))
-    values = _between(ordered, place, how)
-    return where(number.equal(0) if ignore_nan else ~number.equal(0), math.nan, values, x.dtype)
+        ordered = in_order(x, last, descending=False, stable=True)[0]
+        number = reduced(ReduceOperation.SUM, (~isnan(x)).cast(DType.INT32), last, True)
+        place = fractions * maximum(number - 1, 0).cast(DType.FLOAT32)
+        return _between(ordered, expanded(place, shape), how)
+    # What TensorRT's TopK makes of NaN is not said, and a lane with one is replaced.
+    clean = where(isnan(x), 0.0, x, x.dtype)
+    ordered = in_order(clean, last, descending=False, stable=False)[0]
+    place = fractions * as_tensor(size - 1, x.network, DType.FLOAT32)
+    values = _between(ordered, expanded(place, shape), how)
+    first = first_nan(x, last)
+    nan = Gather(mode=GatherMode.ELEMENT, axis=last)(x, minimum(first, size - 1))
+    return where(first < size, nan, values)
 
 
 def _between(ordered: Tensor, place: Tensor, how: str) -> Tensor:

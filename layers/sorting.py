@@ -25,7 +25,7 @@ from .scan import along, positions
 from .selection import first_of
 from .shape import expanded
 
-__all__ = ["element_at", "in_order", "precedence"]
+__all__ = ["element_at", "first_nan", "in_order", "precedence"]
 
 aten = torch.ops.aten
 Op = ReduceOperation
@@ -227,12 +227,17 @@ def _median(x: Tensor, dim: int, keepdim: bool, *, ignore_nan: bool) -> tuple[Te
         place = maximum(number - 1, 0) // 2
         ordered = _ranks(x, axis, descending=False)
         return _without(_at_rank(x, axis, ordered, place), axis, keepdim)
-    # What TensorRT's TopK makes of NaN is not said.
-    index = element_at(where(lost, math.inf, x, x.dtype), axis, half - 1, most=half)[1]
-    first = reduced(Op.MIN, where(lost, positions(x, axis), size, DType.INT64), axis, True)
+    # What TensorRT's TopK makes of NaN is not said, and a lane with one is replaced.
+    index = element_at(where(lost, 0.0, x, x.dtype), axis, half - 1, most=half)[1]
+    first = first_nan(x, axis)
     index = where(first < size, first, index)
     values = Gather(mode=GatherMode.ELEMENT, axis=axis)(x, index)
     return _without((values, index), axis, keepdim)
+
+
+def first_nan(x: Tensor, axis: int) -> Tensor:
+    """Where the first NaN along an axis is, int64 of size 1 there; the axis' size without one."""
+    return reduced(Op.MIN, where(isnan(x), positions(x, axis), x.shape[axis]), axis, True)
 
 
 def _median_of_all(x: Tensor, *, ignore_nan: bool) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from tests.cases.base import Case, boolean, byte, f16, f32, i32, i64
 
 aten = torch.ops.aten
+LONG = "numbers beyond int32"
 BATCH = {(0, 0): "batch"}
 LENGTH = {(0, 0): "batch", (0, 1): "length"}
 NAN, INF = float("nan"), float("inf")
@@ -38,14 +39,16 @@ CASES = [
     Case(aten.topk.default, torch.tensor(3.0), 1),
     Case(aten.topk.default, torch.tensor(3), 1),
     Case(aten.topk.default, f32(3), 0),
-    Case(aten.topk.default, i64(3, 9, low=-(2**40), high=2**40), 2, dynamic=BATCH),
+    Case(aten.topk.default, i64(3, 9, low=-(2**40), high=2**40), 2, dynamic=BATCH, gpu=LONG),
     Case(aten.topk.default, i32(40, 2, low=-999, high=999), 7, 0, False),
     Case(aten.topk.default, distinct(4200), 4000),
     Case(aten.topk.default, distinct(20_000), 4000).raises(r"400000000 comparisons(.|\n)*fix:"),
     Case(aten.sort.default, distinct(3, 7), dynamic=BATCH),
     Case(aten.sort.default, distinct(3, 7), 0, True),
     Case(aten.sort.default, distinct(3, 7), 1, dynamic=LENGTH),
-    Case(aten.sort.default, i64(9, low=-(2**40), high=2**40), dynamic={(0, 0): "n"}),
+    Case(aten.sort.default, i64(9, low=-(2**40), high=2**40), dynamic={(0, 0): "n"}, gpu=LONG),
+    Case(aten.sort.default, i64(9, low=-999, high=999), dynamic={(0, 0): "n"}),
+    Case(aten.topk.default, i64(3, 9, low=-999, high=999), 2, dynamic=BATCH),
     Case(aten.sort.default, TIES, -1, True),
     Case(aten.sort.default, distinct(4100)),
     Case(aten.sort.default, torch.tensor([200, 3, 7], dtype=torch.uint8)),
@@ -67,7 +70,7 @@ CASES = [
     Case(experts, i64(8, low=0, high=4), dynamic={(0, 0): "tokens"}),
     Case(aten.kthvalue.default, distinct(3, 7), 3, dynamic=BATCH),
     Case(aten.kthvalue.default, distinct(5, 3), 2, 0, True, dynamic={(0, 1): "n"}),
-    Case(aten.kthvalue.default, TIES[2:] * 2**40, 4),
+    Case(aten.kthvalue.default, TIES[2:] * 2**40, 4, gpu=LONG),
     Case(aten.kthvalue.default, torch.tensor(3.0), 1),
     Case(aten.median.default, f32(3, 5), dynamic=LENGTH),
     Case(aten.median.default, i64(8)),
