@@ -111,7 +111,7 @@ def pow_scalar(x: Scalar, exponent: Tensor) -> Tensor:
 @converter(aten.pow.Tensor_Scalar)
 def pow_tensor_scalar(x: Tensor, exponent: Scalar) -> Tensor:
     """``x ** exponent``: by products and roots where the exponent allows, for any sign of x."""
-    if not promoted(x, exponent).is_float:
+    if not promoted(x, exponent).is_float or not isinstance(exponent, int | float):
         return power(x, exponent)
     (x,) = promote(x, dtype=promoted(x, exponent))
     if exponent == 0.5:

@@ -10,6 +10,7 @@ import torch
 from trtdsl.ir.fill import Fill
 from trtdsl.network import Network, Operand, Tensor
 from trtdsl.operators import as_tensor
+from trtdsl.real import is_real, is_truth
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, is_static
 
@@ -192,4 +193,6 @@ def scalar_tensor(
 def _dtype_of(value: Operand) -> DType:
     if isinstance(value, bool):
         return DType.BOOL
-    return DType.FLOAT32 if isinstance(value, float) else DType.INT64
+    if is_truth(value):
+        return DType.BOOL
+    return DType.FLOAT32 if isinstance(value, float) or is_real(value) else DType.INT64

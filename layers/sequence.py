@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from trtdsl.errors import ConversionError, explain
-from trtdsl.network import Network, Tensor
-from trtdsl.operators import where
+from trtdsl.network import Network, Operand, Tensor
+from trtdsl.operators import add, as_tensor, maximum, power, where
+from trtdsl.real import is_real
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -66,12 +66,15 @@ def arange_start_step(
     return _range(net, start, end, step, dtype)
 
 
-@converter(aten.linspace.default)
+@converter(
+    aten.linspace.default, aten.linspace.Tensor_Tensor, aten.linspace.Tensor_Scalar,
+    aten.linspace.Scalar_Tensor,
+)  # fmt: skip
 def linspace(
     net: Network,
-    start: float,
-    end: float,
-    steps: int,
+    start: Operand,
+    end: Operand,
+    steps: Dim,
     *,
     dtype: DType | None = None,
     layout: Any = None,
@@ -79,11 +82,47 @@ def linspace(
     pin_memory: Any = None,
 ) -> Tensor:
     """``steps`` numbers from ``start`` to ``end``, both included."""
-    if not isinstance(steps, int):
-        raise ConversionError(
-            explain(f"linspace of {steps} steps", fix="give a number of steps that does not vary")
-        )
-    return net.constant(torch.linspace(start, end, steps, dtype=(dtype or DType.FLOAT32).torch))
+    dtype = dtype or DType.FLOAT32
+    if all(isinstance(v, int | float) for v in (start, end, steps)):
+        values = torch.linspace(start, end, steps, dtype=dtype.torch)  # type: ignore[arg-type]
+        return net.constant(values)
+    first, last = _bound(net, start, dtype), _bound(net, end, dtype)
+    index = iota(net, steps)
+    count = net.size(steps) - 1
+    step = (last - first) / maximum(count, 1)
+    # From both ends, as PyTorch does, so that the last number is the end itself.
+    numbers = where(index + index < steps, first + step * index, last - step * (count - index))
+    return numbers.cast(dtype)
+
+
+@converter(
+    aten.logspace.default, aten.logspace.Tensor_Tensor, aten.logspace.Tensor_Scalar,
+    aten.logspace.Scalar_Tensor,
+)  # fmt: skip
+def logspace(
+    net: Network,
+    start: Operand,
+    end: Operand,
+    steps: Dim,
+    base: float = 10.0,
+    *,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: Any = None,
+) -> Tensor:
+    """``base`` to the power of ``steps`` numbers from ``start`` to ``end``."""
+    dtype = dtype or DType.FLOAT32
+    if all(isinstance(v, int | float) for v in (start, end, steps)):
+        values = torch.logspace(start, end, steps, base, dtype=dtype.torch)  # type: ignore[arg-type]
+        return net.constant(values)
+    first, last = _bound(net, start, dtype), _bound(net, end, dtype)
+    return power(base, linspace(net, first, last, steps)).cast(dtype)
+
+
+def _bound(net: Network, value: Operand, dtype: DType) -> Tensor:
+    """The first or last of numbers in float32; of integers it is one, without its fraction."""
+    return as_tensor(value, net, dtype if dtype.is_integer else None).cast(DType.FLOAT32)
 
 
 @converter(aten.eye.default)
@@ -162,18 +201,18 @@ def triu_indices(
 def _range(net: Network, start: Dim, end: Dim, step: Dim, dtype: DType | None) -> Tensor:
     values = (start, end, step)
     if dtype is None:
-        dtype = DType.FLOAT32 if any(isinstance(v, float) for v in values) else DType.INT64
+        real = any(isinstance(v, float) or is_real(v) for v in values)
+        dtype = DType.FLOAT32 if real else DType.INT64
     if all(isinstance(v, int | float) for v in values):
         return net.constant(torch.arange(start, end, step, dtype=dtype.torch))
-    if any(isinstance(v, float) for v in values):
-        raise ConversionError(
-            explain(
-                f"arange({start}, {end}, {step}): a symbolic size beside a fraction",
-                fix="count in integers, and multiply afterwards",
-            )
-        )
+    if any(isinstance(v, float) or is_real(v) for v in values):
+        import sympy
+
+        count = sympy.ceiling((end - start) / step)
+        numbers = iota(net, count) * as_tensor(step, net, DType.FLOAT32)
+        return add(numbers, start).cast(dtype)
     count = -((start - end) // step)
-    numbers: Tensor = iota(net, count)
+    numbers = iota(net, count)
     if step != 1:
         numbers = numbers * step
     if start != 0:

@@ -10,14 +10,13 @@ import torch
 
 from trtdsl.errors import ConversionError, explain
 from trtdsl.tree import Placeholder, Tree, leaf_paths
-from trtdsl.types import Dim, DimRange, as_dim
+from trtdsl.types import DimRange
 
 __all__ = [
     "Bounds",
     "axes",
     "bounds",
     "dim_names",
-    "expression",
     "input_name",
     "output_names",
     "ranges",
@@ -287,49 +286,3 @@ def _range(name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str
             )
         )
     return DimRange(min=low, opt=chosen, max=high)
-
-
-def expression(value: Any, names: Mapping[Any, Any]) -> Dim:
-    """A size of PyTorch's (int, SymInt or SymFloat) as an expression over the user's names.
-
-    ``names`` gives for each of PyTorch's symbols a name, or the size that it is.
-    """
-    if not isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
-        return value
-    import sympy
-
-    expr = value.node.expr
-    expr = expr.replace(lambda e: type(e).__name__ in _FUNCTIONS, lambda e: _plain(e))
-    free = {s: names.get(s, s.name) for s in expr.free_symbols}
-    known = {
-        s: sympy.Symbol(size, integer=True, positive=True) if isinstance(size, str) else size
-        for s, size in free.items()
-    }
-    return as_dim(expr.xreplace(known))
-
-
-_FUNCTIONS = {
-    "FloorDiv", "CleanDiv", "IntTrueDiv", "FloatTrueDiv", "FloorToInt", "CeilToInt", "TruncToInt",
-    "ToFloat", "Mod", "PythonMod", "Identity", "Max", "Min",
-}  # fmt: skip
-
-
-def _plain(e: Any) -> Any:
-    """PyTorch's own integer functions in sympy's; sizes are positive, so truncation is floor."""
-    import sympy
-
-    match type(e).__name__:
-        case "FloorDiv":
-            return sympy.floor(e.args[0] / e.args[1])
-        case "CleanDiv" | "IntTrueDiv" | "FloatTrueDiv":
-            return e.args[0] / e.args[1]
-        case "FloorToInt" | "TruncToInt":
-            return sympy.floor(e.args[0])
-        case "CeilToInt":
-            return sympy.ceiling(e.args[0])
-        case "Mod" | "PythonMod":
-            return sympy.Mod(*e.args)
-        case "Max" | "Min" as name:
-            return getattr(sympy, name)(*e.args)
-        case _:
-            return e.args[0]

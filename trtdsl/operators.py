@@ -16,6 +16,7 @@ from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, Unar
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Shuffle, Unsqueeze
+from trtdsl.real import is_real, is_truth, real
 from trtdsl.types import Dim, DType, as_dim
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def as_tensor(value: Operand, network: Network, dtype: DType | None = None) -> T
         return network.constant(value, dtype)
     elif str(value) in network.numbers:
         tensor = network.numbers[str(value)]
+    elif is_real(value) or is_truth(value):
+        tensor = real(network, value)
     else:
         tensor = reshape(network.size(value), ())
     return tensor if dtype is None else cast(tensor, dtype)
@@ -60,7 +63,9 @@ def promoted(*values: Operand) -> DType:
     def sample(value: Any) -> Any:
         if _is_tensor(value):
             return torch.empty((1,) * min(value.rank, 1), dtype=value.dtype.torch)
-        return value if isinstance(value, (bool, int, float)) else 1
+        if isinstance(value, (bool, int, float)):
+            return value
+        return True if is_truth(value) else 1.0 if is_real(value) else 1
 
     samples = [sample(v) for v in values]
     result = torch.result_type(samples[0], samples[min(1, len(samples) - 1)])

@@ -16,8 +16,9 @@ from torch.fx import Graph, GraphModule, Node
 
 from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
-from trtdsl.dynamic import expression, output_names
+from trtdsl.dynamic import output_names
 from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
+from trtdsl.expression import expression
 from trtdsl.measure import bindings, computed, symbols_of
 from trtdsl.network import Network, Tensor
 from trtdsl.registry import Converter, find

@@ -25,6 +25,7 @@ class Counting:
         return torch.arange(self.start, end, self.step, dtype=self.dtype) + x.shape[0]
 
 
+INT64 = {"dtype": torch.int64}
 F32 = {"dtype": torch.float32}
 SQUARE = {(0, 1): "rows", (0, 2): "columns"}
 
@@ -50,6 +51,15 @@ CASES = [
     Case(aten.arange.start_step, 10, -1, -3),
     Case(aten.arange.start_step, 0, 1, 0.25),
     Case(aten.linspace.default, 0, 1, 7),
+    Case(aten.linspace.Tensor_Tensor, torch.tensor(-2.5), torch.tensor(7), 6),
+    Case(aten.linspace.Tensor_Scalar, torch.tensor(1.5), 3, 1),
+    Case(aten.linspace.Scalar_Tensor, 1.5, torch.tensor(3.0), 0),
+    Case(aten.linspace.Scalar_Tensor, 0, torch.tensor(9.0), 4, kwargs=INT64),
+    Case(aten.linspace.Tensor_Tensor, torch.tensor(4.3), torch.tensor(-2.9), 9, kwargs=INT64),
+    Case(aten.logspace.Tensor_Scalar, torch.tensor(4.3), 0, 4, 5.0, kwargs=INT64),
+    Case(aten.logspace.default, -1, 2, 7),
+    Case(aten.logspace.default, -1, 2, 7, 2.0),
+    Case(aten.logspace.Tensor_Tensor, torch.tensor(-1.0), torch.tensor(2.0), 7, 2.0),
     Case(aten.linspace.default, -3.0, 5.0, 4, kwargs=F32),
     Case(aten.eye.default, 4),
     Case(aten.eye.default, 3, kwargs={"dtype": torch.bool}),
