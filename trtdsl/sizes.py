@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,40 @@ def lower_size(api: Api, dim: Dim) -> Any:
     if isinstance(dim, sympy.Mod):
         left, right = dim.args
         return lower_size(api, left - right * sympy.floor(left / right))
+    if isinstance(dim, sympy.Piecewise):
+        return _choose(api, dim.args)
     return _combine(api, dim)
+
+
+def _choose(api: Api, cases: Sequence[Any]) -> Any:
+    """The value of the first case whose condition holds; that of the last one always does."""
+    import sympy
+
+    (value, condition), *others = cases
+    if condition == sympy.true or not others:
+        return lower_size(api, value)
+    holds = _holds(api, condition)
+    choice = api.add_select(holds, lower_size(api, value), _choose(api, others))
+    return choice.get_output(0)
+
+
+def _holds(api: Api, condition: Any) -> Any:
+    """An ITensor of shape (1,) and bool. Sizes are integers, so ``x >= y`` is ``x > y - 1``."""
+    import sympy
+
+    left, right = condition.args
+    match condition:
+        case sympy.StrictGreaterThan():
+            return _elementwise(api, "GREATER", left, right)
+        case sympy.GreaterThan():
+            return _elementwise(api, "GREATER", left, right - 1)
+        case sympy.StrictLessThan():
+            return _elementwise(api, "LESS", left, right)
+        case sympy.LessThan():
+            return _elementwise(api, "LESS", left, right + 1)
+        case sympy.Equality():
+            return _elementwise(api, "EQUAL", left, right)
+    raise BuildError(f"the condition {condition} of a size cannot be computed by an engine")
 
 
 def _divide(api: Api, numerator: Dim, denominator: Dim) -> Any:
