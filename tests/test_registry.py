@@ -24,6 +24,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers goes with it."""
     registry.load()
     monkeypatch.setattr(registry, "_CONVERTERS", dict(registry._CONVERTERS))
+    monkeypatch.setattr(registry, "_NAMED", dict(registry._NAMED))
 
 
 def leaky_relu(x: Tensor, negative_slope: Scalar = 0.01) -> Tensor:
@@ -178,3 +179,24 @@ def test_a_users_own_operator_without_and_with_a_converter() -> None:
     network = trtdsl.trace(model, (x,))
     assert network.evaluate(x).tolist() == model(x).tolist() == [4.5, 7.5]
     assert trtdsl.check(model, (x,)).ok
+
+
+def test_an_operator_of_a_library_that_comes_later_goes_by_its_name() -> None:
+    def doubled(x: Tensor) -> Tensor:
+        return x + x
+
+    trtdsl.converter("trtdsl_later::doubled")(doubled)
+    library = torch.library.Library("trtdsl_later", "DEF")
+    library.define("doubled(Tensor self) -> Tensor")
+    library.impl("doubled", lambda x: x + x, "CompositeExplicitAutograd")
+    library.define("tripled(Tensor self) -> Tensor")
+    found = registry.find(torch.ops.trtdsl_later.doubled.default)
+    assert found is not None
+    assert found.function is doubled
+    assert registry.find(torch.ops.trtdsl_later.tripled.default) is None
+    for again in ("trtdsl_later::doubled", torch.ops.trtdsl_later.doubled.default):
+        with pytest.raises(ConversionError, match="has a converter already"):
+            trtdsl.converter(again)(doubled)
+    trtdsl.converter("trtdsl_later::tripled")(lambda wrong: wrong)
+    with pytest.raises(ConversionError, match=r"schema of trtdsl_later\.tripled"):
+        registry.find(torch.ops.trtdsl_later.tripled.default)

@@ -30,6 +30,7 @@ SIZES = {
     "ICumulativeLayer": {1},
     "ILoopOutputLayer": {1},
     "ITripLimitLayer": {0},
+    "INMSLayer": {2},
 }
 """The inputs that are sizes, axes or indices: int32 or int64."""
 ANY_DTYPE = {"ICastLayer", "IIdentityLayer", "IShapeLayer"}
@@ -65,8 +66,8 @@ def _gives(layer: Any, inputs: list[str]) -> list[str]:
             return []
         case "IShapeLayer":
             return ["INT64"]
-        case "INonZeroLayer":
-            return ["INT32"]
+        case "INonZeroLayer" | "INMSLayer":
+            return ["INT32"] * len(state["output_list"])
         case "ITopKLayer":
             return [inputs[0], "INT32"]
         case "ISelectLayer":

@@ -20,10 +20,10 @@ from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.fill import Fill
 from trtdsl.ir.nonzero import positions
-from trtdsl.network import Tensor
+from trtdsl.network import Network, Tensor
 from trtdsl.operators import cast, equal, identity, logical_not, reshape
 from trtdsl.reference import fold
-from trtdsl.types import Dim, DType
+from trtdsl.types import Dim, DimRange, DType
 
 __all__ = ["bindings", "computed", "number", "symbols_of"]
 
@@ -37,8 +37,11 @@ def symbols_of(node: Node) -> Mapping[Any, Any]:
     return bound
 
 
-def bindings(node: Node, result: Any, bounds: Mapping[Any, Bounds]) -> dict[Any, Dim]:
-    """What each unbacked symbol of a node is, once its converter has given a result."""
+def bindings(net: Network, node: Node, result: Any, bounds: Mapping[Any, Bounds]) -> dict[Any, Dim]:
+    """What each unbacked symbol of a node is, once its converter has given a result.
+
+    A size is as large as ``torch._check`` promises where that is less than all there could be.
+    """
     found = {}
     for symbol, path in symbols_of(node).items():
         value = _at(result, path)
@@ -46,7 +49,14 @@ def bindings(node: Node, result: Any, bounds: Mapping[Any, Bounds]) -> dict[Any,
             value = number(value, bounds.get(symbol, (None, None)))
         if not isinstance(value, Tensor):  # a float stays in its tensor
             found[symbol] = value
+            _narrow(net, value, bounds.get(symbol, (None, None))[1])
     return found
+
+
+def _narrow(net: Network, size: Dim, most: int | None) -> None:
+    known = net.symbols.get(str(size))
+    if known is not None and str(size) in net.numbers and most is not None and most < known.max:
+        net.symbols[str(size)] = DimRange(min=known.min, opt=min(known.opt, most), max=most)
 
 
 def _at(value: Any, path: Any) -> Any:

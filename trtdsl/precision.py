@@ -17,6 +17,7 @@ from trtdsl.ir.cumulative import Cumulative
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.grid_sample import GridSample
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
+from trtdsl.ir.nms import NMS
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.reduce import Reduce, ReduceOperation
@@ -178,6 +179,8 @@ def _is_square(layer: Layer, floats: list[Tensor]) -> bool:
 def _is_wide(layer: Layer) -> bool:
     match layer:
         case Normalization() | SoftMax() | Cumulative():
+            return True
+        case NMS():
             return True
         case GridSample():  # 16 bits would move the points of a large image by elements
             return True

@@ -27,12 +27,14 @@ class Converter:
 
 
 _CONVERTERS: dict[Any, Converter] = {}
+_NAMED: dict[str, Callable[..., Any]] = {}
+"""Those of libraries that may not be there, by the operator's name."""
 _OF_COMPLEX: dict[Any, Converter] = {}
 """Those that take or give complex tensors."""
 
 
 def converter(
-    *operators: torch._ops.OpOverload, override: bool = False, complex: bool = False
+    *operators: torch._ops.OpOverload | str, override: bool = False, complex: bool = False
 ) -> Callable[[Function], Function]:
     """Register a function as the converter of ATen (or ``torch.library``) operators.
 
@@ -41,6 +43,8 @@ def converter(
     that make constants. Tensors arrive as ``trtdsl.Tensor``, dtypes as ``trtdsl.DType``, sizes as
     ints or expressions, all else as PyTorch has it. With ``complex=True`` it is the converter for
     calls with a complex tensor among arguments or results: those are ``trtdsl.complex.Complex``.
+    An operator of a library that may not be there goes by its name, ``"torchvision::nms"``, and its
+    schema is looked at when it is met.
 
     Errors: ConversionError when the signature is not the schema, or when the operator has a
     converter already, unless ``override=True``.
@@ -56,20 +60,31 @@ def converter(
 
     def register(function: Function) -> Function:
         for operator in operators:
-            entry = _checked(operator, function)
-            before = _table(complex).get(operator)
+            entry = None if isinstance(operator, str) else _checked(operator, function)
+            before = _before(operator, complex)
             if before and not override:
                 raise ConversionError(
                     explain(
-                        f"{operator} has a converter already: {_place(before.function)}",
+                        f"{operator} has a converter already: {_place(before)}",
                         at=_place(function),
                         fix="pass override=True to replace it",
                     )
                 )
-            _table(complex)[operator] = entry
+            if entry is None:
+                _NAMED[str(operator)] = function
+            else:
+                _table(complex)[operator] = entry
         return function
 
     return register
+
+
+def _before(operator: Any, complex: bool) -> Callable[..., Any] | None:
+    """The function that an operator has been registered with."""
+    if (entry := _table(complex).get(operator)) is not None:
+        return entry.function
+    name = operator if isinstance(operator, str) else _name(operator)
+    return None if complex else _NAMED.get(name)
 
 
 def of_parts(*operators: torch._ops.OpOverload, joined: Sequence[str] = ()) -> None:
@@ -88,7 +103,15 @@ def of_parts(*operators: torch._ops.OpOverload, joined: Sequence[str] = ()) -> N
 def find(operator: Any, *, complex: bool = False) -> Converter | None:
     """The converter of an operator, or of its calls with complex tensors, if there is one."""
     load()
+    if operator not in _CONVERTERS and (function := _NAMED.get(_name(operator))):
+        _CONVERTERS[operator] = _checked(operator, function)
     return _table(complex).get(operator)
+
+
+def _name(operator: Any) -> str:
+    """``torchvision::nms``; an overload that is not the default follows behind a dot."""
+    schema = getattr(operator, "_schema", None)
+    return ".".join(filter(None, (schema.name, schema.overload_name))) if schema else ""
 
 
 def registered(*, complex: bool = False) -> Iterator[Any]:
@@ -178,6 +201,6 @@ def _signature(parameter: tuple[str, bool, Any]) -> str:
     return f"{'*, ' if keyword_only else ''}{name}{value}"
 
 
-def _place(function: Callable[..., Any]) -> str:
+def _place(function: Any) -> str:
     code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno}, {function.__qualname__}"

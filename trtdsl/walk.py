@@ -228,7 +228,7 @@ class _Walker:
             kwargs = {k: self.argument(v) for k, v in node.kwargs.items()}
             first = [self.net] if converter.wants_network else []
             result = converter.function(*first, *args, **kwargs)
-            self.names.update(bindings(node, result, self.captured.bounds))
+            self.names.update(bindings(self.net, node, result, self.captured.bounds))
         if _is_symbolic(node) and symbols_of(node).keys() <= self.names.keys():
             return expression(node.meta["val"], self.names)
         self.compare(node, result, source)

@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from tests.models import vision_operators
 from tests.models.randomise import randomise
 
-_SCHEMAS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height,"
-    " SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
-)
-
-
-def _declare_operators() -> torch.library.Library | None:
-    """Declare torchvision's operators where its own library does not load.
-
-    torchvision registers fake implementations of them on import, which fails where they do not
-    exist: with a build for CUDA on a machine without. The classifiers call none of them.
-    """
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("torchvision is not installed: make test installs it")
-    for path in Path(spec.origin).parent.glob("_C*.so"):
-        try:
-            torch.ops.load_library(path)
-        except OSError:
-            break
-    if hasattr(torch.ops.torchvision, "nms"):
-        return None
-    library = torch.library.Library("torchvision", "DEF")
-    for schema in _SCHEMAS:
-        library.define(schema)
-    return library
-
-
-_LIBRARY = _declare_operators()  # its schemas go when it does
-
+assert vision_operators.SCHEMAS, "torchvision can be imported once its operators are declared"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # "Failed to load image Python extension"
     from torchvision import models

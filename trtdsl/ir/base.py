@@ -89,7 +89,8 @@ class Layer(ABC):
         """The class as printed and in names of layers: ``convolution``, ``matrix_multiply``."""
         name = type(self).__name__
         return "".join(
-            "_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name)
+            f"_{c.lower()}" if c.isupper() and i and not name[i - 1].isupper() else c.lower()
+            for i, c in enumerate(name)
         )
 
     @property

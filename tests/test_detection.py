@@ -1,0 +1,152 @@
+"""Detectors' post-processing as users write it: thresholds, masks, NMS and regions, to the end."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.export import Dim
+
+import trtdsl
+from tests import standin
+from tests.cases.base import f32
+from tests.cases.ir.nms import boxes
+from tests.models import vision_operators
+from tests.test_ir import assert_close
+from tests.test_lowering import lowered
+from trtdsl.types import DimRange
+
+assert vision_operators.SCHEMAS, "torchvision can be imported once its operators are declared"
+pytestmark = pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")
+
+
+@pytest.fixture(autouse=True)
+def box_ops(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """torchvision's functions, with the operators declared here instead of its own library's."""
+    pytest.importorskip("torchvision")
+    module = importlib.import_module("torchvision.ops.boxes")
+    if vision_operators.LIBRARY is not None:
+        monkeypatch.setattr(module, "_assert_has_ops", lambda: None)
+    return module
+
+
+class SingleShot(nn.Module):
+    """The post-processing of SSD and RetinaNet: decode, threshold, best 200, NMS, best 20."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("anchors", boxes(96) * 20)
+        self.eval()
+
+    def forward(self, deltas: torch.Tensor, logits: torch.Tensor) -> dict[str, torch.Tensor]:
+        ops = importlib.import_module("torchvision.ops.boxes")
+        sides = self.anchors[:, 2:] - self.anchors[:, :2]
+        centres = self.anchors[:, :2] + sides / 2 + deltas[:, :2] * sides / 10
+        sides = sides * (deltas[:, 2:] / 5).exp()
+        decoded = torch.cat([centres - sides / 2, centres + sides / 2], 1)
+        decoded = ops.clip_boxes_to_image(decoded, (64, 64))
+        scores, flat = logits.softmax(-1)[:, 1:].flatten().topk(200)
+        classes = logits.shape[1] - 1
+        labels = flat % classes + 1
+        chosen = scores > 0.3
+        picked, scores, labels = decoded[flat // classes][chosen], scores[chosen], labels[chosen]
+        torch._check(picked.shape[0] > 0)
+        keep = ops.batched_nms(picked, scores, labels, 0.4)[:20]
+        return {"boxes": picked[keep], "scores": scores[keep], "labels": labels[keep]}
+
+
+def predictions(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return f32(96, 4, seed=seed), f32(96, 4, seed=seed) * 2
+
+
+def test_a_single_shot_detector_is_the_same_to_the_end() -> None:
+    network = trtdsl.trace(SingleShot(), predictions(0))
+    counts = set()
+    for seed in range(6):
+        inputs = predictions(seed)
+        expected, answer = SingleShot()(*inputs), network.evaluate(*inputs)
+        counts.add(len(expected["boxes"]))
+        for name, value in expected.items():
+            assert_close(answer[name], value, 1e-5)
+    assert max(counts) <= 20
+    for version in standin.VERSIONS:
+        assert lowered(network, version).created
+
+
+class Filters(nn.Module):
+    def __init__(self, most: int | None) -> None:
+        super().__init__()
+        self.most = most
+        self.eval()
+
+    def forward(self, corners: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        chosen = (scores > 0.5).nonzero().squeeze(1)
+        if self.most is not None:
+            torch._check(chosen.shape[0] <= self.most)
+        keep = torch.ops.torchvision.nms(corners[chosen], scores[chosen], 0.5)
+        return corners[chosen[keep]]
+
+
+def test_a_promise_of_fewer_boxes_makes_room_for_more_candidates() -> None:
+    inputs = boxes(6000), torch.cat([f32(300, low=0), torch.zeros(5700)])
+    with pytest.raises(trtdsl.ConversionError, match="nms of up to 6000 boxes") as caught:
+        trtdsl.trace(Filters(None), inputs)
+    assert "torch._check(len(boxes) <= 5000)" in str(caught.value)
+    network = trtdsl.trace(Filters(400), inputs)
+    assert set(network.symbols.values()) == {DimRange(min=0, opt=400, max=400)}
+    assert_close(network.evaluate(*inputs), Filters(400)(*inputs), 1e-6)
+
+
+class TwoStage(nn.Module):
+    """Proposals, then a head on the regions of those that stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3 * 2 * 2, 5)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.head.reset_parameters()
+        self.eval()
+
+    def forward(self, features: torch.Tensor, corners: torch.Tensor, scores: torch.Tensor) -> Any:
+        keep = torch.ops.torchvision.nms(corners, scores, 0.3)
+        kept = corners[keep]
+        rois = torch.cat([kept.new_zeros(kept.shape[0], 1), kept], 1)
+        pooled = torch.ops.torchvision.roi_align(features, rois, 0.5, 2, 2, 2, False)
+        return kept, self.head(pooled.flatten(1)).softmax(-1)
+
+
+def test_a_two_stage_detector_pools_the_regions_that_stay() -> None:
+    n = Dim("n", min=1, max=64)
+    inputs = f32(1, 3, 6, 7), boxes(20) * 3, f32(20)
+    shapes = {"features": None, "corners": {0: n}, "scores": {0: n}}
+    network = trtdsl.trace(TwoStage(), inputs, dynamic_shapes=shapes)
+    for count in (20, 1, 47):
+        inputs = f32(1, 3, 6, 7), boxes(count, seed=count) * 3, f32(count)
+        for ours, theirs in zip(network.evaluate(*inputs), TwoStage()(*inputs), strict=True):
+            assert_close(ours, theirs, 1e-5)
+
+
+def test_boxes_keep_float32_in_fp16() -> None:
+    network = trtdsl.trace(TwoStage(), (f32(1, 3, 6, 7), boxes(20) * 3, f32(20)), precision="fp16")
+    (found,) = [op for op in network.operations if op.layer.kind == "nms"]
+    assert {x.dtype for x in found.inputs} == {trtdsl.DType.FLOAT32}
+
+
+def test_box_functions(box_ops: Any) -> None:
+    class Functions(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> Any:
+            converted = box_ops.box_convert(a, "xyxy", "cxcywh")
+            back = box_ops.box_convert(converted, "cxcywh", "xyxy")
+            ious = [box_ops.box_iou(a, b), box_ops.generalized_box_iou(a, b)]
+            ious += [box_ops.distance_box_iou(a, b), box_ops.complete_box_iou(a, b)]
+            large = box_ops.remove_small_boxes(a, 0.5)
+            return converted, back, box_ops.box_area(a), *ious, large, a[large]
+
+    inputs = boxes(7), boxes(5, seed=3)
+    network = trtdsl.trace(Functions().eval(), inputs)
+    for ours, theirs in zip(network.evaluate(*inputs), Functions()(*inputs), strict=True):
+        assert_close(ours, theirs, 1e-5)
