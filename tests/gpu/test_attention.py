@@ -1,0 +1,53 @@
+"""Attention in real engines: softmax in 16 bits, masks and rows that attend to nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import trtdsl
+from tests.cases.base import f32
+from trtdsl.build import BuildOptions, build
+from trtdsl.ir.softmax import SoftMax
+from trtdsl.network import Network
+from trtdsl.types import DType
+
+pytestmark = pytest.mark.gpu
+
+FAST = BuildOptions(optimization_level=0)
+
+
+def test_a_softmax_of_float16_adds_up_in_float32() -> None:
+    """A sum of ones in float16 would end at 2048: its next number is 2050."""
+    net = Network()
+    x = net.input("x", (1, 4, 8192), DType.FLOAT16)
+    net.output(SoftMax(axis=2)(x), "y")
+    zeros = torch.zeros(1, 4, 8192, dtype=torch.float16, device="cuda")
+    y = build(net, FAST)(zeros).float()
+    torch.testing.assert_close(y, torch.full_like(y, 1 / 8192), rtol=2e-3, atol=0)
+
+
+class Masked(nn.Module):
+    def forward(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        return F.scaled_dot_product_attention(q, k, v, mask)
+
+
+@pytest.mark.parametrize("level", [0, 3])
+@pytest.mark.parametrize("kind", ["bool", "lowest"])
+def test_masked_attention_in_float16(kind: str, level: int) -> None:
+    q, k, v = f32(2, 4, 48, 64), f32(2, 4, 64, 64), f32(2, 4, 64, 64, seed=1)
+    allowed = torch.arange(64).expand(2, 1, 48, 64) < torch.tensor([64, 21]).view(2, 1, 1, 1)
+    if kind == "bool":
+        allowed = allowed.clone()
+        allowed[1, 0, 3] = False  # a query that attends to nothing
+    lowest = (~allowed).float() * torch.finfo(torch.float32).min
+    inputs = (q, k, v, allowed if kind == "bool" else lowest)
+    model = Masked().eval()
+    engine = trtdsl.convert(model, inputs, precision="fp16", optimization_level=level)
+    actual, expected = engine(*(x.cuda() for x in inputs)).cpu(), model(*inputs)
+    assert actual.isfinite().all()
+    assert (actual - expected).abs().max() / expected.abs().max() <= 4e-3
