@@ -70,19 +70,6 @@ def test_check_says_the_same_and_raises_nothing() -> None:
     assert str(one) == "its one operator has a converter"
 
 
-def test_a_branch_on_a_tensor_is_not_an_operator_to_convert() -> None:
-    class Branches(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.cond(x.sum() > 0, torch.neg, torch.abs, (x,))
-
-    with pytest.raises(UnsupportedError, match="cond") as caught:
-        trtdsl.trace(Branches().eval(), (f32(4),))
-    message = str(caught.value)
-    assert f"{__file__}:" in message
-    assert "eval_with_key" not in message
-    assert "fix: 1 use; compute every branch and choose with torch.where" in message
-
-
 def test_dynamic_shapes_are_named_as_the_user_does() -> None:
     report = trtdsl.check(
         Block().eval(), (f32(2, 4),), dynamic_shapes={"x": {0: Dim("batch", min=1, max=8)}}

@@ -160,7 +160,8 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
             module.recompile()
     simple = all(rewrite_inplace(g) for g in graphs if has_inplace(g))
     targets = {n.target for g in graphs for n in g.nodes if _is_operator(n)}
-    if not simple or not all(keep(t) for t in targets):
+    vmapped = any(_is_vmap(n) for g in graphs for n in g.nodes)
+    if not simple or vmapped or not all(keep(t) for t in targets):
         table = torch.export.default_decompositions()
         for operator in [o for o in table if keep(o) and (simple or not hides_views(o))]:
             del table[operator]
@@ -211,6 +212,11 @@ def _is_operator(node: Node) -> bool:
     symbolic = isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
     operator = isinstance(node.target, torch._ops.OpOverload)
     return node.op == "call_function" and operator and not symbolic
+
+
+def _is_vmap(node: Node) -> bool:
+    """Whether a node is a part of ``torch.vmap``, which only tracing it anew resolves."""
+    return getattr(node.target, "__module__", "") == "torch._functorch.predispatch"
 
 
 def _argument_names(program: ExportedProgram) -> tuple[str, ...]:

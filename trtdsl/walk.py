@@ -16,6 +16,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
+from trtdsl.control import OPERATORS, lower_control
 from trtdsl.dynamic import output_names
 from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
 from trtdsl.expression import expression
@@ -175,6 +176,8 @@ class _Walker:
             return node.meta.get("val")
         if str(node.target) in _REGIONS:
             return self.region(node)
+        if str(node.target) in OPERATORS:
+            return self.control(node)
         return self.operator(node)
 
     def weight(self, node: Node) -> Tensor | Complex:
@@ -211,9 +214,23 @@ class _Walker:
         else:
             values = values[1:]
         body, *inputs = values
+        return self.body(body, inputs)
+
+    def body(self, body: GraphModule, inputs: Sequence[Any]) -> Any:
+        """What a nested graph gives for these inputs; it may be run several times."""
+        for node in body.graph.nodes:
+            self.values.pop(node, None)
         placeholders = [n for n in body.graph.nodes if n.op == "placeholder"]
         self.values.update(zip(placeholders, inputs, strict=True))
         return self.run(body)
+
+    def control(self, node: Node) -> Any:
+        source = _source(node, self.captured.prefix)
+        args = [self.argument(a) for a in node.args]
+        with self.net.at(source), _located(source):
+            result = lower_control(self.net, str(node.target), self.body, args)
+        self.compare(node, result, source)
+        return result
 
     def first_source(self, body: GraphModule) -> Source:
         calls = (n for n in body.graph.nodes if n.op == "call_function")
@@ -361,7 +378,8 @@ def _is_known(node: Node) -> bool:
     target = str(node.target)
     if _is_symbolic(node) and not symbols_of(node):
         return True
-    return target in _CHECKS or target in _REGIONS or _converter(node) is not None
+    known = target in _CHECKS or target in _REGIONS or target in OPERATORS
+    return known or _converter(node) is not None
 
 
 def _converter(node: Node) -> Converter | None:
