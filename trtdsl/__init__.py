@@ -19,6 +19,7 @@ if find_spec("trtdsl.layers") is None:
     )
 
 if TYPE_CHECKING:
+    from trtdsl.asserted import UncheckedWarning
     from trtdsl.cache import CacheWarning
     from trtdsl.comparison import compare
     from trtdsl.conversion import ReferenceWarning, check, convert, trace
@@ -57,6 +58,7 @@ _HOME = {
     "Tensor": "network",
     "TrtdslError": "errors",
     "UnavailableError": "errors",
+    "UncheckedWarning": "asserted",
     "UnsupportedError": "errors",
     "check": "conversion",
     "compare": "comparison",
@@ -82,6 +84,7 @@ __all__ = [
     "Tensor",
     "TrtdslError",
     "UnavailableError",
+    "UncheckedWarning",
     "UnsupportedError",
     "check",
     "compare",

@@ -19,6 +19,8 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from trtdsl import dynamic
+from trtdsl.asserted import hold_guards
+from trtdsl.drawn import draw_nothing
 from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.flat import Flat, input_names
@@ -74,6 +76,7 @@ def capture(
     if opt is not None and not isinstance(opt, Mapping):
         raise ConversionError(explain(f"opt is {opt!r}", fix='name the sizes: opt={"batch": 8}'))
     program, flat = _exported(model, tuple(args), dict(kwargs or {}), dynamic_shapes)
+    exported = _user_inputs(program)
     program = _functional(program, keep)
     nodes = _user_inputs(program)
     _refuse_state(program, dict(zip(nodes, flat.input_names, strict=True)) if flat else {})
@@ -84,6 +87,7 @@ def capture(
     symbols, renamed = dynamic.ranges(
         program, nodes, wanted, opt or {}, flat.leaves if flat else None
     )
+    hold_guards(exported, symbols, renamed)
     prefix = "model." if flat else ""
     weights = _weights(program, prefix)
     return Captured(
@@ -172,6 +176,7 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
     for module in program.graph_module.modules():
         if isinstance(module, GraphModule):
             read_storage(module.graph)
+            draw_nothing(module.graph)
     return program
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
+from trtdsl.asserted import warn_of_values
 from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
 from trtdsl.control import OPERATORS, lower_control
@@ -28,7 +29,7 @@ from trtdsl.types import Dim, DType, bind, symbols
 
 __all__ = ["Report", "Unsupported", "keeps", "network", "report"]
 
-# Checks that torch.export leaves behind; the network's own types and profiles say the same.
+# Checks that torch.export leaves behind; see trtdsl.asserted.
 _CHECKS = {
     "aten._assert_async.msg",
     "aten._assert_scalar.default",
@@ -172,7 +173,11 @@ class _Walker:
             return self.number(node)
         if node.target is operator.getitem:
             return self.argument(node.args[0])[node.args[1]]
-        if str(node.target) in _CHECKS or _is_number(node):
+        if str(node.target) in _CHECKS:
+            return warn_of_values(
+                node, self.captured.bounds, _source(node, self.captured.prefix).line
+            )
+        if _is_number(node):
             return node.meta.get("val")
         if str(node.target) in _REGIONS:
             return self.region(node)

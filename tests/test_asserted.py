@@ -1,0 +1,88 @@
+"""What a model was captured under: of sizes it holds in all ranges, of values a warning tells."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.export import Dim
+
+import trtdsl
+from tests.cases.base import f32
+from trtdsl.errors import ConversionError
+
+
+class Branch(nn.Module):
+    """Doubles small inputs and triples large ones."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[0] * x.shape[1] > 100:
+            return x * 3
+        return x * 2
+
+
+class Promise(nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        torch._check(x.shape[0] * y.shape[0] < 900)
+        return x.sum() + y
+
+
+class Value(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch._assert_async((x.sum() < 100), "too much of it")
+        return x * 2
+
+
+class Found(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.nonzero()
+
+
+def sizes(*maxima: int) -> dict[str, dict[int, Dim]]:
+    return {"x": {i: Dim(f"n{i}", min=1, max=m) for i, m in enumerate(maxima)}}
+
+
+def test_a_branch_that_some_sizes_would_not_take_is_refused() -> None:
+    with pytest.raises(ConversionError) as caught:
+        trtdsl.trace(Branch().eval(), (f32(4, 6),), dynamic_shapes=sizes(32, 30))
+    message = str(caught.value)
+    assert "captured for sizes with n0*n1 <= 100" in message
+    assert "n0 = 4, n1 = 26" in message or "n0 = 32, n1 = 30" in message
+    assert "if x.shape[0] * x.shape[1] > 100" in message
+    assert "fix: narrow the ranges" in message
+
+
+def test_a_branch_that_all_sizes_take_is_none() -> None:
+    network = trtdsl.trace(Branch().eval(), (f32(4, 6),), dynamic_shapes=sizes(10, 10))
+    for shape in ((1, 1), (2, 7), (10, 10)):
+        x = f32(*shape)
+        assert torch.equal(network.evaluate(x), x * 2)
+
+
+def test_a_promise_of_sizes_has_to_hold_in_their_ranges() -> None:
+    def trace(most: int) -> trtdsl.Network:
+        shapes = {"x": {0: Dim("a", min=1, max=most)}, "y": {0: Dim("b", min=1, max=most)}}
+        return trtdsl.trace(Promise().eval(), (f32(4, 6), f32(4)), dynamic_shapes=shapes)
+
+    with pytest.raises(ConversionError, match=r"captured for sizes with a\*b < 900"):
+        trace(32)
+    assert trace(29).symbols["a"].max == 29
+
+
+def test_an_exported_program_is_held_too() -> None:
+    shapes = {"x": {0: Dim("n0", max=32), 1: Dim("n1", max=30)}}
+    program = torch.export.export(Branch().eval(), (f32(4, 6),), dynamic_shapes=shapes)
+    with pytest.raises(ConversionError, match="captured for sizes with"):
+        trtdsl.trace(program)
+
+
+def test_an_assertion_of_values_is_told_and_not_checked() -> None:
+    with pytest.warns(trtdsl.UncheckedWarning, match="too much of it(.|\n)*test_asserted.py"):
+        network = trtdsl.trace(Value().eval(), (f32(4, 6),))
+    x = f32(4, 6) * 1e3
+    assert torch.equal(network.evaluate(x), x * 2)
+
+
+def test_how_much_is_found_needs_no_word() -> None:
+    x = f32(4, 6).relu()
+    assert torch.equal(trtdsl.trace(Found().eval(), (x,)).evaluate(x), x.nonzero())

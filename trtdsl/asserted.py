@@ -1,0 +1,114 @@
+"""What torch.export found a graph to rest on, held against what an engine may be given.
+
+A condition of sizes (a Python branch that was taken, ``torch._check``) has to hold for all sizes in
+their ranges, or the model is refused: the engine would compute the other branch wrongly. Sizes of 1
+are exempt, as torch.export never looks at them. A condition of values is PyTorch's to raise at run
+time; an engine cannot, so a warning tells. What a tensor's dtype or device is asserted to be is
+what the network's inputs are.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from trtdsl.dynamic import Bounds
+from trtdsl.errors import ConversionError, explain
+from trtdsl.types import DimRange
+
+__all__ = ["UncheckedWarning", "hold_guards", "warn_of_values"]
+
+_MOST = 4096
+"""So many combinations of sizes are tried one by one; of more, the ends of the ranges are."""
+
+
+class UncheckedWarning(UserWarning):
+    """The model asserts something about values, and an engine runs without looking."""
+
+
+def hold_guards(
+    inputs: Sequence[Node], symbols: Mapping[str, DimRange], names: Mapping[Any, str]
+) -> None:
+    """Hold the conditions that a graph was captured under against the ranges of its sizes.
+
+    Errors: ConversionError where sizes of 2 and more, within their ranges, violate one.
+    """
+    ranges = {symbol: symbols[name] for symbol, name in names.items() if name in symbols}
+    for guard in _guards(inputs):
+        if guard.expr.free_symbols <= ranges.keys():
+            _hold(guard, ranges, names)
+
+
+def _guards(inputs: Sequence[Node]) -> Sequence[Any]:
+    for node in inputs:
+        mode = getattr(node.meta["val"], "fake_mode", None)
+        if mode is not None and mode.shape_env is not None:
+            guards: Sequence[Any] = mode.shape_env.guards
+            return guards
+    return ()
+
+
+def _hold(guard: Any, ranges: Mapping[Any, DimRange], names: Mapping[Any, str]) -> None:
+    for sizes in _points({s: ranges[s] for s in guard.expr.free_symbols}):
+        if guard.expr.subs(sizes) != False:  # noqa: E712 (sympy's truth, or what it cannot tell)
+            continue
+        condition = guard.expr.subs({s: names[s] for s in sizes})
+        given = ", ".join(f"{names[s]} = {n}" for s, n in sizes.items())
+        raise ConversionError(
+            explain(
+                f"the model was captured for sizes with {condition}, and {given} are in the ranges "
+                "too: there it may take another branch, or refuse its input",
+                at=_place(guard),
+                fix="narrow the ranges in dynamic_shapes, or convert the model once for each side",
+            )
+        )
+
+
+def _points(ranges: Mapping[Any, DimRange]) -> Iterator[dict[Any, int]]:
+    """Sizes to try, from 2 on: all, or where these are too many the ends of each range."""
+    every = [range(max(r.min, 2), r.max + 1) for r in ranges.values()]
+    ends = [{max(r.min, 2), max(r.opt, 2), max(r.max, 2)} for r in ranges.values()]
+    few = math.prod(map(len, every)) <= _MOST
+    for values in product(*(every if few else ends)):
+        yield dict(zip(ranges, values, strict=True))
+
+
+def _place(guard: Any) -> str | None:
+    user, framework = guard.sloc.maybe_user_loc, guard.sloc.framework_loc
+    if user is not None or framework is None:
+        return None if user is None else str(user)
+    return f"{framework.filename}:{framework.lineno}, {framework.name}: {framework.line}"
+
+
+def warn_of_values(node: Node, bounds: Mapping[Any, Bounds], place: str) -> None:
+    """Tell that an assertion of values is not checked, unless the bounds that are known imply it.
+
+    Numbers of known bounds are sizes of what is found: an engine keeps within them by itself.
+    """
+    if str(node.target) == "aten._assert_async.msg":
+        _warn(f"the model asserts of values: {node.args[1]}", place)
+    if str(node.target) != "aten._assert_scalar.default" or not isinstance(node.args[0], Node):
+        return
+    value = node.args[0].meta.get("val")
+    if isinstance(value, torch.SymBool):
+        condition = value.node.expr
+        if not condition.free_symbols <= bounds.keys():
+            _warn(f"the model asserts {condition} of values", place)
+
+
+def _warn(what: str, place: str) -> None:
+    warnings.warn(
+        explain(
+            f"{what}; an engine does not check it, and computes with what it is given",
+            at=place,
+            fix="check the inputs before the engine runs, and filter this UncheckedWarning",
+        ),
+        UncheckedWarning,
+        stacklevel=2,
+    )
