@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from trtdsl import interruptible
 from trtdsl.cached import BuildCache, Built
 from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.held import PrecisionWarning, unheld
@@ -84,18 +85,35 @@ def _built(
     for profile in profiles:
         _add_profile(network, config, profile)
     with cache.timings(config):
-        plan = serialize(trt_network, config, explain_failure=lambda text: _places(network, text))
+        plan = serialize(
+            trt_network,
+            config,
+            progress=options.progress,
+            explain_failure=lambda text: _places(network, text),
+        )
     return Built(plan=plan, refit=None if recipes is None else recipes.to_json())
 
 
 def serialize(
-    trt_network: Any, config: Any, *, explain_failure: Callable[[str], str] = lambda text: ""
+    trt_network: Any,
+    config: Any,
+    *,
+    progress: bool | None = False,
+    explain_failure: Callable[[str], str] = lambda text: "",
 ) -> bytes:
-    """The plan of a TensorRT network. Errors: BuildError with what TensorRT logged."""
+    """The plan of a TensorRT network. ``progress``: as of BuildOptions.
+
+    Errors: BuildError with what TensorRT logged; KeyboardInterrupt, see ``trtdsl.interruptible``.
+    """
+    from trtdsl.progress import reported
     from trtdsl.runtime.logger import clear, last_errors
 
     clear()
-    plan = builder().build_serialized_network(trt_network, config)
+    made, stopped = builder(), threading.Event()
+    with reported(import_tensorrt(), config, stopped, progress=progress) as stops:
+        plan = interruptible.run(
+            lambda: made.build_serialized_network(trt_network, config), stopped, stops=stops
+        )
     if plan is None:
         said = "\n  ".join(last_errors()) or "no reason was logged"
         raise BuildError(f"TensorRT could not build the engine:\n  {said}{explain_failure(said)}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildCache", "Built"]
 
-_WITHOUT_EFFECT = {"cache", "cache_limit"}
+_WITHOUT_EFFECT = {"cache", "cache_limit", "progress"}
 """Options that change nothing about the engine."""
 
 

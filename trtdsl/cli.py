@@ -127,8 +127,7 @@ def convert(
     if not on_gpu:
         _OUT.print("converted; nothing is written without TensorRT and -o")
         return
-    with _stage("lowering and building"):
-        engine = build(network, options)
+    engine = build(network, options)
     _OUT.print(escape(f"{engine!r}: {engine.num_layers} layers, {len(engine.plan):,} bytes"))
     if output is not None:
         engine.save(output)

@@ -139,7 +139,10 @@ def compare(
 
     _refuse_other_models(model)
     options = BuildOptions(
-        precision=precision, workspace=workspace, optimization_level=optimization_level
+        precision=precision,
+        workspace=workspace,
+        optimization_level=optimization_level,
+        progress=False,
     )
     given, named = given_inputs(model, args, kwargs)
     on_gpu = choose(backend)[0] == "tensorrt"

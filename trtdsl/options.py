@@ -24,6 +24,7 @@ class BuildArguments(TypedDict, total=False):
     strip_weights: bool
     cache: bool | str | os.PathLike[str]
     cache_limit: int
+    progress: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class BuildOptions:
     - ``cache``: where timings and engines are kept for the next build; ``True`` is the user's cache
       directory or ``$TRTDSL_CACHE``, ``False`` is nowhere. See ``trtdsl.cache`` on who to trust
     - ``cache_limit``: the bytes that the cache may take; what was used longest ago makes room
+    - ``progress``: whether to show how far the build is; ``None`` does where standard error is a
+      terminal
 
     Errors: BuildError, ConversionError for a value that is not as above.
     """
@@ -55,6 +58,7 @@ class BuildOptions:
     strip_weights: bool = False
     cache: bool | str | os.PathLike[str] = True
     cache_limit: int = 10 * 2**30
+    progress: bool | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

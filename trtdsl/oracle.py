@@ -112,7 +112,7 @@ def build_engine(onnx: bytes | OnnxModel, options: BuildOptions | None = None) -
     with _parsed(trt, network, data):
         model = onnx if isinstance(onnx, OnnxModel) else _described(data, network)
         _add_profile(config, made, model)
-        plan = serialize(network, config)
+        plan = serialize(network, config, progress=options.progress)
     return _engine(plan, model, network, options)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from trtdsl.tensorrt_api import import_tensorrt
 
-__all__ = ["clear", "last_errors", "record", "tensorrt_logger"]
+__all__ = ["clear", "last_errors", "listening", "record", "tensorrt_logger"]
 
 _LOG = logging.getLogger("trtdsl.tensorrt")
 _KEPT = 64
@@ -23,6 +25,9 @@ _LEVELS = {
     "WARNING": logging.WARNING,
 }
 _messages: deque[tuple[int, str]] = deque(maxlen=_KEPT)
+
+
+_listeners: list[Callable[[str], None]] = []
 
 
 def last_errors() -> list[str]:
@@ -43,6 +48,16 @@ def record(severity: str, text: str) -> None:
     _LOG.log(level, text)
 
 
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Give ``listener`` every message within the block, those that are kept nowhere included."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
 @cache
 def tensorrt_logger() -> Any:
     """The ``tensorrt.ILogger`` of this process. Errors: UnavailableError without TensorRT."""
@@ -54,6 +69,8 @@ def tensorrt_logger() -> Any:
             trt.ILogger.__init__(self)  # pybind11 refuses an object whose base was not made
 
         def log(self, severity: Any, msg: str) -> None:
+            for listener in tuple(_listeners):
+                listener(msg)
             name = names.get(severity)
             if name is not None:  # INFO and VERBOSE come by the thousand during a build
                 record(name, msg)
