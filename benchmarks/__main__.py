@@ -15,7 +15,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import conversion, latency, machine, memory, overhead, records, throughput
+from benchmarks import (
+    conversion,
+    copies,
+    latency,
+    machine,
+    memory,
+    overhead,
+    records,
+    threads,
+    throughput,
+)
 from benchmarks.base import Benchmark, Row
 
 BENCHMARKS = {
@@ -23,6 +33,8 @@ BENCHMARKS = {
     "conversion": conversion.BENCHMARK,
     "conversion_cpu": conversion.BENCHMARK_CPU,
     "overhead": overhead.BENCHMARK,
+    "threads": threads.BENCHMARK,
+    "copies": copies.BENCHMARK,
     "memory": memory.BENCHMARK,
     "throughput": throughput.BENCHMARK,
 }

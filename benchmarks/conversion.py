@@ -40,7 +40,7 @@ Seconds: TypeAlias = tuple[float, float]
 def run(case: str, *, to_tensorrt: bool = True) -> Row:
     """Time both ways in turns, after one warm-up that imports what they need."""
     if to_tensorrt:
-        builder()
+        builder(0)
     wanted = Case.parse(case)
     model, args = make(wanted.model, wanted.batch or 1)
     ours = partial(_ours, model, args, wanted.precision, to_tensorrt)
@@ -102,7 +102,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def _made(flags: int) -> Any:
-    network = builder().create_network(flags)
+    network = builder(0).create_network(flags)
     if network is None:
         raise BuildError(f"TensorRT made no network: {last_errors()}")
     return network

@@ -80,7 +80,7 @@ def _tensorrt() -> tuple[str, Callable[[], Api]]:
     from trtdsl.tensorrt_api import import_tensorrt
 
     trt = import_tensorrt()
-    return trt.__version__, lambda: Api(trt, builder().create_network(network_flags(trt)))
+    return trt.__version__, lambda: Api(trt, builder(0).create_network(network_flags(trt)))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ _CALLS, _ROUNDS = 500, 40
 
 
 def run(case: str) -> Row:
-    """Time ``engine(x)`` and ``execute_async_v3`` in turns, queued on and on, and waited for."""
+    """Time ``engine(x)``, with CUDA graphs and without, and ``execute_async_v3`` in turns.
+
+    They are queued on and on, and waited for.
+    """
     wanted = Case.parse(case)
     model, args = make(wanted.model)
     engine = trtdsl.convert(
@@ -33,17 +36,21 @@ def run(case: str) -> Row:
     assert isinstance(engine, Engine)
     bare = Bare(engine, args, torch.cuda.Stream())
     torch.testing.assert_close(bare.answers()[0], engine(*bare.inputs))
-    call = partial(engine, *bare.inputs)
+    graphed = Engine(engine.plan, engine.manifest)
+    graphed.graphs = True
+    torch.testing.assert_close(bare.answers()[0], graphed(*bare.inputs))
+    calls = {"engine(x)": partial(engine, *bare.inputs), "graphs": partial(graphed, *bare.inputs)}
     row: Row = {"case": case, "calls": _CALLS * _ROUNDS}
     for way, wait in (("queued", False), ("waited", True)):
         variants = {
-            "engine(x)": _reading(call, torch.cuda.synchronize, wait),
-            "execute_async_v3": _reading(bare.run, torch.cuda.synchronize, wait),
+            name: _reading(call, torch.cuda.synchronize, wait)
+            for name, call in {**calls, "execute_async_v3": bare.run}.items()
         }
         readings = in_turns(variants, _ROUNDS, warmups=2)
-        pairs = zip(readings["engine(x)"], readings["execute_async_v3"], strict=True)
         row[way] = {name: asdict(Spread.of(samples)) for name, samples in readings.items()}
-        row[way]["added"] = asdict(Spread.of([a - b for a, b in pairs]))
+        for added, name in (("added", "engine(x)"), ("added by graphs", "graphs")):
+            pairs = zip(readings[name], readings["execute_async_v3"], strict=True)
+            row[way][added] = asdict(Spread.of([a - b for a, b in pairs]))
     return row
 
 
@@ -76,11 +83,12 @@ def _microseconds(way: str, what: str) -> Callable[[Row], str]:
 def _targets(rows: Sequence[Row]) -> list[Target]:
     return [
         Target(
-            what=f"{row['case']}: microseconds of engine(x) above execute_async_v3",
-            value=row["queued"]["added"]["median"] * 1e6,
-            limit=30,
+            what=f"{row['case']}: microseconds of engine(x){how} above execute_async_v3",
+            value=row["queued"][added]["median"] * 1e6,
+            limit=limit,
         )
         for row in rows
+        for how, added, limit in (("", "added", 15), (" with graphs", "added by graphs", 10))
     ]
 
 
@@ -92,6 +100,8 @@ BENCHMARK = Benchmark(
         "engine(x) us": _microseconds("queued", "engine(x)"),
         "execute_async_v3 us": _microseconds("queued", "execute_async_v3"),
         "added us": _microseconds("queued", "added"),
+        "graphs us": _microseconds("queued", "graphs"),
+        "added by graphs us": _microseconds("queued", "added by graphs"),
         "waited for: engine(x)": _microseconds("waited", "engine(x)"),
         "execute_async_v3": _microseconds("waited", "execute_async_v3"),
         "added": _microseconds("waited", "added"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,8 @@ def no_cache() -> Iterator[None]:
 class _Held(SimpleNamespace):
     """What ``build`` hands to an engine, and what it tells it of its weights."""
 
-    def __init__(self, plan: bytes, manifest: Any) -> None:
-        super().__init__(plan=plan, manifest=manifest)
+    def __init__(self, plan: bytes, manifest: Any, device: int) -> None:
+        super().__init__(plan=plan, manifest=manifest, device=device)
 
     def remember(self, weights: Any) -> None:
         self.remembered = weights
@@ -44,6 +45,7 @@ def building(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
 
     gpu = device.Gpu(index=0, name="stand-in", compute_capability="9.0", cuda="12.4", memory=1)
     monkeypatch.setattr(device, "_probe", lambda index: gpu)
+    monkeypatch.setattr(device, "primary_context", lambda index: nullcontext())
     monkeypatch.setattr(
         "trtdsl.engine.Engine",
         _Held,

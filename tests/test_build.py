@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from tests.cases.base import f32
 from trtdsl import build as build_module
 from trtdsl import tensorrt_api
 from trtdsl.build import BuildOptions, build
-from trtdsl.errors import BuildError, ConversionError, UnavailableError
+from trtdsl.errors import BuildError, ConversionError, RunError, UnavailableError
 from trtdsl.network import Network
 from trtdsl.source import Source
 
@@ -121,3 +123,27 @@ def test_tensorrts_words_point_at_the_module_and_at_no_other() -> None:
         f"\n  at:  {second}:"
     )
     assert build_module._places(net, f"deep.{first} and {first}_2") == ""
+
+
+def test_a_build_on_another_gpu(
+    building: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trtdsl.runtime import device
+
+    building("8.6.1")
+    entered: list[int] = []
+
+    @contextmanager
+    def entering(index: int) -> Iterator[None]:
+        entered.append(index)
+        yield
+
+    monkeypatch.setattr(device, "primary_context", entering)
+    with Network("sum") as net:
+        net.output(net.input("x", (2,)) + 1)
+    engine: Any = net.build(device="cuda:1")
+    assert engine.device == 1
+    assert entered
+    assert set(entered) == {1}
+    with pytest.raises(RunError, match="'cpu' is no GPU"):
+        net.build(device="cpu")

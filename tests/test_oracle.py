@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -188,9 +189,10 @@ def releases(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Give a release's stand-in, a GPU that is not there, and engines that only hold their plan."""
     gpu = device.Gpu(index=0, name="stand-in", compute_capability="9.0", cuda="12.4", memory=1)
     monkeypatch.setattr(device, "_probe", lambda index: gpu)
+    monkeypatch.setattr(device, "primary_context", lambda index: nullcontext())
     monkeypatch.setattr(
         "trtdsl.engine.Engine",
-        lambda plan, manifest: SimpleNamespace(plan=plan, manifest=manifest),
+        lambda plan, manifest, device: SimpleNamespace(plan=plan, manifest=manifest),
     )
     caches = (builder, logger.tensorrt_logger)
 

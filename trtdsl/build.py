@@ -42,15 +42,17 @@ _BUILDING = threading.RLock()
 
 
 def build(network: Network, options: BuildOptions | None = None) -> Engine:
-    """Build an engine for the GPU of this process, or find it in the cache.
+    """Build an engine on the GPU of the options, or find it in the cache.
 
     Errors: UnavailableError without TensorRT or a GPU; BuildError carries TensorRT's own messages
     and the PyTorch modules that they point at.
     """
+    from trtdsl.runtime.device import primary_context
+
     options = options or BuildOptions()
     profiles = parse(options.profiles, _given_sizes(network))
     trt = import_tensorrt()
-    gpu = _gpu()
+    gpu = _gpu(options.gpu)
     if not is_strongly_typed(trt):
         network = without_casts(network)
     cache = BuildCache.of(network, options, trt.__version__, gpu)
@@ -58,7 +60,8 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
         content = cache.load()
         built = Built.unpack(content) if content else None
         if built is None:
-            built = _built(network, options, profiles, cache)
+            with primary_context(options.gpu):
+                built = _built(network, options, profiles, cache)
             cache.save(built.pack())
     engine = _engine(network, built, options, profiles, gpu)
     if built.refit is not None:
@@ -75,7 +78,7 @@ def _built(
     from trtdsl.runtime.logger import clear, last_errors
 
     trt = import_tensorrt()
-    trt_network = builder().create_network(network_flags(trt))
+    trt_network = builder(options.gpu).create_network(network_flags(trt))
     if trt_network is None:
         raise BuildError(f"TensorRT made no network: {'; '.join(last_errors())}")
     api = Api(trt, trt_network, errors=last_errors, forget_errors=clear)
@@ -83,11 +86,12 @@ def _built(
     recipes = record(network, api) if options.refits else None
     config = configure(options, half=_halves(network))
     for profile in profiles:
-        _add_profile(network, config, profile)
+        _add_profile(network, builder(options.gpu), config, profile)
     with cache.timings(config):
         plan = serialize(
             trt_network,
             config,
+            device=options.gpu,
             progress=options.progress,
             explain_failure=lambda text: _places(network, text),
         )
@@ -98,6 +102,7 @@ def serialize(
     trt_network: Any,
     config: Any,
     *,
+    device: int = 0,
     progress: bool | None = False,
     explain_failure: Callable[[str], str] = lambda text: "",
 ) -> bytes:
@@ -109,10 +114,10 @@ def serialize(
     from trtdsl.runtime.logger import clear, last_errors
 
     clear()
-    made, stopped = builder(), threading.Event()
+    made, stopped = builder(device), threading.Event()
     with reported(import_tensorrt(), config, stopped, progress=progress) as stops:
         plan = interruptible.run(
-            lambda: made.build_serialized_network(trt_network, config), stopped, stops=stops
+            lambda: _serialized(made, trt_network, config, device), stopped, stops=stops
         )
     if plan is None:
         said = "\n  ".join(last_errors()) or "no reason was logged"
@@ -120,23 +125,35 @@ def serialize(
     return bytes(plan)
 
 
+def _serialized(made: Any, trt_network: Any, config: Any, device: int) -> Any:
+    """In a thread of its own, where no CUDA context is current yet."""
+    from trtdsl.runtime.device import primary_context
+
+    with primary_context(device):
+        return made.build_serialized_network(trt_network, config)
+
+
 @cache
-def builder() -> Any:
-    """The one builder of this process: the first costs some ten seconds."""
+def builder(device: int) -> Any:
+    """The one builder of this process for a GPU: the first costs some ten seconds."""
+    from trtdsl.runtime.device import primary_context
     from trtdsl.runtime.logger import tensorrt_logger
 
-    _gpu()
+    _gpu(device)
     trt = import_tensorrt()
-    made = trt.Builder(tensorrt_logger())
+    with primary_context(device):
+        made = trt.Builder(tensorrt_logger())
     if made is None:
         raise BuildError("TensorRT made no builder")
     return made
 
 
-def _gpu() -> Gpu:
-    from trtdsl.runtime.device import find_gpu
+def _gpu(device: int) -> Gpu:
+    from trtdsl.runtime.device import find_gpu, require_gpu
 
-    gpu = find_gpu()
+    gpu = find_gpu(device)
+    if gpu is None and device:
+        return require_gpu(device)
     if gpu is None:
         raise UnavailableError(
             explain(
@@ -149,7 +166,7 @@ def _gpu() -> Gpu:
 def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) -> Any:
     """A builder configuration; ``half`` are the 16-bit types that occur in the network."""
     trt = import_tensorrt()
-    config = builder().create_builder_config()
+    config = builder(options.gpu).create_builder_config()
     # Layer names and types can then be read from the engine.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     share_profiles(trt, config)
@@ -188,12 +205,12 @@ def _halves(network: Network) -> frozenset[DType]:
     return frozenset(x.dtype for x in tensors if x.dtype in (DType.FLOAT16, DType.BFLOAT16))
 
 
-def _add_profile(network: Network, config: Any, ranges: Profile) -> None:
+def _add_profile(network: Network, made: Any, config: Any, ranges: Profile) -> None:
     """An optimization profile from the ranges of the symbolic sizes."""
     dynamic = [x for x in network.inputs if not x.type.is_static]
     if not dynamic:
         return
-    profile = builder().create_optimization_profile()
+    profile = made.create_optimization_profile()
     sizes = [
         {name: getattr(size, which) for name, size in ranges.items()}
         for which in ("min", "opt", "max")
@@ -253,4 +270,4 @@ def _engine(
         stripped=options.strip_weights,
         trtdsl=trtdsl.__version__,
     )
-    return Engine(built.plan, manifest)
+    return Engine(built.plan, manifest, device=options.gpu)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildCache", "Built"]
 
-_WITHOUT_EFFECT = {"cache", "cache_limit", "progress"}
-"""Options that change nothing about the engine."""
+_WITHOUT_EFFECT = {"cache", "cache_limit", "device", "progress"}
+"""Options that change nothing about the engine; GPUs of one name share it."""
 
 
 @dataclass(frozen=True, kw_only=True)

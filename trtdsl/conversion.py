@@ -100,8 +100,8 @@ def convert(
     Inputs: as of ``trace``, and
         backend: ``"tensorrt"``; ``"reference"`` evaluates with PyTorch; ``"auto"`` is TensorRT
             where it and a GPU are found, else the reference, with one ReferenceWarning.
-        build_arguments: ``workspace``, ``optimization_level`` and ``profiles`` as of
-            ``trtdsl.options.BuildOptions``.
+        build_arguments: ``workspace``, ``optimization_level``, ``profiles``, ``device`` and more,
+            as of ``trtdsl.options.BuildOptions``.
     Errors: ConversionError, BuildError, UnavailableError and below.
     """
     from trtdsl.build import BuildOptions, build

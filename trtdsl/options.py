@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from trtdsl.errors import BuildError, ConversionError, explain
+from trtdsl.runtime.device import index_of
 
 __all__ = ["PRECISIONS", "BuildArguments", "BuildOptions"]
 
@@ -22,6 +23,7 @@ class BuildArguments(TypedDict, total=False):
     profiles: Sequence[Mapping[str, Any]] | None
     refit: bool
     strip_weights: bool
+    device: int | str
     cache: bool | str | os.PathLike[str]
     cache_limit: int
     progress: bool | None
@@ -41,13 +43,14 @@ class BuildOptions:
       keeps a copy of them on the CPU; TensorRT allows it one profile only
     - ``strip_weights``: a plan without them, refitted on load: ``trtdsl.load(path, weights=
       model.state_dict())``; implies ``refit``. From TensorRT 10 on
+    - ``device``: the GPU to build on and to live on, ``1`` or ``"cuda:1"``
     - ``cache``: where timings and engines are kept for the next build; ``True`` is the user's cache
       directory or ``$TRTDSL_CACHE``, ``False`` is nowhere. See ``trtdsl.cache`` on who to trust
     - ``cache_limit``: the bytes that the cache may take; what was used longest ago makes room
     - ``progress``: whether to show how far the build is; ``None`` does where standard error is a
       terminal
 
-    Errors: BuildError, ConversionError for a value that is not as above.
+    Errors: BuildError, ConversionError, RunError (device) for a value that is not as above.
     """
 
     precision: str | None = None
@@ -56,6 +59,7 @@ class BuildOptions:
     profiles: Sequence[Mapping[str, Any]] | None = None
     refit: bool = False
     strip_weights: bool = False
+    device: int | str = 0
     cache: bool | str | os.PathLike[str] = True
     cache_limit: int = 10 * 2**30
     progress: bool | None = None
@@ -72,10 +76,16 @@ class BuildOptions:
                     )
                 )
         self._check_refit()
+        index_of(self.device)
         if self.workspace is not None and self.workspace <= 0:
             raise BuildError(f"workspace is {self.workspace} bytes; it must be positive")
         if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
             raise BuildError(f"optimization_level is {self.optimization_level}, outside of 0..5")
+
+    @property
+    def gpu(self) -> int:
+        """The index of ``device``."""
+        return index_of(self.device)
 
     @property
     def refits(self) -> bool:

@@ -100,7 +100,7 @@ def build_engine(onnx: bytes | OnnxModel, options: BuildOptions | None = None) -
     """
     options = options or BuildOptions()
     trt = import_tensorrt()
-    made = builder()
+    made = builder(options.gpu)
     # Weakly typed, where the release has that: precision is then the builder's choice.
     explicit_batch = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
     network = made.create_network(0 if explicit_batch is None else 1 << int(explicit_batch))
@@ -112,7 +112,7 @@ def build_engine(onnx: bytes | OnnxModel, options: BuildOptions | None = None) -
     with _parsed(trt, network, data):
         model = onnx if isinstance(onnx, OnnxModel) else _described(data, network)
         _add_profile(config, made, model)
-        plan = serialize(network, config, progress=options.progress)
+        plan = serialize(network, config, device=options.gpu, progress=options.progress)
     return _engine(plan, model, network, options)
 
 
@@ -233,7 +233,7 @@ def _engine(plan: bytes, model: OnnxModel, network: Any, options: BuildOptions) 
     from trtdsl.engine import Engine
     from trtdsl.runtime.device import require_gpu
 
-    gpu = require_gpu()
+    gpu = require_gpu(options.gpu)
     # TensorRT's own types: 8.6 parses int64 as int32.
     own = {spec.name: spec for spec in _io(network)}
     manifest = Manifest(
@@ -252,7 +252,7 @@ def _engine(plan: bytes, model: OnnxModel, network: Any, options: BuildOptions) 
         size=len(plan),
         trtdsl=trtdsl.__version__,
     )
-    return Engine(plan, manifest)
+    return Engine(plan, manifest, device=options.gpu)
 
 
 def _io(network: Any) -> Iterator[TensorSpec]:

@@ -45,7 +45,7 @@ def seconds(made: Callable[[], Any]) -> tuple[float, Any]:
 def test_the_same_build_again_is_the_same_engine(
     network: Network, tmp_path: Path, record: Callable[..., None]
 ) -> None:
-    builder()
+    builder(0)
     options = BuildOptions(cache=tmp_path, optimization_level=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
