@@ -57,7 +57,7 @@ import trtdsl
 from trtdsl import build
 layers = [nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.Sigmoid()) for _ in range(8)]
 network = trtdsl.trace(nn.Sequential(*layers).eval(), (torch.zeros(1, 32, 64, 64),))
-build.builder()
+build.builder(0)
 print("building", flush=True)
 try:
     build.build(network, build.BuildOptions(cache=sys.argv[1], optimization_level=3))
