@@ -39,12 +39,14 @@ def grid_sampler(
     """``(N, C, *S), (N, *s, rank) -> (N, C, *s)``: images by TensorRT's layer, volumes by gathers.
 
     Mirroring about the edges of the outermost elements, not their middles, is by gathers too: of
-    TensorRT's layer only the other is documented.
+    TensorRT's layer only the other is documented. So are cubic weights: TensorRT 8.6 was seen to
+    have others than PyTorch.
     """
     mode, outside = _MODES[interpolation_mode], _OUTSIDE[padding_mode]
     if 0 in input.shape[:1] or 0 in grid.shape:
         return filled(input.network, (*input.shape[:2], *grid.shape[1:-1]), 0, input.dtype)
-    if input.rank == 4 and (align_corners or outside is not SampleMode.REFLECT):
+    documented = align_corners or outside is not SampleMode.REFLECT
+    if input.rank == 4 and documented and mode is not InterpolationMode.CUBIC:
         layer = GridSample(
             interpolation_mode=mode, align_corners=align_corners, sample_mode=outside
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trtdsl import interruptible
 from trtdsl.cached import BuildCache, Built
 from trtdsl.errors import BuildError, RunError, UnavailableError, explain
+from trtdsl.exact_integers import exact_integers
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
@@ -54,7 +55,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     trt = import_tensorrt()
     gpu = _gpu(options.gpu)
     if not is_strongly_typed(trt):
-        network = without_casts(network)
+        network = exact_integers(without_casts(network))
     cache = BuildCache.of(network, options, trt.__version__, gpu)
     with _BUILDING:
         content = cache.load()

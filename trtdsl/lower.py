@@ -171,7 +171,11 @@ class _Lowering:
                 self.impose(operation, layer)
 
     def impose(self, operation: Operation, layer: Any) -> None:
-        """Precision and output types of a layer, for a network that is not strongly typed."""
+        """Precision and output types of a layer, for a network that is not strongly typed.
+
+        Told to compute in float32, a layer amid float16 ones has no implementation in TensorRT 8.6
+        (seen for normalizations and reductions); told to give float32, it has.
+        """
         floats = [x.dtype for x in (*operation.outputs, *operation.inputs) if x.dtype.is_float]
         trt = self.api.trt
         apart = (trt.LayerType.CAST, trt.LayerType.SHAPE, trt.LayerType.CONSTANT)
@@ -184,7 +188,7 @@ class _Lowering:
         gives = [i for i in range(layer.num_outputs) if layer.get_output(i).dtype in kinds]
         for i in gives:
             layer.set_output_type(i, wanted)
-        if gives or any(x.dtype in kinds for x in reads):
+        if wanted == trt.DataType.HALF and (gives or any(x.dtype in kinds for x in reads)):
             layer.precision = wanted
 
     def compare(self, operation: Operation, x: Tensor, value: Any) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,7 @@ def _export(
     leaves = dynamic.widened(flat.leaves, dims)
     file: Any = io.BytesIO()  # PyTorch's annotation only names paths
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), _no_fast_path(), warnings.catch_warnings():
             # The newer exporter writes opset 18 and above, which TensorRT 8.6 does not parse.
             warnings.simplefilter("ignore", DeprecationWarning)
             torch.onnx.export(
@@ -140,6 +141,17 @@ def _export(
         name = type(flat.model).__name__
         raise ConversionError(f"torch.onnx.export refuses {name}: {reason}") from error
     return bytes(file.getvalue())
+
+
+@contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """Fused operators of transformer layers have no form in ONNX; their parts do."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _spec(name: str, leaf: torch.Tensor, dims: Mapping[int, Any]) -> TensorSpec:

@@ -15,7 +15,7 @@ from trtdsl.build import BuildOptions, builder, configure, serialize
 from trtdsl.errors import BuildError, ConversionError, RunError, UnavailableError, explain
 from trtdsl.manifest import Manifest, TensorSpec
 from trtdsl.onnx_export import OnnxModel, export
-from trtdsl.runtime.expression import evaluate
+from trtdsl.runtime.expression import UNKNOWN, evaluate
 from trtdsl.signature import Signature
 from trtdsl.tensorrt_api import dtype_of, import_tensorrt, why_unavailable
 from trtdsl.tree import Placeholder, flatten
@@ -205,7 +205,7 @@ def _described(data: bytes, network: Any) -> OnnxModel:
 
 
 def _spec(tensor: Any) -> TensorSpec:
-    shape = tuple(size if size >= 0 else "?" for size in tensor.shape)
+    shape = tuple(size if size >= 0 else UNKNOWN for size in tensor.shape)
     dtype = dtype_of(tensor.dtype)
     return TensorSpec(name=tensor.name, dtype=dtype, engine_dtype=dtype, shape=shape)
 

@@ -28,6 +28,8 @@ class Row:
 
 def run_rows(rows: Sequence[Row]) -> list[str]:
     """Run all rows in as few engines as possible; what is wrong, a line a row."""
+    if not rows:
+        return []
     try:
         answers = _run_together(rows)
     except Exception as error:

@@ -84,9 +84,11 @@ def test_damaged_timings_are_ignored(network: Network, tmp_path: Path) -> None:
     store.update("timing", timing.key, "no timings", lambda _: b"not what TensorRT wrote" * 10)
     (engine,) = (tmp_path / "engine").iterdir()
     engine.unlink()
-    with pytest.warns(trtdsl.CacheWarning, match="TensorRT refused 230 bytes of cached timings"):
+    with warnings.catch_warnings():  # TensorRT 8.6 takes no notice of them and says nothing
+        warnings.filterwarnings("ignore", "TensorRT refused 230 bytes", trtdsl.CacheWarning)
         built = build(network, options)
-    assert built.num_layers >= 1
+    x = torch.randn(1, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(built(x.cuda()).cpu(), network.evaluate(x), rtol=1e-4, atol=1e-5)
 
 
 SCRIPT = """

@@ -83,6 +83,16 @@ def converter_row(parameter: Any, change: int | None = None, number: int = 0) ->
     return Row(parameter.id, network, leaves, expected, tolerance(case, inputs))
 
 
+def fits(parameter: Any) -> bool:
+    """Whether what goes in and comes out of a row is within int32, TensorRT 8.6's only integer."""
+    case: Case = parameter.values[0]
+    module, inputs = converters.module_of(case), converters.inputs_of(case)
+    tensors = [*inputs, *converters.tensors_of([*case.args, *case.kwargs.values()])]
+    tensors += ir.answers(module(*(x.clone() for x in inputs)))
+    wide = [x for x in tensors if x.dtype is torch.int64 and x.numel()]
+    return all(x.min() >= -(2**31) and x.max() < 2**31 for x in wide)
+
+
 def assert_right(rows: list[Row]) -> None:
     problems = run_rows(rows)
     if problems and (place := os.environ.get("TRTDSL_PROBLEMS")):
@@ -102,7 +112,7 @@ def test_layers(cases: list[Any]) -> None:
 
 @pytest.mark.parametrize("cases", chunks([c for c in converters.CASES if runs_here(c)]))
 def test_converters(cases: list[Any]) -> None:
-    assert_right([converter_row(c) for c in cases])
+    assert_right([converter_row(c) for c in cases if fits(c)])
 
 
 @pytest.mark.parametrize(
@@ -111,7 +121,7 @@ def test_converters(cases: list[Any]) -> None:
 @pytest.mark.parametrize("change", [0, 3])
 def test_converters_with_dynamic_sizes(cases: list[Any], change: int) -> None:
     rows, refused = [], []
-    for number, case in enumerate(cases):
+    for number, case in enumerate(c for c in cases if fits(c)):
         try:
             rows.append(converter_row(case, change, number))
         except trtdsl.ConversionError as error:

@@ -22,7 +22,6 @@ __all__ = ["GridSample"]
 _MODES = {
     InterpolationMode.NEAREST: "nearest",
     InterpolationMode.LINEAR: "bilinear",
-    InterpolationMode.CUBIC: "bicubic",
 }
 _OUTSIDE = {SampleMode.FILL: "zeros", SampleMode.CLAMP: "border", SampleMode.REFLECT: "reflection"}
 
@@ -45,6 +44,11 @@ class GridSample(Layer):
         self.require_floats(x, grid)
         self.require(x.rank == grid.rank == 4, f"takes ranks of 4, not {x} and {grid}")
         self.require(self.sample_mode in _OUTSIDE, f"has no mode {self.sample_mode.name}")
+        self.require(
+            self.interpolation_mode in _MODES,
+            "CUBIC of TensorRT 8.6 is not PyTorch's",
+            fix="use torch.nn.functional.grid_sample, which becomes gathers",
+        )
         self.require(grid.shape[3] == 2, f"a point of the grid has 2 coordinates: {grid}")
         some = all(n != 0 for n in x.shape[1:])
         self.require(some, f"{x} has no elements to read", fix="give an image of some size")

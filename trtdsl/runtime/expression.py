@@ -13,7 +13,10 @@ from typing import Any
 from trtdsl.errors import LoadError
 from trtdsl.types import DimRange
 
-__all__ = ["evaluate", "solve", "symbols_of"]
+__all__ = ["UNKNOWN", "evaluate", "solve", "symbols_of"]
+
+UNKNOWN = "?"
+"""A size that only TensorRT knows, in place of an expression."""
 
 _MAX_EXPONENT = 8  # a manifest comes from a file: 9**9**9 must not hang whoever loads it
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from trtdsl.errors import RunError
 from trtdsl.manifest import Manifest
 from trtdsl.runtime import logger
-from trtdsl.runtime.expression import symbols_of
+from trtdsl.runtime.expression import UNKNOWN, symbols_of
 from trtdsl.tensorrt_api import import_tensorrt
 
 __all__ = ["Memory", "allocators", "open_outputs"]
@@ -24,7 +24,8 @@ def open_outputs(manifest: Manifest) -> list[int]:
     """The indices of the outputs whose sizes no input's size tells."""
 
     def symbols(shape: tuple[int | str, ...]) -> frozenset[str]:
-        return frozenset().union(*(symbols_of(size) for size in shape if isinstance(size, str)))
+        named = (size for size in shape if isinstance(size, str) and size != UNKNOWN)
+        return frozenset().union(*map(symbols_of, named))
 
     told = frozenset().union(*(symbols(spec.shape) for spec in manifest.inputs))
     return [i for i, spec in enumerate(manifest.outputs) if symbols(spec.shape) - told]

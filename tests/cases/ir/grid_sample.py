@@ -12,11 +12,10 @@ from trtdsl.ir.grid_sample import GridSample
 from trtdsl.ir.resize import InterpolationMode
 from trtdsl.ir.slice import SampleMode
 
-NEAREST, LINEAR, CUBIC = InterpolationMode
+NEAREST, LINEAR = InterpolationMode.NEAREST, InterpolationMode.LINEAR
 ONNX = {
     NEAREST: "nearest",
     LINEAR: "bilinear",
-    CUBIC: "bicubic",
     SampleMode.FILL: "zeros",
     SampleMode.CLAMP: "border",
     SampleMode.REFLECT: "reflection",
@@ -67,11 +66,11 @@ CASES = [
         for sample in (SampleMode.FILL, SampleMode.CLAMP, SampleMode.REFLECT)
         for align in (False, True)
     ),
-    *(row(CUBIC, sample, True) for sample in (SampleMode.FILL, SampleMode.CLAMP)),
     LayerCase(
         GridSample(),
         (bf16(1, 2, 4, 4), f32(1, 3, 3, 2, low=-1, high=1).bfloat16()),
         by_onnxruntime(GridSample()),
         tolerance=2e-2,
+        gpu="TensorRT 8.6 has no bfloat16",
     ),
 ]

@@ -1,0 +1,72 @@
+"""``exact_integers``: the layers that take the place of those TensorRT 8.6 computes in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from trtdsl.exact_integers import exact_integers
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.network import Network
+from trtdsl.types import DType
+
+ENDS = [-(2**31), -(2**31) + 1, -(2**24) - 1, -8, -7, -1, 0, 1, 6, 7, 8, 2**24 + 1, 2**31 - 1]
+
+
+def random(*shape: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(-(2**31), 2**31 - 1, shape, generator=generator).int()
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Divisions of integers as TensorRT 8.6 computes them: in float32."""
+    exact = ElementWise.evaluate
+
+    def evaluate(self: ElementWise, x: torch.Tensor, y: torch.Tensor) -> Any:
+        if self.op in (ElementWiseOperation.FLOOR_DIV, ElementWiseOperation.DIV):
+            return (x.float() / y.float()).floor().clamp(-(2.0**31), 2.0**31 - 128).int()
+        return exact(self, x, y)
+
+    monkeypatch.setattr(ElementWise, "evaluate", evaluate)
+
+
+@pytest.mark.parametrize("divisor", [1, 3, 7, -7, 10, 1000, 65537, -99999, 2**24 + 1, 2**31 - 1])
+@pytest.mark.parametrize("op", [ElementWiseOperation.FLOOR_DIV, ElementWiseOperation.DIV])
+def test_divisions_by_constants(coarse: None, op: ElementWiseOperation, divisor: int) -> None:
+    net = Network()
+    x = net.input("x", (1013,), DType.INT32)
+    net.output(ElementWise(op=op)(x, net.constant(torch.tensor([divisor], dtype=torch.int32))))
+    values = torch.cat([torch.tensor(ENDS).int(), random(1000)])
+    rounding = "floor" if op is ElementWiseOperation.FLOOR_DIV else "trunc"
+    expected = torch.div(values.long(), divisor, rounding_mode=rounding).int()
+    if divisor == 7:
+        assert not torch.equal(net.evaluate(values), expected), "float32 is exact here"
+    assert torch.equal(exact_integers(net).evaluate(values), expected)
+
+
+@pytest.mark.parametrize("op", [o for o in ReduceOperation if o is not ReduceOperation.AVG])
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 2), (0, 1, 2)])
+def test_reductions(op: ReduceOperation, axes: tuple[int, ...]) -> None:
+    for keep in (True, False):
+        net = Network()
+        length = net.dim("length", min=1, opt=4, max=9)
+        x = net.input("x", (5, length, 3), DType.INT32)
+        net.output(Reduce(op=op, axes=axes, keep_dimensions=keep)(x))
+        exact = exact_integers(net)
+        assert not any(isinstance(operation.layer, Reduce) for operation in exact.operations)
+        for size in (1, 2, 5, 9):
+            values = random(5, size, 3)
+            assert torch.equal(exact.evaluate(values), net.evaluate(values))
+
+
+def test_what_float32_holds_stays() -> None:
+    net = Network()
+    mask = net.input("mask", (8, 512), DType.BOOL)
+    net.output(Reduce(op=ReduceOperation.SUM, axes=(1,))(mask.cast(DType.INT32)))
+    net.output(Reduce(op=ReduceOperation.SUM, axes=(1,))(net.input("x", (2, 3))))
+    kept = [type(operation.layer) for operation in exact_integers(net).operations]
+    assert kept.count(Reduce) == 2

@@ -1,0 +1,112 @@
+"""Integers that TensorRT 8.6 computes in float32, which is exact up to 2 ** 24 only, made exact.
+
+Seen there: a reduction of int32 is computed in float32 and saturates, and so is a division by a
+constant. Sums, products, extremes, comparisons and divisions of two tensors are exact.
+"""
+
+from __future__ import annotations
+
+import math
+
+from trtdsl.ir.base import Layer
+from trtdsl.ir.cast import Cast
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.shuffle import Squeeze
+from trtdsl.ir.slice import SampleMode, Slice
+from trtdsl.network import Network, Operation, Tensor
+from trtdsl.operators import cast
+from trtdsl.rewrite import rewrite
+from trtdsl.types import Dim, DType, as_dim
+
+__all__ = ["exact_integers"]
+
+_Op = ElementWiseOperation
+_LEAST, _MOST = -(2**31), 2**31 - 1
+_PAIRWISE = {
+    ReduceOperation.SUM: (_Op.SUM, 0),
+    ReduceOperation.PROD: (_Op.PROD, 1),
+    ReduceOperation.MAX: (_Op.MAX, _LEAST),
+    ReduceOperation.MIN: (_Op.MIN, _MOST),
+}
+"""Each reduction's operation on two elements, and the element that changes nothing."""
+
+
+def exact_integers(network: Network) -> Network:
+    """The network with reductions and divisions of integers in layers that are exact."""
+    return rewrite(network, _rule)
+
+
+def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    layer, x = operation.layer, inputs[0] if inputs else None
+    if x is None or x.is_constant or x.dtype not in (DType.INT32, DType.INT64):
+        return None
+    if isinstance(layer, Reduce):
+        return None if _is_small(x, layer.axes) else (_reduced(x, layer),)
+    if _divides(layer) and inputs[1].is_constant:
+        floored = _floor_divided(x, inputs[1])
+        exact = floored if layer == ElementWise(op=_Op.FLOOR_DIV) else _cut(x, inputs[1], floored)
+        return (exact,)
+    return None
+
+
+def _is_small(x: Tensor, axes: tuple[int, ...]) -> bool:
+    """Whether x was bool or of one byte, and too few elements to sum up to 2 ** 24."""
+    made = x.producer
+    if made is None or not isinstance(made.layer, Cast) or made.inputs[0].dtype.itemsize > 1:
+        return False
+    largest = 1 if made.inputs[0].dtype is DType.BOOL else 255
+    count = math.prod(x.network.bounds(x.shape[axis])[1] for axis in axes)
+    return bool(largest * count < 2**24)
+
+
+def _divides(layer: Layer) -> bool:
+    return isinstance(layer, ElementWise) and layer.op in (_Op.FLOOR_DIV, _Op.DIV)
+
+
+def _reduced(x: Tensor, layer: Reduce) -> Tensor:
+    """Halves of the axis combined until one element is left; a rest is filled up."""
+    op, neutral = _PAIRWISE[layer.op]
+    for axis in layer.axes:
+        largest = x.network.bounds(x.shape[axis])[1]
+        if largest == 0:
+            x = _part(x, axis, 0, 1, neutral)
+        while largest > 1:
+            half = as_dim((x.shape[axis] + 1) // 2) if largest > 2 else 1
+            halves = (_part(x, axis, start, half, neutral) for start in (0, half))
+            x = ElementWise(op=op)(*halves)
+            largest = (largest + 1) // 2
+    return x if layer.keep_dimensions else Squeeze(axes=layer.axes)(x)
+
+
+def _part(x: Tensor, axis: int, start: Dim, size: Dim, fill: int) -> Tensor:
+    """``size`` elements of an axis; those behind its end are ``fill``."""
+    starts = tuple(start if a == axis else 0 for a in range(x.rank))
+    shape = tuple(size if a == axis else n for a, n in enumerate(x.shape))
+    part = Slice(start=starts, shape=shape, stride=(1,) * x.rank, mode=SampleMode.FILL)
+    return part(x, x.network.constant(fill, x.dtype))
+
+
+def _floor_divided(x: Tensor, y: Tensor) -> Tensor:
+    """``x // y``: the quotient of float32, and then what it leaves over divided again.
+
+    What the second quotient leaves over is less than y away from right, one step up or down.
+    """
+    divide = ElementWise(op=_Op.FLOOR_DIV)
+    quotient = divide(x, y)
+    quotient = quotient + divide(x - quotient * y, y)
+    rest = x - quotient * y
+    sign = _sign(y)
+    low, high = rest * sign < 0, ~(rest * sign < y * sign)
+    return quotient + cast(high, x.dtype) - cast(low, x.dtype)
+
+
+def _sign(y: Tensor) -> Tensor:
+    return 1 - cast(y < 0, y.dtype) * 2
+
+
+def _cut(x: Tensor, y: Tensor, floored: Tensor) -> Tensor:
+    """The quotient rounded to zero, of the one that is rounded down."""
+    inexact = ~(floored * y).equal(x)
+    opposite = ((x < 0) & ~(y < 0)) | (~(x < 0) & (y < 0))
+    return floored + cast(inexact & opposite, x.dtype)
