@@ -26,6 +26,7 @@ from trtdsl.tensorrt_api import (
     import_tensorrt,
     is_strongly_typed,
     network_flags,
+    set_compatibility,
     share_profiles,
 )
 from trtdsl.types import DimRange, DType, bind, symbols
@@ -178,6 +179,7 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
     # TensorRT rounds matrix products to TF32 unless told not to, where PyTorch's default is not to.
     if options.precision != "tf32":
         config.clear_flag(trt.BuilderFlag.TF32)
+    set_compatibility(trt, config, versions=options.version_compatible, hardware=options.hardware)
     if options.refits:
         allow_refit(trt, config, strip=options.strip_weights)
     if half and not is_strongly_typed(trt):
@@ -269,6 +271,8 @@ def _engine(
         size=len(built.plan),
         refit=built.refit,
         stripped=options.strip_weights,
+        version_compatible=options.version_compatible,
+        hardware=options.hardware,
         trtdsl=trtdsl.__version__,
     )
     return Engine(built.plan, manifest, device=options.gpu)

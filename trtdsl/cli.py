@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from typer.core import TyperGroup
 
 from trtdsl.arguments import Job, UsageError, byte_count, job, profiles
@@ -23,7 +22,7 @@ from trtdsl.cli_cache import app as cache_app
 from trtdsl.errors import TrtdslError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
-    from trtdsl.manifest import Manifest
+    from trtdsl.engine import Engine
     from trtdsl.options import BuildOptions
 
 __all__ = ["app"]
@@ -92,6 +91,15 @@ Profiles = Annotated[
     list[str] | None,
     typer.Option("--profile", help="ranges to tune for: batch=8:16:32,length=128; repeatable"),
 ]
+Refit = Annotated[bool, typer.Option("--refit", help="weights can be changed later")]
+Strip = Annotated[bool, typer.Option("--strip-weights", help="weights are given on load")]
+Versions = Annotated[
+    bool, typer.Option("--version-compatible", help="for later TensorRTs of this major as well")
+]
+Hardware = Annotated[
+    bool, typer.Option("--hardware-compatible", help="for all GPUs from Ampere on")
+]
+Cache = Annotated[bool, typer.Option(help="keep engines and timings on disk")]
 Level = Annotated[int | None, typer.Option(help="0 fast build to 5 fast engine", min=0, max=5)]
 
 
@@ -113,12 +121,25 @@ def convert(
     workspace: Workspace = None,
     level: Level = None,
     profile: Profiles = None,
+    refit: Refit = False,
+    strip_weights: Strip = False,
+    version_compatible: Versions = False,
+    hardware_compatible: Hardware = False,
+    cache: Cache = True,
 ) -> None:
     """Build an engine, and write it and its manifest (OUTPUT.json)."""
     from trtdsl.build import build
     from trtdsl.conversion import trace
 
-    options = replace(_options(precision, workspace, level), profiles=profiles(profile or []))
+    options = replace(
+        _options(precision, workspace, level),
+        profiles=profiles(profile or []),
+        refit=refit,
+        strip_weights=strip_weights,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+        cache=cache,
+    )
     on_gpu = _on_gpu(backend, output)
     work = _job(target, input, dynamic)
     with _stage("capturing and converting"):
@@ -129,9 +150,7 @@ def convert(
         return
     engine = build(network, options)
     _OUT.print(escape(f"{engine!r}: {engine.num_layers} layers, {len(engine.plan):,} bytes"))
-    if output is not None:
-        engine.save(output)
-        _OUT.print(f"wrote {output} and {output}.json")
+    _save(engine, output)
 
 
 @app.command()
@@ -217,6 +236,12 @@ def doctor() -> None:
     raise typer.Exit(0 if diagnosis.ready else FOUND)
 
 
+def _save(engine: Engine, output: Path | None) -> None:
+    if output is not None:
+        engine.save(output)
+        _OUT.print(f"wrote {output} and {output}.json")
+
+
 def _job(target: str, inputs: list[str] | None, dynamic: list[str] | None) -> Job:
     work = job(target, inputs or [], dynamic or [])
     if work.was_training:
@@ -269,11 +294,12 @@ def _stage(what: str) -> Iterator[None]:
 
 
 def _inspect_engine(path: Path) -> None:
+    from trtdsl.inspection import layer_table, manifest_table, memory_table
     from trtdsl.runtime import files
     from trtdsl.tensorrt_api import why_unavailable
 
     _, manifest = files.read(path)
-    _OUT.print(_manifest_table(path, manifest))
+    _OUT.print(manifest_table(path, manifest))
     missing = why_unavailable()
     if missing is not None:
         reason = escape(missing.splitlines()[0])
@@ -282,33 +308,5 @@ def _inspect_engine(path: Path) -> None:
     from trtdsl.engine import load
 
     engine = load(path)
-    layers = Table(title=f"{engine.num_layers} layers", title_justify="left")
-    for column in ("name", "type", "outputs"):
-        layers.add_column(column, overflow="fold")
-    for layer in engine.inspect():
-        outputs = [
-            f"{o.get('Dimensions')} {o.get('Format/Datatype')}" for o in layer.get("Outputs", [])
-        ]
-        cells = (layer["Name"], layer.get("LayerType", ""), "; ".join(outputs))
-        layers.add_row(*(escape(str(cell)) for cell in cells))
-    _OUT.print(layers)
-
-
-def _manifest_table(path: Path, manifest: Manifest) -> Table:
-    made = Table(title=escape(str(path)), title_justify="left", show_header=False)
-    rows = [
-        *(("input", str(spec)) for spec in manifest.inputs),
-        *(("output", str(spec)) for spec in manifest.outputs),
-        *(
-            (f"profile {i}", f"{n} is {s.min} to {s.max}, tuned for {s.opt}")
-            for i, profile in enumerate(manifest.profiles)
-            for n, s in profile.items()
-        ),
-        ("precision", manifest.precision),
-        ("built by", f"trtdsl {manifest.trtdsl}, TensorRT {manifest.tensorrt}"),
-        ("built for", f"{manifest.device} (compute capability {manifest.compute_capability})"),
-        ("plan", f"{manifest.size:,} bytes, sha256 {manifest.sha256}"),
-    ]
-    for name, value in rows:
-        made.add_row(name, escape(value))
-    return made
+    _OUT.print(memory_table(engine))
+    _OUT.print(layer_table(engine.inspect()))

@@ -74,6 +74,8 @@ class Manifest:
     - ``tensorrt``, ``compute_capability`` (``"9.0"``), ``device``, ``trtdsl``: what built it
     - ``refit``: the recipes of its weights as ``trtdsl.recipe.Recipes`` writes them, None where it
       was built without; ``stripped``: whether the plan lacks the weights
+    - ``version_compatible``: whether later releases of TensorRT load it; ``hardware``: the GPUs
+      that it is for, one of ``trtdsl.options.HARDWARE``
     - ``sha256``, ``size``: of the plan; its bytes in hexadecimal, and their count
     """
 
@@ -93,6 +95,8 @@ class Manifest:
     size: int = 0
     refit: Mapping[str, Any] | None = None
     stripped: bool = False
+    version_compatible: bool = False
+    hardware: str = "same"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data. Errors: ConversionError for a class that no import could find."""
@@ -107,6 +111,8 @@ class Manifest:
             "size": self.size,
             "refit": self.refit,
             "stripped": self.stripped,
+            "version_compatible": self.version_compatible,
+            "hardware": self.hardware,
             "inputs": [spec.to_json() for spec in self.inputs],
             "outputs": [spec.to_json() for spec in self.outputs],
             "parameters": list(self.parameters),
@@ -151,6 +157,8 @@ class Manifest:
             size=int(obj["size"]),
             refit=_mapping(obj["refit"]),
             stripped=bool(obj["stripped"]),
+            version_compatible=bool(obj["version_compatible"]),
+            hardware=str(obj["hardware"]),
             **{word: str(obj[word]) for word in words},
         )
 

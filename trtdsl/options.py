@@ -10,9 +10,12 @@ from typing import Any, TypedDict
 from trtdsl.errors import BuildError, ConversionError, explain
 from trtdsl.runtime.device import index_of
 
-__all__ = ["PRECISIONS", "BuildArguments", "BuildOptions"]
+__all__ = ["HARDWARE", "PRECISIONS", "BuildArguments", "BuildOptions"]
 
 PRECISIONS = (None, "fp32", "tf32", "fp16", "bf16")
+
+HARDWARE = ("same", "ampere_plus", "same_compute_capability")
+"""The GPUs that a plan may be for: the model that it was built on, or more of them."""
 
 
 class BuildArguments(TypedDict, total=False):
@@ -24,6 +27,8 @@ class BuildArguments(TypedDict, total=False):
     refit: bool
     strip_weights: bool
     device: int | str
+    version_compatible: bool
+    hardware_compatible: bool | str
     cache: bool | str | os.PathLike[str]
     cache_limit: int
     progress: bool | None
@@ -44,6 +49,11 @@ class BuildOptions:
     - ``strip_weights``: a plan without them, refitted on load: ``trtdsl.load(path, weights=
       model.state_dict())``; implies ``refit``. From TensorRT 10 on
     - ``device``: the GPU to build on and to live on, ``1`` or ``"cuda:1"``
+    - ``version_compatible``: a plan that later releases of the same major version of TensorRT load
+      as well. It holds a runtime of its own, which is code that loading it runs on the host
+    - ``hardware_compatible``: ``True`` or ``"ampere_plus"`` is a plan for every GPU from compute
+      capability 8.0 on, ``"same_compute_capability"`` (from TensorRT 10.9 on) for every GPU of
+      this one's; both may be slower
     - ``cache``: where timings and engines are kept for the next build; ``True`` is the user's cache
       directory or ``$TRTDSL_CACHE``, ``False`` is nowhere. See ``trtdsl.cache`` on who to trust
     - ``cache_limit``: the bytes that the cache may take; what was used longest ago makes room
@@ -60,6 +70,8 @@ class BuildOptions:
     refit: bool = False
     strip_weights: bool = False
     device: int | str = 0
+    version_compatible: bool = False
+    hardware_compatible: bool | str = False
     cache: bool | str | os.PathLike[str] = True
     cache_limit: int = 10 * 2**30
     progress: bool | None = None
@@ -77,6 +89,11 @@ class BuildOptions:
                 )
         self._check_refit()
         index_of(self.device)
+        if self.hardware not in HARDWARE:
+            raise BuildError(
+                f"hardware_compatible is {self.hardware_compatible!r}; it is False, True or one of "
+                f"{HARDWARE[1:]}"
+            )
         if self.workspace is not None and self.workspace <= 0:
             raise BuildError(f"workspace is {self.workspace} bytes; it must be positive")
         if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
@@ -88,12 +105,19 @@ class BuildOptions:
         return index_of(self.device)
 
     @property
+    def hardware(self) -> str:
+        """The GPUs that the plan is for, one of ``HARDWARE``."""
+        if isinstance(self.hardware_compatible, bool):
+            return "ampere_plus" if self.hardware_compatible else "same"
+        return self.hardware_compatible
+
+    @property
     def refits(self) -> bool:
         """Whether the weights can be changed after the build."""
         return self.refit or self.strip_weights
 
     def _check_refit(self) -> None:
-        for name in ("refit", "strip_weights"):
+        for name in ("refit", "strip_weights", "version_compatible"):
             if type(getattr(self, name)) is not bool:
                 raise BuildError(f"{name} is {getattr(self, name)!r}; it is True or False")
         if self.refits and self.profiles is not None and len(self.profiles) > 1:

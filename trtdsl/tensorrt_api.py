@@ -8,13 +8,12 @@ anything before a GPU was found: without one it crashes the process.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import BuildError, UnavailableError, explain
+from trtdsl.folded import Folded, Placed, narrow, require_finite
 from trtdsl.types import Dim, DType
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ __all__ = [
     "is_strongly_typed",
     "network_flags",
     "refits_one_by_one",
+    "set_compatibility",
     "set_workspace",
     "share_profiles",
     "why_unavailable",
@@ -51,7 +51,6 @@ _NAMES = {
     DType.BOOL: "BOOL",
 }
 _INSTALL = "pip install 'trtdsl[tensorrt]'"
-_INT32 = 2**31
 
 
 def installed_version() -> str | None:
@@ -143,6 +142,13 @@ def allow_refit(trt: Any, config: Any, *, strip: bool) -> None:
 
     Errors: BuildError where the release cannot leave them out.
     """
+    if trt.__version__.startswith("8.") and config.get_flag(trt.BuilderFlag.VERSION_COMPATIBLE):
+        raise BuildError(
+            explain(
+                f"TensorRT {trt.__version__} cannot refit version-compatible plans",
+                fix="use TensorRT 10 or later, or leave out one of the two",
+            )
+        )
     kind = "REFIT_INDIVIDUAL" if refits_one_by_one(trt) else "REFIT"
     config.set_flag(getattr(trt.BuilderFlag, kind))
     if not strip:
@@ -155,6 +161,26 @@ def allow_refit(trt: Any, config: Any, *, strip: bool) -> None:
             )
         )
     config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+
+
+def set_compatibility(trt: Any, config: Any, *, versions: bool, hardware: str) -> None:
+    """Make a plan for later versions or for other GPUs; ``hardware`` is one of options.HARDWARE.
+
+    Errors: BuildError where the release has no such plans.
+    """
+    if versions:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if hardware == "same":
+        return
+    level = hardware.upper()
+    if not hasattr(trt.HardwareCompatibilityLevel, level):
+        raise BuildError(
+            explain(
+                f"TensorRT {trt.__version__} has no HardwareCompatibilityLevel.{level}",
+                fix='use TensorRT 10.9 or later, or hardware_compatible="ampere_plus"',
+            )
+        )
+    config.hardware_compatibility_level = getattr(trt.HardwareCompatibilityLevel, level)
 
 
 def context_memory(engine: Any) -> int:
@@ -181,47 +207,6 @@ def set_workspace(context: Any, address: int, size: int) -> None:
         context.set_device_memory(address, size)
     else:
         context.device_memory = address
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Placed:
-    """``tensorrt.Weights``, their value, and the network's tensor that they are, if any."""
-
-    weights: Any
-    value: torch.Tensor
-    source: Tensor | None
-
-
-class Folded:
-    """An operand that no input reaches: its value, as weights or, once asked for, as an ITensor."""
-
-    def __init__(self, api: Api, source: Tensor) -> None:
-        self._api = api
-        self.source = source
-
-    @cached_property
-    def tensor(self) -> torch.Tensor:
-        """The value, contiguous and on the CPU."""
-        from trtdsl.reference import fold
-
-        return fold(self.source).cpu().contiguous()
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @cached_property
-    def _itensor(self) -> Any:
-        before = len(self._api.created)
-        itensor = self._api.constant(self.tensor, self.source)
-        for i, layer in enumerate(self._api.created[before:]):
-            self._api.name(layer, f"{self.name}.{i}" if i else self.name)
-        del self._api.created[before:]  # it is named, and belongs to no operation
-        return itensor
-
-    def itensor(self) -> Any:
-        """The value as the output of a constant layer."""
-        return self._itensor
 
 
 class Api:
@@ -349,9 +334,9 @@ class Api:
         value = operand.tensor if isinstance(operand, Folded) else operand.cpu().contiguous()
         source = operand.source if isinstance(operand, Folded) else source
         if isinstance(operand, Folded) and value.dtype in (torch.float16, torch.bfloat16):
-            _require_finite(value, operand.name)
+            require_finite(value, operand.name)
         if value.dtype is torch.int64 and not self.has_int64:
-            value = _narrow(value)
+            value = narrow(value)
         if value.numel() == 0:
             return self.no_weights(DType.of(value.dtype))
         if self._sizes_at.setdefault(value.data_ptr(), value.nbytes) != value.nbytes:
@@ -438,28 +423,3 @@ class _Noted:
 
     def __getattr__(self, name: str) -> Any:
         return self._api._noting(self._loop, name)
-
-
-def _require_finite(value: torch.Tensor, name: str) -> None:
-    low, high = value.aminmax() if value.numel() else (value.new_zeros(()),) * 2
-    if not (low.isfinite() and high.isfinite()):
-        kind = str(value.dtype).removeprefix("torch.")
-        raise BuildError(
-            explain(
-                f"weights {name} hold {float(low):g} to {float(high):g} in {kind}",
-                fix="use a wider precision, or smaller weights in the model",
-            )
-        )
-
-
-def _narrow(value: torch.Tensor) -> torch.Tensor:
-    """int64 as int32, where every value fits."""
-    if value.numel() and (value.min() < -_INT32 or value.max() >= _INT32):
-        raise BuildError(
-            explain(
-                f"a constant holds {int(value.min())}..{int(value.max())}, "
-                "and this TensorRT has no int64",
-                fix="use TensorRT 10 or later, or smaller integers in the model",
-            )
-        )
-    return value.int()

@@ -6,6 +6,7 @@ All that can be wrong with them is found here, before TensorRT is asked.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ from trtdsl.tensorrt_api import import_tensorrt
 
 __all__ = ["check_compatible", "digest", "manifest_path", "read", "write"]
 
+_AMPERE = (8, 0)
 _REBUILD = "build the engine again here: trtdsl.convert(model, inputs).save(path)"
 
 
@@ -88,26 +90,45 @@ def check_compatible(path: Path | str, manifest: Manifest, device: int) -> None:
 
     Errors: LoadError for another version or compute capability; UnavailableError without them.
     """
-    here = str(import_tensorrt().__version__)
-    if manifest.tensorrt != here:
-        same_major = manifest.tensorrt.partition(".")[0] == here.partition(".")[0]
-        raise LoadError(
-            explain(
-                f"{path} was built by TensorRT {manifest.tensorrt} and this is TensorRT {here}, "
-                f"{'another' if same_major else 'another major'} version: a plan needs the very "
-                "version that built it",
-                fix=f"{_REBUILD}, or pip install tensorrt=={manifest.tensorrt}",
-            )
-        )
+    _check_version(path, manifest, str(import_tensorrt().__version__))
     gpu = require_gpu(device)
-    if manifest.compute_capability != gpu.compute_capability:
+    built, here = manifest.compute_capability, gpu.compute_capability
+    if manifest.hardware == "ampere_plus" and min(_numbers(built), _numbers(here)) >= _AMPERE:
+        return
+    if built != here:
+        more = " and all from 8.0 on" if manifest.hardware == "ampere_plus" else ""
         raise LoadError(
             explain(
-                f"{path} was built for compute capability {manifest.compute_capability} "
-                f"({manifest.device}), and GPU {device} here is {gpu}",
+                f"{path} was built for compute capability {built} ({manifest.device}){more}, and "
+                f"GPU {device} here is {gpu}",
                 fix=_REBUILD,
             )
         )
+
+
+def _check_version(path: Path | str, manifest: Manifest, here: str) -> None:
+    built = manifest.tensorrt
+    if built == here:
+        return
+    same_major = built.partition(".")[0] == here.partition(".")[0]
+    if manifest.version_compatible and same_major and _numbers(built) <= _numbers(here):
+        return
+    needs = "a plan needs the very version that built it"
+    if manifest.version_compatible:
+        needs = "this plan needs the version that built it or a later one of the same major"
+    raise LoadError(
+        explain(
+            f"{path} was built by TensorRT {built} and this is TensorRT {here}, "
+            f"{'another' if same_major else 'another major'} version: {needs}",
+            fix=f"{_REBUILD}, or pip install tensorrt=={built}",
+        )
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """``8.6.1.post1`` as ``(8, 6, 1)``."""
+    parts = itertools.takewhile(str.isdigit, version.split("."))
+    return tuple(int(part) for part in parts)
 
 
 def _read_manifest(place: Path) -> Manifest:

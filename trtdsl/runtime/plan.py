@@ -24,7 +24,10 @@ def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
     log = logger.tensorrt_logger()
     logger.clear()
     with primary_context(device):
-        engine = trt.Runtime(log).deserialize_cuda_engine(plan)
+        runtime = trt.Runtime(log)
+        # A version-compatible plan holds a runtime of its own, which is host code.
+        runtime.engine_host_code_allowed = manifest.version_compatible
+        engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         words = "; ".join(logger.last_errors()) or "TensorRT gave no reason"
         raise LoadError(
