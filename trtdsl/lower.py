@@ -87,6 +87,7 @@ class _Lowering:
         before = len(self.api.created)
         try:
             self.api.forget_errors()
+            self.api.operation = operation
             operands = [self.operand(operation, i) for i in range(len(operation.inputs))]
             if operation.layer.available(self.api) and operation.layer.takes(
                 *(x.type for x in operation.inputs)

@@ -19,7 +19,7 @@ from trtdsl.types import Dim, DType
 if TYPE_CHECKING:
     import torch
 
-    from trtdsl.network import Tensor
+    from trtdsl.network import Operation, Tensor
 
 __all__ = [
     "Api",
@@ -232,6 +232,8 @@ class Api:
         """By name of a symbolic size, what adds the layers that read it; gives an ITensor (1,)."""
         self.forget_errors = forget_errors
         self.errors = errors
+        self.operation: Operation | None = None
+        """What is being lowered."""
         self.imposes_types = False
         """Whether 16-bit types occur in a network that is not strongly typed."""
         self.bounds_infinity = trt.__version__.startswith("8.")

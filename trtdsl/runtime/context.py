@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trtdsl.errors import RunError, explain
+from trtdsl.extension import failures
 from trtdsl.manifest import Manifest
 from trtdsl.runtime import logger
 from trtdsl.runtime.open_outputs import Memory, allocators, open_outputs
@@ -109,7 +110,9 @@ class Context:
     def execute(self, stream: int) -> None:
         """Queue a run with the shapes and addresses that were set last. Errors: RunError."""
         if not self._execute(stream):
-            raise RunError(refusal(f"the run for inputs of shapes {self.input_shapes}"))
+            cause = failures.take()
+            said = refusal(f"the run for inputs of shapes {self.input_shapes}")
+            raise RunError(said + failures.told(cause)) from cause
 
 
 def refusal(what: str, fix: str | None = None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from trtdsl.errors import LoadError, explain
+from trtdsl.extension import failures
 from trtdsl.manifest import Manifest, TensorSpec
 from trtdsl.runtime import logger
 from trtdsl.runtime.device import primary_context, require_gpu
@@ -22,6 +24,7 @@ def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
     trt = import_tensorrt()
     require_gpu(device)
     log = logger.tensorrt_logger()
+    _register_plugins(trt)
     logger.clear()
     with primary_context(device):
         runtime = trt.Runtime(log)
@@ -29,15 +32,26 @@ def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
         runtime.engine_host_code_allowed = manifest.version_compatible
         engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
+        cause = failures.take()
+        if isinstance(cause, LoadError):
+            raise cause
         words = "; ".join(logger.last_errors()) or "TensorRT gave no reason"
         raise LoadError(
             explain(
                 f"TensorRT {trt.__version__} refused the plan of {len(plan)} bytes: {words}",
                 fix="build the engine again on this machine",
             )
-        )
+        ) from cause
     _check_tensors(trt, engine, manifest)
     return engine
+
+
+def _register_plugins(trt: Any) -> None:
+    """Make the plugins that have been imported known to TensorRT; without any, import nothing."""
+    if "trtdsl.ir.plugin" in sys.modules:
+        from trtdsl.extension.plugins import register_all
+
+        register_all(trt)
 
 
 def _check_tensors(trt: Any, engine: Any, manifest: Manifest) -> None:

@@ -1,0 +1,1 @@
+"""Plugins for tests, each with a kernel and a reference in PyTorch."""

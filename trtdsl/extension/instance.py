@@ -1,0 +1,120 @@
+"""``Instance``: a plugin with the types of its tensors; what an engine keeps of it, and runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trtdsl.errors import LoadError, RunError, explain
+from trtdsl.extension.buffer import Buffer
+from trtdsl.extension.launch import Launch, Planned, compiled, current_context
+from trtdsl.ir.plugin import Plugin
+from trtdsl.types import Dim, DType, TensorType
+
+__all__ = ["Instance", "Shapes"]
+
+Shapes = tuple[tuple[int, ...], ...]
+"""The shapes of all inputs and then of all outputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A plugin in an engine. ``dtypes`` are the engine's, of the inputs and of the outputs."""
+
+    plugin: Plugin
+    inputs: tuple[DType, ...]
+    outputs: tuple[DType, ...]
+    plans: dict[Any, tuple[Planned, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        return type(self.plugin).__name__
+
+    def to_bytes(self) -> bytes:
+        """JSON, which the engine keeps."""
+        record = {
+            "plugin": self.name,
+            "version": self.plugin.version,
+            "module": type(self.plugin).__module__,
+            "attributes": self.plugin.attributes(),
+            "inputs": [d.value for d in self.inputs],
+            "outputs": [d.value for d in self.outputs],
+        }
+        return json.dumps(record).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Instance:
+        """Errors: LoadError where the class has not been imported, or has other attributes."""
+        record: Mapping[str, Any] = json.loads(data)
+        name, version = record["plugin"], record["version"]
+        found = Plugin.classes.get((name, version))
+        if found is None:
+            raise LoadError(
+                explain(
+                    f"the engine holds plugin {name}, version {version}, which is not imported",
+                    fix=f"import {record['module']} before the engine is loaded",
+                )
+            )
+        try:
+            plugin = found.from_attributes(record["attributes"])
+        except TypeError as error:
+            said = f"plugin {name} has other attributes than the engine's: {error}"
+            raise LoadError(said) from error
+        return cls(
+            plugin=plugin,
+            inputs=tuple(map(DType, record["inputs"])),
+            outputs=tuple(map(DType, record["outputs"])),
+        )
+
+    def infer(self, shapes: Sequence[tuple[Dim, ...]]) -> tuple[TensorType, ...]:
+        """The outputs' types for inputs of these shapes, whose sizes may be symbolic."""
+        types = (TensorType(d, tuple(s)) for d, s in zip(self.inputs, shapes, strict=True))
+        result = self.plugin.infer(*types)
+        return result if isinstance(result, tuple) else (result,)
+
+    def workspace(self, shapes: Sequence[tuple[int, ...]]) -> int:
+        types = (TensorType(d, tuple(s)) for d, s in zip(self.inputs, shapes, strict=True))
+        return self.plugin.workspace(*types)
+
+    def run(self, shapes: Shapes, pointers: Sequence[int], *, workspace: int, stream: int) -> None:
+        """Queue the kernel. ``pointers`` are of all inputs, then of all outputs."""
+        if self.plugin.queues_from_python():
+            self._run_python(shapes, pointers, workspace, stream)
+            return
+        for planned in self._planned(shapes):
+            planned.run((*pointers, workspace), stream)
+
+    def _run_python(
+        self, shapes: Shapes, pointers: Sequence[int], workspace: int, stream: int
+    ) -> None:
+        *tensors, scratch = self._buffers(shapes, pointers, workspace)
+        count = len(self.inputs)
+        space = scratch if workspace else None
+        self.plugin.run(tensors[:count], tensors[count:], workspace=space, stream=stream)
+
+    def _buffers(
+        self, shapes: Shapes, pointers: Sequence[int], workspace: int
+    ) -> tuple[Buffer, ...]:
+        dtypes = (*self.inputs, *self.outputs)
+        tensors = map(Buffer, pointers, shapes, dtypes)
+        return (*tensors, Buffer(workspace, (), DType.UINT8))
+
+    def _planned(self, shapes: Shapes) -> tuple[Planned, ...]:
+        key = current_context(), shapes
+        if key not in self.plans:
+            self.plans[key] = self._plan(shapes)
+        return self.plans[key]
+
+    def _plan(self, shapes: Shapes) -> tuple[Planned, ...]:
+        if len(self.plans) > 256:  # as many as a model's shapes ever are at once
+            self.plans.clear()
+        buffers = self._buffers(shapes, [0] * len(shapes), 0)
+        launched = self.plugin.launch(*buffers[:-1], workspace=buffers[-1])
+        launches = (launched,) if isinstance(launched, Launch) else tuple(launched)
+        if not all(isinstance(x, Launch) for x in launches):
+            raise RunError(f"launch() of plugin {self.name} gave {launched!r}, not Launches")
+        defines = self.plugin.defines(*self.inputs, *self.outputs)
+        cubin = compiled(self.plugin.kernel, defines)
+        return tuple(Planned(launch, cubin, buffers) for launch in launches)

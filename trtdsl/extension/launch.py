@@ -1,0 +1,151 @@
+"""``Launch``: one start of a CUDA kernel, planned once for given shapes and then only repeated."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from trtdsl.errors import BuildError, explain
+from trtdsl.extension.buffer import Buffer
+from trtdsl.extension.nvrtc import compile_cuda
+from trtdsl.runtime.driver import call, check, library
+
+__all__ = ["Launch", "Planned", "compiled", "current_context"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """Start ``kernel``, an ``extern "C" __global__`` function, on a grid of blocks of threads.
+
+    ``args`` in the kernel's order: a Buffer is passed as its pointer, an int as ``int``, a float as
+    ``float``, a bool as ``bool``, None as a null pointer, and a value of numpy as its own type
+    (``np.int64(n)`` as ``long long``). ``shared`` is dynamic shared memory in bytes.
+    Source: cuLaunchKernel.
+    """
+
+    kernel: str
+    grid: int | tuple[int, ...]
+    block: int | tuple[int, ...]
+    args: tuple[Any, ...]
+    shared: int = 0
+
+
+class Planned:
+    """A launch with its function found and its arguments laid out, for buffers to come.
+
+    ``run`` costs a few microseconds: it writes the pointers and calls the driver.
+    """
+
+    def __init__(self, launch: Launch, cubin: bytes, buffers: Sequence[Buffer]) -> None:
+        """``buffers`` are inputs, outputs and workspace, the objects that ``launch.args`` has."""
+        places = {id(buffer): i for i, buffer in enumerate(buffers)}
+        values: list[Any] = []
+        self._pointers: list[tuple[Any, int]] = []
+        for arg in launch.args:
+            if isinstance(arg, Buffer):
+                if id(arg) not in places:
+                    raise BuildError(
+                        f"kernel {launch.kernel} is given a buffer that is none of its tensors"
+                    )
+                values.append(ctypes.c_void_p())
+                self._pointers.append((values[-1], places[id(arg)]))
+            else:
+                values.append(_scalar(launch.kernel, arg))
+        self._values = values
+        self._parameters = (ctypes.c_void_p * max(len(values), 1))(
+            *(ctypes.addressof(v) for v in values)
+        )
+        function = _function(current_context(), cubin, launch.kernel)
+        if launch.shared > 48 << 10:
+            attribute = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            call("cuFuncSetAttribute", function, attribute, launch.shared)
+        sizes = (*_three(launch.grid), *_three(launch.block), launch.shared)
+        self._empty = 0 in sizes[:6]
+        self._head = (function, *map(ctypes.c_uint, sizes))
+        self._driver = library()
+
+    def run(self, pointers: Sequence[int], stream: int) -> None:
+        """Queue the kernel. Errors: RunError from the driver."""
+        if self._empty:  # the driver takes no grid of nothing
+            return
+        for value, place in self._pointers:
+            value.value = pointers[place]
+        status = self._driver.cuLaunchKernel(
+            *self._head, ctypes.c_void_p(stream), self._parameters, None
+        )
+        check(self._driver, "cuLaunchKernel", status)
+
+
+def _scalar(kernel: str, value: Any) -> Any:
+    import numpy as np
+
+    if value is None:
+        return ctypes.c_void_p()
+    if isinstance(value, np.generic):
+        kind: Any = np.ctypeslib.as_ctypes_type(value.dtype)  # type: ignore[arg-type]
+        return kind(value.item())
+    if isinstance(value, bool):
+        return ctypes.c_bool(value)
+    if isinstance(value, int):
+        if not -(2**31) <= value < 2**31:
+            raise BuildError(
+                explain(
+                    f"argument {value} of kernel {kernel} does not fit an int",
+                    fix=f"pass np.int64({value}), and take it as long long",
+                )
+            )
+        return ctypes.c_int(value)
+    if isinstance(value, float):
+        return ctypes.c_float(value)
+    raise BuildError(
+        f"argument {value!r} of kernel {kernel} is a {type(value).__name__}; kernels take Buffers, "
+        "ints, floats, bools, None and numpy's scalars"
+    )
+
+
+def _three(size: int | tuple[int, ...]) -> tuple[int, int, int]:
+    given = (size,) if isinstance(size, int) else tuple(size)
+    if not 1 <= len(given) <= 3:
+        raise BuildError(f"a grid or block has 1 to 3 sizes, not {given}")
+    x, y, z = (*given, 1, 1)[:3]
+    return int(x), int(y), int(z)
+
+
+def _architecture() -> str:
+    """The compute capability of the current context's device, as ``"90"``."""
+    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    call("cuCtxGetDevice", ctypes.byref(device))
+    for value, attribute in ((major, 75), (minor, 76)):
+        call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
+    return f"{major.value}{minor.value}"
+
+
+def compiled(source: str, defines: tuple[tuple[str, str], ...]) -> bytes:
+    """The CUBIN of a source for the current context's device."""
+    return compile_cuda(source, _architecture(), defines)
+
+
+def current_context() -> int:
+    """The handle of the CUDA context that is current in this thread."""
+    context = ctypes.c_void_p()
+    call("cuCtxGetCurrent", ctypes.byref(context))
+    return int(context.value or 0)
+
+
+@cache
+def _function(context: int, cubin: bytes, name: str) -> ctypes.c_void_p:
+    """A kernel of a module, loaded once a context and kept."""
+    function = ctypes.c_void_p()
+    module = _module(context, cubin)
+    call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
+    return function
+
+
+@cache
+def _module(context: int, cubin: bytes) -> ctypes.c_void_p:
+    module = ctypes.c_void_p()
+    call("cuModuleLoadData", ctypes.byref(module), cubin)
+    return module

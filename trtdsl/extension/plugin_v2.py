@@ -1,0 +1,378 @@
+"""Plugins for TensorRT 8, where Python cannot subclass them: C++ objects made by ``cpp``.
+
+The interfaces are IPluginV2DynamicExt and IPluginCreator of NvInferRuntime.h and
+NvInferRuntimePlugin.h, release 8.6. What this cannot do: other machines than Linux on x86-64,
+layouts other than row major, and release the GIL while a kernel is queued.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache, partial, reduce
+from typing import Any
+
+import sympy
+
+from trtdsl.errors import BuildError
+from trtdsl.extension.cpp import Class, Method, Pointer, call
+from trtdsl.extension.failures import note
+from trtdsl.extension.instance import Instance, Shapes
+from trtdsl.ir.plugin import Plugin
+from trtdsl.types import DType
+
+__all__ = ["Desc", "Dims", "DimsExprs", "Field", "Fields", "fields_of", "register"]
+
+_Int, _Bool, _Size, _Text = ctypes.c_int32, ctypes.c_bool, ctypes.c_size_t, ctypes.c_char_p
+_LINEAR = 0
+_CODES = {
+    DType.FLOAT32: 0,
+    DType.FLOAT16: 1,
+    DType.INT8: 2,
+    DType.INT32: 3,
+    DType.BOOL: 4,
+    DType.UINT8: 5,
+}
+"""nvinfer1::DataType of release 8.6."""
+
+
+class Dims(ctypes.Structure):
+    """nvinfer1::Dims."""
+
+    _fields_ = (("count", _Int), ("sizes", _Int * 8))
+
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.sizes[: self.count])
+
+
+class Desc(ctypes.Structure):
+    """nvinfer1::PluginTensorDesc."""
+
+    _fields_ = (("dims", Dims), ("type", _Int), ("format", _Int), ("scale", ctypes.c_float))
+
+
+class DimsExprs(ctypes.Structure):
+    """nvinfer1::DimsExprs."""
+
+    _fields_ = (("count", _Int), ("sizes", Pointer * 8))
+
+
+class Fields(ctypes.Structure):
+    """nvinfer1::PluginFieldCollection."""
+
+    _fields_ = (("count", _Int), ("fields", Pointer))
+
+
+class Field(ctypes.Structure):
+    """nvinfer1::PluginField."""
+
+    _fields_ = (("name", _Text), ("data", Pointer), ("type", _Int), ("length", _Int))
+
+
+_Descs = ctypes.POINTER(Desc)
+_Exprs = ctypes.POINTER(DimsExprs)
+
+
+def _never(*takes: Any, gives: Any = None, otherwise: Any = None) -> Method:
+    """A function of a base class that IPluginV2DynamicExt has made private."""
+    return Method(name="obsolete", gives=gives, takes=takes, otherwise=otherwise)
+
+
+_BASE = (
+    Method(name="tensorrt_version", gives=_Int, otherwise=0),
+    Method(name="plugin_type", gives=Pointer),
+    Method(name="plugin_version", gives=Pointer),
+    Method(name="num_outputs", gives=_Int, otherwise=0),
+    Method(name="static_dimensions", takes=(_Int, Pointer, _Int), by_memory=Dims),
+    _never(_Int, _Int, gives=_Bool, otherwise=False),  # supportsFormat
+    _never(Pointer, _Int, Pointer, _Int, _Int, _Int, _Int),  # configureWithFormat
+    Method(name="initialize", gives=_Int, otherwise=1),
+    Method(name="nothing"),  # terminate
+    _never(_Int, gives=_Size, otherwise=0),  # getWorkspaceSize
+    _never(_Int, Pointer, Pointer, Pointer, Pointer, gives=_Int, otherwise=1),  # enqueue
+    Method(name="serialized_size", gives=_Size, otherwise=0),
+    Method(name="serialize", takes=(Pointer,)),
+    Method(name="destroy"),
+    Method(name="clone", gives=Pointer),
+    Method(name="set_namespace", takes=(_Text,)),
+    Method(name="namespace", gives=Pointer),
+    Method(name="destroy"),  # the destructor
+    Method(name="destroy"),  # the destructor that frees memory
+)
+"""The functions of IPluginV2, in the order of their declaration."""
+
+_EXT = (
+    Method(name="output_type", gives=_Int, takes=(_Int, Pointer, _Int), otherwise=0),
+    _never(_Int, Pointer, _Int, gives=_Bool, otherwise=False),  # isOutputBroadcastAcrossBatch
+    _never(_Int, gives=_Bool, otherwise=False),  # canBroadcastInputAcrossBatch
+    _never(*(Pointer, _Int) * 2, *(Pointer,) * 4, _Int, _Int),  # configurePlugin
+    Method(name="attach", takes=(Pointer, Pointer, Pointer)),
+    Method(name="nothing"),  # detachFromContext
+)
+"""What IPluginV2Ext adds."""
+
+_DYNAMIC_EXT = (
+    Method(name="dimensions", takes=(_Int, _Exprs, _Int, Pointer), by_memory=DimsExprs),
+    Method(name="supports", gives=_Bool, takes=(_Int, _Descs, _Int, _Int), otherwise=False),
+    Method(name="configure", takes=(Pointer, _Int, Pointer, _Int)),
+    Method(name="workspace", gives=_Size, takes=(_Descs, _Int, _Descs, _Int), otherwise=0),
+    Method(name="enqueue", gives=_Int, takes=(Pointer,) * 6, otherwise=1),
+)
+"""What IPluginV2DynamicExt adds."""
+
+_CREATOR = (
+    Method(name="tensorrt_version", gives=_Int, otherwise=0),
+    Method(name="plugin_type", gives=Pointer),
+    Method(name="plugin_version", gives=Pointer),
+    Method(name="field_names", gives=Pointer),
+    Method(name="create", gives=Pointer, takes=(_Text, ctypes.POINTER(Fields))),
+    Method(name="deserialize", gives=Pointer, takes=(_Text, Pointer, _Size)),
+    Method(name="set_namespace", takes=(_Text,)),
+    Method(name="namespace", gives=Pointer),
+    Method(name="nothing"),  # the destructor
+    Method(name="nothing"),  # the destructor that frees memory
+)
+"""The functions of IPluginCreator."""
+
+
+@cache
+def _plugin_class() -> Class:
+    return Class(name="N6trtdsl8PluginV2E", methods=(*_BASE, *_EXT, *_DYNAMIC_EXT))
+
+
+@cache
+def _creator_class() -> Class:
+    return Class(name="N6trtdsl9CreatorV2E", methods=_CREATOR)
+
+
+class _Named:
+    """What a plugin and its creator have in common: names, as C strings that stay."""
+
+    def __init__(self, name: str, version: str, tensorrt_version: int) -> None:
+        self._version = tensorrt_version
+        self._name = ctypes.create_string_buffer(name.encode())
+        self._plugin_version = ctypes.create_string_buffer(version.encode())
+        self._namespace = ctypes.create_string_buffer(b"")
+
+    def tensorrt_version(self) -> int:
+        return self._version
+
+    def plugin_type(self) -> int:
+        return ctypes.addressof(self._name)
+
+    def plugin_version(self) -> int:
+        return ctypes.addressof(self._plugin_version)
+
+    def set_namespace(self, name: bytes) -> None:
+        self._namespace = ctypes.create_string_buffer(name or b"")
+
+    def namespace(self) -> int:
+        return ctypes.addressof(self._namespace)
+
+    def nothing(self) -> None:
+        """A function that has nothing to do."""
+
+    def failed(self, error: BaseException) -> None:
+        note(self._name.value.decode(), error)
+
+
+class _PluginV2(_Named):
+    """One object of IPluginV2DynamicExt. TensorRT clones, serializes and destroys it."""
+
+    def __init__(self, instance: Instance, tensorrt_version: int) -> None:
+        dynamic = 3 << 24 | (tensorrt_version & 0xFFFFFF)  # PluginVersion::kV2_DYNAMICEXT
+        super().__init__(instance.name, instance.plugin.version, dynamic)
+        self._plain_version = tensorrt_version
+        self._instance = instance
+        self._data = instance.to_bytes()
+        self._dtypes = (*instance.inputs, *instance.outputs)
+        self._num_inputs = len(instance.inputs)
+        self._known: dict[bytes, Shapes] = {}
+        self._inputs = ctypes.sizeof(Desc) * len(instance.inputs)
+        self._outputs = ctypes.sizeof(Desc) * len(instance.outputs)
+        self._in_pointers = Pointer * len(instance.inputs)
+        self._out_pointers = Pointer * len(instance.outputs)
+        self.address = _plugin_class().new(self)
+
+    def obsolete(self, *_: Any) -> Any:
+        raise BuildError(f"TensorRT called an obsolete function of plugin {self._instance.name}")
+
+    def static_dimensions(self, result: Dims, *_: Any) -> None:
+        result.count = -1
+
+    def attach(self, *_: Any) -> None:
+        """attachToContext: cuDNN and cuBLAS, of which these plugins use none."""
+
+    def num_outputs(self) -> int:
+        return len(self._instance.outputs)
+
+    def initialize(self) -> int:
+        return 0
+
+    def serialized_size(self) -> int:
+        return len(self._data)
+
+    def serialize(self, buffer: int) -> None:
+        ctypes.memmove(buffer, self._data, len(self._data))
+
+    def destroy(self) -> None:
+        _plugin_class().delete(self.address)
+
+    def clone(self) -> int:
+        other = _PluginV2(self._instance, self._plain_version)
+        other._namespace = self._namespace
+        return other.address
+
+    def output_type(self, index: int, types: int, count: int) -> int:
+        return _CODES[self._instance.outputs[index]]
+
+    def supports(self, place: int, descs: Any, num_inputs: int, num_outputs: int) -> bool:
+        desc = descs[place]
+        return bool(desc.type == _CODES[self._dtypes[place]] and desc.format == _LINEAR)
+
+    def configure(self, *_: Any) -> None:
+        """configurePlugin: shapes are taken as they come with each run."""
+
+    def workspace(self, inputs: Any, num_inputs: int, outputs: Any, num_outputs: int) -> int:
+        return self._instance.workspace([inputs[i].dims.shape() for i in range(num_inputs)])
+
+    def dimensions(
+        self, result: DimsExprs, index: int, inputs: Any, count: int, builder: int
+    ) -> None:
+        known: dict[sympy.Symbol, int] = {}
+        shapes = []
+        for i in range(count):
+            shape = []
+            for axis in range(inputs[i].count):
+                expression = inputs[i].sizes[axis]
+                shape.append(_read(expression, sympy.Symbol(f"s{i}_{axis}", **_SIZE), known))
+            shapes.append(tuple(shape))
+        output = self._instance.infer(shapes)[index]
+        result.count = output.rank
+        for axis, size in enumerate(output.shape):
+            result.sizes[axis] = _expression(builder, size, known)
+
+    def enqueue(
+        self,
+        inputs: int,
+        outputs: int,
+        reads: int,
+        writes: int,
+        workspace: int | None,
+        stream: int | None,
+    ) -> int:
+        key = ctypes.string_at(inputs, self._inputs) + ctypes.string_at(outputs, self._outputs)
+        shapes = self._known.get(key) or self._shapes(key)
+        pointers = [
+            *self._in_pointers.from_address(reads),
+            *self._out_pointers.from_address(writes),
+        ]
+        self._instance.run(shapes, pointers, workspace=workspace or 0, stream=stream or 0)
+        return 0
+
+    def _shapes(self, key: bytes) -> Shapes:
+        descs = (Desc * len(self._dtypes)).from_buffer_copy(key)
+        if len(self._known) > 256:
+            self._known.clear()
+        self._known[key] = tuple(d.dims.shape() for d in descs)
+        return self._known[key]
+
+
+_SIZE = {"integer": True, "positive": True}
+
+
+def _read(expression: int, symbol: sympy.Symbol, known: dict[sympy.Symbol, int]) -> Any:
+    """An IDimensionExpr as an int, or as a symbol that stands for it."""
+    implementation = ctypes.cast(expression + 8, ctypes.POINTER(Pointer))[0]
+    if call(implementation, 2, _Bool, ()):  # isConstant, behind the two of the destructor
+        return int(call(implementation, 3, _Int, ()))
+    known[symbol] = expression
+    return symbol
+
+
+_OPERATIONS = {sympy.Add: 0, sympy.Mul: 1, sympy.Max: 2, sympy.Min: 3}
+"""nvinfer1::DimensionOperation."""
+_FLOOR_DIV = 7
+
+
+def _expression(builder: int, size: Any, known: dict[sympy.Symbol, int]) -> int:
+    """A size as an IDimensionExpr that the builder makes."""
+    implementation = ctypes.cast(builder + 8, ctypes.POINTER(Pointer))[0]
+
+    def constant(value: int) -> int:
+        return int(call(implementation, 2, Pointer, (_Int,), value))
+
+    def operation(code: int, x: int, y: int) -> int:
+        made = call(implementation, 3, Pointer, (_Int, Pointer, Pointer), code, x, y)
+        return int(made)
+
+    def walk(e: Any) -> int:
+        if e in known:
+            return known[e]
+        if e.is_Integer:
+            return constant(int(e))
+        if isinstance(e, sympy.floor):
+            numerator, denominator = sympy.fraction(sympy.together(e.args[0]))
+            return operation(_FLOOR_DIV, walk(numerator), walk(denominator))
+        for kind, code in _OPERATIONS.items():
+            if isinstance(e, kind):
+                return reduce(partial(operation, code), map(walk, e.args))
+        raise BuildError(f"an output's size {e} is no sum, product, quotient, maximum or minimum")
+
+    return walk(_plain(sympy.sympify(size)))
+
+
+def _plain(size: Any) -> Any:
+    """Remainders, quotients rounded up and powers, in the operations that there are."""
+    size = size.replace(sympy.Mod, lambda x, y: x - y * sympy.floor(x / y))
+    size = size.replace(sympy.ceiling, lambda x: -sympy.floor(-x))
+    return size.replace(
+        lambda e: e.is_Pow and e.exp.is_Integer and e.exp > 0,
+        lambda e: sympy.Mul(*[e.base] * int(e.exp), evaluate=False),
+    )
+
+
+class _CreatorV2(_Named):
+    """The creator that TensorRT's registry finds a plugin class by."""
+
+    def __init__(self, cls: type[Plugin], tensorrt_version: int) -> None:
+        super().__init__(cls.__name__, cls.version, tensorrt_version)
+        self._fields = Fields(0, None)
+        self.address = _creator_class().new(self)
+
+    def field_names(self) -> int:
+        return ctypes.addressof(self._fields)
+
+    def create(self, name: bytes, fields: Any) -> int:
+        first = ctypes.cast(fields.contents.fields, ctypes.POINTER(Field))[0]
+        return self._made(ctypes.string_at(first.data, first.length))
+
+    def deserialize(self, name: bytes, data: int, length: int) -> int:
+        return self._made(ctypes.string_at(data, length))
+
+    def _made(self, data: bytes) -> int:
+        return _PluginV2(Instance.from_bytes(data), self._version).address
+
+
+@cache
+def register(cls: type[Plugin], library: str, version: int) -> None:
+    """Make a plugin class known to TensorRT's registry, for good.
+
+    Errors: BuildError where TensorRT refuses it: another plugin has its name and version.
+    """
+    registry = ctypes.CDLL(library).getPluginRegistry
+    registry.restype = Pointer
+    creator = _CreatorV2(cls, version)
+    if not call(registry(), 0, _Bool, (Pointer, _Text), creator.address, b""):
+        raise BuildError(
+            f"TensorRT's registry refuses plugin {cls.__name__}, version {cls.version}; "
+            "another one has this name"
+        )
+
+
+def fields_of(trt: Any, instance: Instance) -> Sequence[Any]:
+    """What a creator gets to make the instance of."""
+    import numpy as np
+
+    data = np.frombuffer(instance.to_bytes(), dtype=np.int8).copy()
+    return [trt.PluginField("record", data, trt.PluginFieldType.CHAR)]

@@ -1,0 +1,128 @@
+"""``Plugin``: a layer that TensorRT lacks, whose kernel comes with it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.base import Layer
+
+if TYPE_CHECKING:
+    from trtdsl.extension.buffer import Buffer
+    from trtdsl.extension.launch import Launch
+    from trtdsl.tensorrt_api import Api
+    from trtdsl.types import DType, TensorType
+
+__all__ = ["Plugin"]
+
+
+class Plugin(Layer):
+    """A layer of the user's: attributes, ``infer``, ``evaluate``, and a kernel.
+
+    A subclass is a frozen, keyword-only dataclass whose fields are its attributes: ints, floats,
+    bools, strings, and tuples of them. Its kernel is one of
+
+    - CUDA C++: ``class RMSNorm(Plugin, kernel=SOURCE)`` (or the path of a ``.cu`` beside the
+      class's module), and ``launch``, which says how it is started for tensors of given shapes;
+    - a function in Python: ``run``, which queues work on a stream by PyTorch, Triton, CuPy or
+      pycuda.
+
+    CUDA C++ sees the element types of the tensors as macros ``T0``, ``T1``, ..., inputs first and
+    then outputs: ``float32``, ``float16``, ``bfloat16``, ``int32`` and so on; the 16-bit types
+    convert from and to ``float``. Attributes reach a kernel as arguments.
+
+    In an engine a plugin goes by its class's name and ``version``; the engine keeps the attributes,
+    and loads where the class has been imported.
+    Source: IPluginV3 of TensorRT 10 and later; IPluginV2DynamicExt of TensorRT 8, which
+    ``trtdsl.extension.plugin_v2`` builds as a C++ object, on Linux and x86-64 only.
+    """
+
+    kernel: ClassVar[str] = ""
+    version: ClassVar[str] = "1"
+    formats: ClassVar[tuple[str, ...]] = ("LINEAR",)
+
+    classes: ClassVar[dict[tuple[str, str], type[Plugin]]] = {}
+    """Every plugin class that has been imported, by name and version."""
+
+    def __init_subclass__(
+        cls, *, kernel: str | Path = "", version: str | None = None, **more: Any
+    ) -> None:
+        super().__init_subclass__(**more)
+        if version is not None:
+            cls.version = version
+        if kernel:
+            cls.kernel = _source(cls, kernel)
+        if not inspect.isabstract(cls):
+            Plugin.classes[cls.__name__, cls.version] = cls
+
+    def launch(self, *tensors: Buffer, workspace: Buffer | None) -> Launch | Sequence[Launch]:
+        """How the CUDA C++ kernel is started for tensors of these shapes: inputs, then outputs.
+
+        It is called once for each combination of shapes; pointers are filled in later.
+        """
+        raise ConversionError(
+            explain(
+                f"plugin {type(self).__name__} has no kernel",
+                at=inspect.getsourcefile(type(self)),
+                fix="write launch(), for CUDA C++, or run(), for a kernel queued from Python",
+            )
+        )
+
+    def run(
+        self,
+        inputs: Sequence[Buffer],
+        outputs: Sequence[Buffer],
+        *,
+        workspace: Buffer | None,
+        stream: int,
+    ) -> None:
+        """Queue the kernel on a stream (a ``cudaStream_t``) and return without waiting for it."""
+        raise NotImplementedError
+
+    def workspace(self, *inputs: TensorType) -> int:
+        """Bytes of device memory that a call needs, for inputs of the largest sizes."""
+        return 0
+
+    @classmethod
+    def queues_from_python(cls) -> bool:
+        """Whether the kernel is ``run``, and not CUDA C++."""
+        return cls.run is not Plugin.run
+
+    def attributes(self) -> dict[str, Any]:
+        """The fields, as JSON has them."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Plugin:
+        """The plugin with these fields; lists, which JSON has for tuples, become tuples."""
+        return cls(**{name: _tuples(value) for name, value in attributes.items()})
+
+    def defines(self, *dtypes: DType) -> tuple[tuple[str, str], ...]:
+        """Macros for the compiler: the element types, inputs first."""
+        return tuple((f"T{i}", dtype.value) for i, dtype in enumerate(dtypes))
+
+    def lower(self, api: Api, *inputs: Any) -> Any:
+        from trtdsl.extension.plugins import add_plugin
+
+        return add_plugin(api, self, inputs)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _source(cls: type, kernel: str | Path) -> str:
+    """CUDA C++ as given, or read from a file beside the class's module."""
+    if "\n" in str(kernel) or not str(kernel).endswith(".cu"):
+        return str(kernel)
+    path = Path(inspect.getfile(cls)).parent / kernel
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ConversionError(
+            explain(f"the kernel of plugin {cls.__name__} cannot be read: {error}")
+        ) from error
