@@ -147,3 +147,14 @@ def test_a_build_on_another_gpu(
     assert set(entered) == {1}
     with pytest.raises(RunError, match="'cpu' is no GPU"):
         net.build(device="cpu")
+
+
+def test_every_option_is_an_argument_of_convert() -> None:
+    import dataclasses
+
+    from trtdsl.options import BuildArguments
+
+    options = {f.name for f in dataclasses.fields(BuildOptions)}
+    assert BuildArguments.__annotations__.keys() == options - {"precision"}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'level'"):
+        trtdsl.convert(nn.ReLU().eval(), (f32(2),), level=3)  # type: ignore[call-arg]
