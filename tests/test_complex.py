@@ -17,8 +17,8 @@ from trtdsl.types import DType
 
 _DTYPES = {*(d.torch for d in DType), torch.complex64}
 _PER_OPERATOR = 6
-_OTHERS = {"repeat_interleave"}
-"""Operators whose samples have a size that depends on values."""
+_OTHERS = {"istft", "repeat_interleave"}
+"""Operators whose samples have a complex window, or a size that depends on values."""
 
 
 class PairCalls(opinfo.Calls):
@@ -27,16 +27,12 @@ class PairCalls(opinfo.Calls):
     def __init__(self, op: Any, samples: Any) -> None:
         super().__init__(op, samples, torch.complex64)
         self.are_complex = [x.is_complex() for x in self.tensors]
-        self.tensors = tuple(map(_pairs, self.tensors))
+        self.tensors = tuple(map(opinfo.as_real, self.tensors))
 
     def forward(self, *tensors: torch.Tensor) -> Any:
         pairs = zip(tensors, self.are_complex, strict=True)
         made = [torch.view_as_complex(x) if c else x for x, c in pairs]
-        return [_pairs(y) for y in super().forward(*made)]
-
-
-def _pairs(x: torch.Tensor) -> torch.Tensor:
-    return torch.view_as_real(x.resolve_conj().resolve_neg()) if x.is_complex() else x
+        return super().forward(*made)
 
 
 def _samples(op: Any) -> list[Any]:

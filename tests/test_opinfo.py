@@ -145,7 +145,12 @@ class Calls(nn.Module):
             first, args, kwargs = pytree.tree_unflatten(filled, spec)
             result = self.operator(first, *args, **kwargs)
             results += pytree.tree_leaves(_untied(self.name, result) if self.is_tied else result)
-        return results
+        return [as_real(y) for y in results]
+
+
+def as_real(x: torch.Tensor) -> torch.Tensor:
+    """The parts of a complex tensor, which no engine takes or gives."""
+    return torch.view_as_real(x.resolve_conj().resolve_neg()) if x.is_complex() else x
 
 
 def _untied(name: str, result: Any) -> Any:
@@ -178,7 +183,8 @@ def _check(op: Any, samples: Sequence[Any], dtype: torch.dtype) -> None:
     expected = module(*(x.clone() for x in module.tensors))
     inputs = tuple(x.contiguous() for x in module.tensors)
     actual = trtdsl.trace(module, inputs).evaluate(*inputs)
-    exact = not dtype.is_floating_point
+    # A Fourier transform sums integers times cosines.
+    exact = not dtype.is_floating_point and not op.name.startswith("fft")
     for ours, theirs in zip(actual, expected, strict=True):
         if op.name in _UNDEFINED:
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)

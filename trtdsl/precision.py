@@ -47,6 +47,12 @@ _WIDE_UNARY = {
     UnaryOperation.EXP, UnaryOperation.LOG, UnaryOperation.RECIP, UnaryOperation.SINH,
     UnaryOperation.COSH, UnaryOperation.TAN, UnaryOperation.SQRT,
 }  # fmt: skip
+_WIDE_OPERATORS = (
+    *("aten.fft_", "aten._fft_", "aten.stft", "aten.istft", "trtdsl.stft", "trtdsl.istft"),
+    *("aten.linalg_det", "aten.linalg_inv", "aten.linalg_solve"),
+)
+"""Operators that are many layers and of which no layer is narrowed: PyTorch's autocast has them in
+float32 as well."""
 
 
 def to_precision(network: Network, precision: str | None) -> Network:
@@ -82,7 +88,8 @@ class _Narrowing:
         floats = [x for x in inputs if x.dtype.is_float]
         if not floats or all(x.is_constant for x in inputs):
             return None
-        dtype = self.dtype_of(operation.layer, floats)
+        whole = operation.source.operator.startswith(_WIDE_OPERATORS)
+        dtype = DType.FLOAT32 if whole else self.dtype_of(operation.layer, floats)
         kernels = isinstance(operation.layer, Convolution | Deconvolution)
         if isinstance(operation.layer, Attention):
             inputs = (*inputs[:3], *(self.mask(x, dtype) for x in inputs[3:]))
@@ -95,7 +102,7 @@ class _Narrowing:
         )
         outputs = operation.layer.outputs(*narrowed)
         self.rename(operation, outputs)
-        narrows = not isinstance(operation.layer, Reduce | Unary | ElementWise)
+        narrows = not whole and not isinstance(operation.layer, Reduce | Unary | ElementWise)
         if narrows and dtype is DType.FLOAT32 and any(x.dtype is self.half for x in floats):
             outputs = tuple(cast(x, self.half) if x.dtype.is_float else x for x in outputs)
         return tuple(
