@@ -86,9 +86,13 @@ def _istft(
 
 
 def _defined(original: Any, shapes: Callable[..., Any]) -> Callable[..., Any]:
-    """The operator ``trtdsl::name``, with the schema of ``aten::name.overload``."""
+    """The operator ``trtdsl::name``, with the schema of ``aten::name.overload``.
+
+    The length of ``istft`` may be symbolic, which PyTorch's schema has no word for.
+    """
     full, _, arguments = str(original._schema).partition("(")
     name = full.removeprefix("aten::").partition(".")[0]
+    arguments = arguments.replace("int? length", "SymInt? length")
     _LIBRARY.define(f"{name}({arguments}")  # type: ignore[no-untyped-call]
     _LIBRARY.impl(name, original, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
     torch.library.register_fake(f"trtdsl::{name}", shapes, lib=_LIBRARY)
