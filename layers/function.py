@@ -134,12 +134,6 @@ def rsqrt(x: Tensor) -> Tensor:
     return unary(Op.RECIP, unary(Op.SQRT, x))
 
 
-@converter(aten.erfc.default)
-def erfc(x: Tensor) -> Tensor:
-    """``1 - erf(x)``."""
-    return 1 - unary(Op.ERF, x)
-
-
 @converter(aten.atan2.default)
 def atan2(x: Tensor, other: Tensor) -> Tensor:
     """The angle of the point ``(other, x)``; zeros count as positive."""
