@@ -1,4 +1,4 @@
-"""Converters that reorder or repeat elements: flip, roll, repeat, shuffles, windows."""
+"""Converters that reorder or repeat elements: flip, roll, repeat, shuffles."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from collections.abc import Sequence
 
 import torch
 
-from trtdsl.errors import ConversionError, explain
-from trtdsl.ir.gather import Gather
 from trtdsl.ir.shuffle import Shuffle, Unsqueeze
 from trtdsl.ir.slice import SampleMode, Slice
-from trtdsl.network import Network, Tensor
+from trtdsl.network import Tensor
 from trtdsl.registry import converter
-from trtdsl.types import Dim, Shape, is_static
+from trtdsl.types import Dim, is_static
 
-from .padding import padded
 from .shape import expanded
 
 __all__: list[str] = []
@@ -124,57 +121,3 @@ def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
         second_transpose=(*range(n), n, n + 2, n + 4, n + 1, n + 3),
     )
     return split(x).reshape(*lead, channels * r * r, height // r, width // r)
-
-
-@converter(aten.unfold.default)
-def unfold(net: Network, x: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Windows of an axis: ``(*A, n, *B) -> (*A, windows, *B, size)``."""
-    if x.rank == 0:
-        return _repeated(x, [size])
-    axis = dimension % x.rank
-    count = (_static(x.shape, axis) - size) // step + 1
-    index = torch.arange(count)[:, None] * step + torch.arange(size)
-    windows = Gather(axis=axis)(x, net.constant(index.int()))
-    order = [a for a in range(windows.rank) if a != axis + 1]
-    return windows.permute(*order, axis + 1)
-
-
-@converter(aten.im2col.default)
-def im2col(
-    net: Network,
-    x: Tensor,
-    kernel_size: Sequence[int],
-    dilation: Sequence[int],
-    padding: Sequence[int],
-    stride: Sequence[int],
-) -> Tensor:
-    """Patches as columns: ``(*N, C, H, W) -> (*N, C * kh * kw, oh * ow)``."""
-    height, width = padding
-    x = padded(x, [width, width, height, height], SampleMode.FILL)
-    *lead, channels, _, _ = x.shape
-    n = len(lead)
-    sizes = [_static(x.shape, n + 1), _static(x.shape, n + 2)]
-    indices = []
-    for axis, size in enumerate(sizes):
-        reach = dilation[axis] * (kernel_size[axis] - 1) + 1
-        count = (size - reach) // stride[axis] + 1
-        taps = torch.arange(kernel_size[axis])[:, None] * dilation[axis]
-        indices.append((taps + torch.arange(count) * stride[axis]).int())
-    # The innermost axis first, so that the other one stays where it is.
-    x = Gather(axis=n + 2)(x, net.constant(indices[1]))
-    x = Gather(axis=n + 1)(x, net.constant(indices[0]))
-    patches = x.permute(*range(n + 1), n + 1, n + 3, n + 2, n + 4)
-    (kh, oh), (kw, ow) = indices[0].shape, indices[1].shape
-    return patches.reshape(*lead, channels * kh * kw, oh * ow)
-
-
-def _static(shape: Shape, axis: int) -> int:
-    size = shape[axis]
-    if isinstance(size, int):
-        return size
-    raise ConversionError(
-        explain(
-            f"windows of axis {axis} of {list(map(str, shape))}: its size is not known",
-            fix="give this axis a fixed size in dynamic_shapes",
-        )
-    )

@@ -34,9 +34,4 @@ CASES = [
     Case(aten.pixel_shuffle.default, f16(9, 2, 2), 3),
     Case(aten.pixel_unshuffle.default, f32(2, 3, 4, 6), 2, dynamic=BATCH),
     Case(aten.pixel_unshuffle.default, f32(2, 1, 3, 6, 3), 3),
-    Case(aten.unfold.default, f32(2, 7, 3), 1, 3, 2, dynamic=BATCH),
-    Case(aten.unfold.default, f32(7), -1, 2, 1),
-    Case(aten.unfold.default, f32(), 0, 1, 1),
-    Case(aten.im2col.default, f32(2, 3, 6, 7), [3, 2], [1, 2], [1, 0], [2, 1], dynamic=BATCH),
-    Case(aten.im2col.default, f32(3, 4, 4), [2, 2], [1, 1], [0, 0], [2, 2]),
 ]
