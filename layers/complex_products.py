@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from trtdsl.complex import Complex
+from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Tensor
@@ -16,6 +17,7 @@ from trtdsl.registry import converter, find
 
 from .complex import magnitude
 from .complex_arithmetic import add, bilinear, multiply
+from .contraction import einsum as einsum_
 from .shape import mT
 
 __all__: list[str] = []
@@ -90,6 +92,25 @@ def outer(x: Tensor | Complex, vec2: Tensor | Complex) -> Complex:
 def _with_axis(x: Tensor | Complex, axis: int) -> Tensor | Complex:
     layer = Unsqueeze(axes=(axis,))
     return x.map(layer) if isinstance(x, Complex) else layer(x)
+
+
+@converter(aten.einsum.default, complex=True)
+def einsum(
+    equation: str, tensors: Sequence[Tensor | Complex], *, path: Sequence[int] | None = None
+) -> Complex:
+    """Einstein's sum over a complex tensor, or over two of which one is complex or both are."""
+    if len(tensors) > 2:
+        raise ConversionError(
+            explain(
+                f"einsum of {len(tensors)} complex tensors",
+                fix="write it as a sequence of torch.einsum of two",
+            )
+        )
+    if len(tensors) == 2:
+        return bilinear(lambda a, b: einsum_(equation, [a, b]), *tensors)
+    (x,) = tensors
+    assert isinstance(x, Complex)
+    return x.map(lambda part: einsum_(equation, [part]))
 
 
 @converter(aten.linalg_vector_norm.default, complex=True)

@@ -49,7 +49,9 @@ _WIDE_UNARY = {
 }  # fmt: skip
 _WIDE_OPERATORS = (
     *("aten.fft_", "aten._fft_", "aten.stft", "aten.istft", "trtdsl.stft", "trtdsl.istft"),
-    *("aten.linalg_det", "aten.linalg_inv", "aten.linalg_solve"),
+    *("aten.linalg_det", "aten._linalg_det", "aten.det", "aten.linalg_slogdet", "aten.slogdet"),
+    *("aten._linalg_slogdet", "aten.logdet", "aten.linalg_inv", "aten.inverse"),
+    *("aten.linalg_solve", "aten._linalg_solve", "aten.linalg_cholesky", "aten.cholesky"),
 )
 """Operators that are many layers and of which no layer is narrowed: PyTorch's autocast has them in
 float32 as well."""

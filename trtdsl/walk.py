@@ -6,6 +6,7 @@ Also the list of what has no converter, all at once.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ _CHECKS = {
     "aten.sym_constrain_range_for_size.default",
 }
 _READS = {"aten.item.default", "aten._local_scalar_dense.default"}
+_FACTORS = re.compile(
+    r"aten\.(_?linalg_(eig|qr|svd|lu|ldl|lstsq|pinv|householder)|geqrf|lu|_lu|qr|svd|pinverse)"
+)
 _REGIONS = {"wrap_with_set_grad_enabled", "wrap_with_autocast"}
 
 
@@ -408,6 +412,11 @@ def _fix(node: Node) -> str:
         return "compute every branch and choose with torch.where; loops and branches are not yet"
     if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
         return "an engine draws no random numbers; draw them outside and pass them as an input"
+    if _FACTORS.match(str(node.target)):
+        return (
+            "TensorRT factors no matrices; compute the factors outside of the model, and pass them "
+            "as inputs or buffers"
+        )
     if symbols_of(node):
         return (
             "its size depends on values; keep the size and mark what counts, with torch.where, "
