@@ -277,6 +277,7 @@ def _engine(
         stripped=options.strip_weights,
         version_compatible=options.version_compatible,
         hardware=options.hardware,
+        plugins=plugins.names(network),
         trtdsl=trtdsl.__version__,
     )
     return Engine(built.plan, manifest, device=options.gpu)

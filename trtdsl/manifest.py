@@ -12,7 +12,7 @@ from trtdsl.runtime.expression import symbols_of
 from trtdsl.tree import Tree
 from trtdsl.types import DimRange, DType
 
-__all__ = ["FORMAT", "Manifest", "TensorSpec"]
+__all__ = ["FORMAT", "Manifest", "PluginName", "TensorSpec"]
 
 FORMAT = "trtdsl-engine/2"
 
@@ -60,6 +60,15 @@ class TensorSpec:
         )
 
 
+@dataclass(frozen=True, kw_only=True, order=True)
+class PluginName:
+    """A plugin that an engine holds: its name and version, and the module that has its class."""
+
+    name: str
+    version: str
+    module: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything about an engine that its plan does not tell, or tells only to TensorRT.
@@ -76,6 +85,7 @@ class Manifest:
       was built without; ``stripped``: whether the plan lacks the weights
     - ``version_compatible``: whether later releases of TensorRT load it; ``hardware``: the GPUs
       that it is for, one of ``trtdsl.options.HARDWARE``
+    - ``plugins``: the plugins written in Python that must be imported for it to load
     - ``sha256``, ``size``: of the plan; its bytes in hexadecimal, and their count
     """
 
@@ -97,6 +107,7 @@ class Manifest:
     stripped: bool = False
     version_compatible: bool = False
     hardware: str = "same"
+    plugins: tuple[PluginName, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data. Errors: ConversionError for a class that no import could find."""
@@ -113,6 +124,7 @@ class Manifest:
             "stripped": self.stripped,
             "version_compatible": self.version_compatible,
             "hardware": self.hardware,
+            "plugins": [asdict(plugin) for plugin in self.plugins],
             "inputs": [spec.to_json() for spec in self.inputs],
             "outputs": [spec.to_json() for spec in self.outputs],
             "parameters": list(self.parameters),
@@ -159,6 +171,7 @@ class Manifest:
             stripped=bool(obj["stripped"]),
             version_compatible=bool(obj["version_compatible"]),
             hardware=str(obj["hardware"]),
+            plugins=tuple(PluginName(**_mapping(plugin) or {}) for plugin in obj["plugins"]),
             **{word: str(obj[word]) for word in words},
         )
 

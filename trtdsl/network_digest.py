@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.constant import Weights
+from trtdsl.ir.plugin import Plugin
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +80,8 @@ def _add_network(digest: _Digest, network: Network) -> None:
     for operation in network.operations:
         digest.add(operation.name, str(operation.source), _class(type(operation.layer)))
         digest.add(operation.layer, [numbers[x] for x in operation.inputs])
+        if isinstance(operation.layer, Plugin):
+            digest.add("plugin", operation.layer.version, operation.layer.kernel)
         for x in operation.outputs:
             numbers[x] = len(numbers)
             digest.add(x.name, x.type)

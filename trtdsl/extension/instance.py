@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trtdsl.errors import LoadError, RunError, explain
+from trtdsl.errors import LoadError, RunError
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.launch import Launch, Planned, compiled, current_context
 from trtdsl.ir.plugin import Plugin
@@ -49,14 +49,7 @@ class Instance:
         """Errors: LoadError where the class has not been imported, or has other attributes."""
         record: Mapping[str, Any] = json.loads(data)
         name, version = record["plugin"], record["version"]
-        found = Plugin.classes.get((name, version))
-        if found is None:
-            raise LoadError(
-                explain(
-                    f"the engine holds plugin {name}, version {version}, which is not imported",
-                    fix=f"import {record['module']} before the engine is loaded",
-                )
-            )
+        found = Plugin.find(name, version, record["module"])
         try:
             plugin = found.from_attributes(record["attributes"])
         except TypeError as error:

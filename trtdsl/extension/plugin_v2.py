@@ -8,16 +8,15 @@ layouts other than row major, and release the GIL while a kernel is queued.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from functools import cache, partial, reduce
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
-
-import sympy
 
 from trtdsl.errors import BuildError
 from trtdsl.extension.cpp import Class, Method, Pointer, call
 from trtdsl.extension.failures import note
 from trtdsl.extension.instance import Instance, Shapes
+from trtdsl.extension.size_expressions import read, write
 from trtdsl.ir.plugin import Plugin
 from trtdsl.types import DType
 
@@ -239,18 +238,13 @@ class _PluginV2(_Named):
     def dimensions(
         self, result: DimsExprs, index: int, inputs: Any, count: int, builder: int
     ) -> None:
-        known: dict[sympy.Symbol, int] = {}
-        shapes = []
-        for i in range(count):
-            shape = []
-            for axis in range(inputs[i].count):
-                expression = inputs[i].sizes[axis]
-                shape.append(_read(expression, sympy.Symbol(f"s{i}_{axis}", **_SIZE), known))
-            shapes.append(tuple(shape))
+        sizes = [inputs[i].sizes[: inputs[i].count] for i in range(count)]
+        shapes, known = read(sizes, _constant)
         output = self._instance.infer(shapes)[index]
+        constant, operation = _builder(builder)
         result.count = output.rank
         for axis, size in enumerate(output.shape):
-            result.sizes[axis] = _expression(builder, size, known)
+            result.sizes[axis] = write(size, known, constant, operation)
 
     def enqueue(
         self,
@@ -278,58 +272,30 @@ class _PluginV2(_Named):
         return self._known[key]
 
 
-_SIZE = {"integer": True, "positive": True}
-
-
-def _read(expression: int, symbol: sympy.Symbol, known: dict[sympy.Symbol, int]) -> Any:
-    """An IDimensionExpr as an int, or as a symbol that stands for it."""
-    implementation = ctypes.cast(expression + 8, ctypes.POINTER(Pointer))[0]
-    if call(implementation, 2, _Bool, ()):  # isConstant, behind the two of the destructor
-        return int(call(implementation, 3, _Int, ()))
-    known[symbol] = expression
-    return symbol
-
-
-_OPERATIONS = {sympy.Add: 0, sympy.Mul: 1, sympy.Max: 2, sympy.Min: 3}
+_OPERATIONS = {"SUM": 0, "PROD": 1, "MAX": 2, "MIN": 3, "FLOOR_DIV": 7}
 """nvinfer1::DimensionOperation."""
-_FLOOR_DIV = 7
 
 
-def _expression(builder: int, size: Any, known: dict[sympy.Symbol, int]) -> int:
-    """A size as an IDimensionExpr that the builder makes."""
+def _constant(expression: int) -> int | None:
+    """The value of an IDimensionExpr that is constant."""
+    implementation = ctypes.cast(expression + 8, ctypes.POINTER(Pointer))[0]
+    if not call(implementation, 2, _Bool, ()):  # isConstant, behind the two of the destructor
+        return None
+    return int(call(implementation, 3, _Int, ()))
+
+
+def _builder(builder: int) -> tuple[Callable[[int], int], Callable[[str, int, int], int]]:
+    """What makes a constant, and what an operation, of an IExprBuilder."""
     implementation = ctypes.cast(builder + 8, ctypes.POINTER(Pointer))[0]
 
     def constant(value: int) -> int:
         return int(call(implementation, 2, Pointer, (_Int,), value))
 
-    def operation(code: int, x: int, y: int) -> int:
-        made = call(implementation, 3, Pointer, (_Int, Pointer, Pointer), code, x, y)
-        return int(made)
+    def operation(name: str, x: int, y: int) -> int:
+        takes = (_Int, Pointer, Pointer)
+        return int(call(implementation, 3, Pointer, takes, _OPERATIONS[name], x, y))
 
-    def walk(e: Any) -> int:
-        if e in known:
-            return known[e]
-        if e.is_Integer:
-            return constant(int(e))
-        if isinstance(e, sympy.floor):
-            numerator, denominator = sympy.fraction(sympy.together(e.args[0]))
-            return operation(_FLOOR_DIV, walk(numerator), walk(denominator))
-        for kind, code in _OPERATIONS.items():
-            if isinstance(e, kind):
-                return reduce(partial(operation, code), map(walk, e.args))
-        raise BuildError(f"an output's size {e} is no sum, product, quotient, maximum or minimum")
-
-    return walk(_plain(sympy.sympify(size)))
-
-
-def _plain(size: Any) -> Any:
-    """Remainders, quotients rounded up and powers, in the operations that there are."""
-    size = size.replace(sympy.Mod, lambda x, y: x - y * sympy.floor(x / y))
-    size = size.replace(sympy.ceiling, lambda x: -sympy.floor(-x))
-    return size.replace(
-        lambda e: e.is_Pow and e.exp.is_Integer and e.exp > 0,
-        lambda e: sympy.Mul(*[e.base] * int(e.exp), evaluate=False),
-    )
+    return constant, operation
 
 
 class _CreatorV2(_Named):

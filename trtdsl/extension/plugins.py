@@ -10,11 +10,13 @@ from trtdsl.extension import plugin_v2
 from trtdsl.extension.failures import take
 from trtdsl.extension.instance import Instance
 from trtdsl.ir.plugin import Plugin
+from trtdsl.manifest import PluginName
 
 if TYPE_CHECKING:
+    from trtdsl.network import Network
     from trtdsl.tensorrt_api import Api
 
-__all__ = ["add_plugin", "register_all", "without_libraries"]
+__all__ = ["add_plugin", "names", "register", "without_libraries"]
 
 
 def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
@@ -36,9 +38,19 @@ def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
     return api.add_plugin_v2([api.tensor(x) for x in inputs], made)
 
 
-def register_all(trt: Any) -> None:
-    """Make every imported plugin class known to TensorRT, before an engine is loaded."""
-    for cls in list(Plugin.classes.values()):
+def names(network: Network) -> tuple[PluginName, ...]:
+    """The plugins in a network, each once."""
+    classes = {type(op.layer) for op in network.operations if isinstance(op.layer, Plugin)}
+    found = (PluginName(name=c.__name__, version=c.version, module=c.__module__) for c in classes)
+    return tuple(sorted(found))
+
+
+def register(trt: Any, plugins: Sequence[PluginName]) -> None:
+    """Make an engine's plugins known to TensorRT, before it is loaded.
+
+    Errors: LoadError for one that has not been imported.
+    """
+    for cls in [Plugin.find(p.name, p.version, p.module) for p in plugins]:
         _register(trt, cls)
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trtdsl.errors import ConversionError, explain
+from trtdsl.errors import ConversionError, LoadError, explain
 from trtdsl.ir.base import Layer
 
 if TYPE_CHECKING:
@@ -100,6 +100,17 @@ class Plugin(Layer):
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Plugin:
         """The plugin with these fields; lists, which JSON has for tuples, become tuples."""
         return cls(**{name: _tuples(value) for name, value in attributes.items()})
+
+    @staticmethod
+    def find(name: str, version: str, module: str) -> type[Plugin]:
+        """The class that an engine names. Errors: LoadError where it has not been imported."""
+        if (name, version) in Plugin.classes:
+            return Plugin.classes[name, version]
+        fix = f"import {module} before the engine is loaded"
+        if module == "__main__":
+            fix = "import it before the engine is loaded; a script saved the engine and had it"
+        what = f"the engine holds plugin {name}, version {version}, which is not imported"
+        raise LoadError(explain(what, fix=fix))
 
     def defines(self, *dtypes: DType) -> tuple[tuple[str, str], ...]:
         """Macros for the compiler: the element types, inputs first."""

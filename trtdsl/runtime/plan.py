@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from trtdsl.errors import LoadError, explain
@@ -23,8 +22,8 @@ def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
     """
     trt = import_tensorrt()
     require_gpu(device)
+    _register_plugins(trt, manifest)
     log = logger.tensorrt_logger()
-    _register_plugins(trt)
     logger.clear()
     with primary_context(device):
         runtime = trt.Runtime(log)
@@ -46,12 +45,12 @@ def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
     return engine
 
 
-def _register_plugins(trt: Any) -> None:
-    """Make the plugins that have been imported known to TensorRT; without any, import nothing."""
-    if "trtdsl.ir.plugin" in sys.modules:
-        from trtdsl.extension.plugins import register_all
+def _register_plugins(trt: Any, manifest: Manifest) -> None:
+    """Make the engine's plugins known to TensorRT; without any, import nothing."""
+    if manifest.plugins:
+        from trtdsl.extension.plugins import register
 
-        register_all(trt)
+        register(trt, manifest.plugins)
 
 
 def _check_tensors(trt: Any, engine: Any, manifest: Manifest) -> None:

@@ -1,0 +1,77 @@
+"""Sizes of a plugin's outputs as expressions of TensorRT's IExprBuilder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from typing import Any, TypeVar
+
+import sympy
+
+from trtdsl.errors import BuildError
+from trtdsl.types import Dim
+
+__all__ = ["read", "write"]
+
+Expression = TypeVar("Expression")
+
+_SIZE = {"integer": True, "positive": True}
+_OPERATIONS = {sympy.Add: "SUM", sympy.Mul: "PROD", sympy.Max: "MAX", sympy.Min: "MIN"}
+
+
+def read(
+    sizes: Sequence[Sequence[Expression]], constant: Callable[[Expression], int | None]
+) -> tuple[list[tuple[Dim, ...]], dict[Any, Expression]]:
+    """The shapes of a plugin's inputs, and the expressions that the symbols in them stand for.
+
+    ``constant`` gives the value of an expression that is one, None of any other.
+    """
+    known: dict[Any, Expression] = {}
+    shapes = []
+    for i, expressions in enumerate(sizes):
+        shape: list[Dim] = []
+        for axis, expression in enumerate(expressions):
+            value = constant(expression)
+            if value is None:
+                value = sympy.Symbol(f"s{i}_{axis}", **_SIZE)
+                known[value] = expression
+            shape.append(value)
+        shapes.append(tuple(shape))
+    return shapes, known
+
+
+def write(
+    size: Dim,
+    known: Mapping[Any, Expression],
+    constant: Callable[[int], Expression],
+    operation: Callable[[str, Expression, Expression], Expression],
+) -> Expression:
+    """A size as an expression. ``operation`` gets a name of DimensionOperation, as ``"SUM"``.
+
+    Errors: BuildError for what is no sum, product, quotient, maximum or minimum.
+    """
+
+    def walk(e: Any) -> Expression:
+        if e in known:
+            return known[e]
+        if e.is_Integer:
+            return constant(int(e))
+        if isinstance(e, sympy.floor):
+            numerator, denominator = sympy.fraction(sympy.together(e.args[0]))
+            return operation("FLOOR_DIV", walk(numerator), walk(denominator))
+        for kind, name in _OPERATIONS.items():
+            if isinstance(e, kind):
+                return reduce(partial(operation, name), map(walk, e.args))
+        raise BuildError(f"an output's size {e} is no sum, product, quotient, maximum or minimum")
+
+    return walk(_plain(sympy.sympify(size)))
+
+
+def _plain(size: Any) -> Any:
+    """Remainders, quotients rounded up and powers, in the operations that there are."""
+    size = size.replace(sympy.Mod, lambda x, y: x - y * sympy.floor(x / y))
+    size = size.replace(sympy.ceiling, lambda x: -sympy.floor(-x))
+    return size.replace(
+        lambda e: e.is_Pow and e.exp.is_Integer and e.exp > 0,
+        lambda e: sympy.Mul(*[e.base] * int(e.exp), evaluate=False),
+    )
