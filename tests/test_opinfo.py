@@ -77,6 +77,7 @@ _IN_PLACE = r"updates .* in place(.|\n)*fix:"
 _NO_FLOAT64 = r"float64, which TensorRT does not have(.|\n)*fix:"
 _READ = r"torch.export cannot capture(.|\n)*(unbacked|data-dependent)(.|\n)*fix:"
 _UNBOUNDED = r"is used as a size, and TensorRT needs to know(.|\n)*fix:"
+_DRAWN = r"no converter\n  aten\.rand(.|\n)*fix: .*pass them as an input"
 _NONE = r"no converter\n  aten\."
 _REFUSED = {
     "bincount": r"bincount of .* depends on its values(.|\n)*fix:",
@@ -96,6 +97,8 @@ _REFUSED = {
     "nn.functional.embedding": _IN_PLACE,
     "nn.functional.embedding_bag": _IN_PLACE,
     "nn.functional.feature_alpha_dropout": _TRAINING,
+    "nn.functional.fractional_max_pool2d": _DRAWN,
+    "nn.functional.fractional_max_pool3d": _DRAWN,
     "nn.functional.instance_norm": _TRAINING,
     "nn.functional.max_pool1d": _INDICES,
     "nn.functional.max_pool2d": _INDICES,
