@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.gather import Gather, GatherMode
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.scatter import Scatter, ScatterMode
@@ -13,7 +14,7 @@ from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.ir.slice import section
 from trtdsl.ir.topk import LARGEST_K, TopKOperation
 from trtdsl.network import Operand, Tensor
-from trtdsl.operators import maximum, where
+from trtdsl.operators import maximum, minimum, where
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -37,9 +38,11 @@ def topk(
 ) -> tuple[Tensor, Tensor]:
     """The k largest or smallest elements along an axis, in order, and where they are.
 
-    TensorRT's layer takes floats and a fixed k up to 3840; all else is sorted in full.
+    TensorRT's layer takes floats and up to 3840 of them; all else is sorted in full.
     """
     axis = dim % max(x.rank, 1)
+    if not isinstance(k, int) and x.dtype.is_float and 1 <= x.network.bounds(k)[1] <= LARGEST_K:
+        return _top_of_some(x, k, axis, descending=largest)
     if isinstance(k, int) and 1 <= k <= LARGEST_K and _fits_float(x):
         return _top(x, k, axis, descending=largest)
     if x.rank == 0:
@@ -173,6 +176,19 @@ def _top(x: Tensor, k: int, axis: int, *, descending: bool) -> tuple[Tensor, Ten
     number = x if x.dtype.is_float else x.cast(DType.FLOAT32)  # exact in one byte
     values, indices = first_of(op, number, k, axis)
     return values.cast(x.dtype), indices
+
+
+def _top_of_some(x: Tensor, k: Dim, axis: int, *, descending: bool) -> tuple[Tensor, Tensor]:
+    """The first k, of a number that is known when the engine runs, and may be all or none."""
+    most = x.network.bounds(k)[1]
+    largest = torch.finfo(x.dtype.torch).max
+    shape = (*x.shape[:axis], most, *x.shape[axis + 1 :])
+    # As many as there may be, with numbers behind every other so that there are so many.
+    behind = filled(x.network, shape, -math.inf if descending else math.inf, x.dtype)
+    finite = maximum(x, -largest) if descending else minimum(x, largest)
+    wide = Concatenation(axis=axis)(finite, behind)
+    indices = section(_top(wide, most, axis, descending=descending)[1], axis, 0, k)
+    return Gather(mode=GatherMode.ELEMENT, axis=axis)(x, indices), indices
 
 
 def _fits_float(x: Tensor) -> bool:

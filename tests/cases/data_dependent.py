@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -37,7 +38,24 @@ def halved(x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
     return torch.cat([x * (a / 2) - (a + 1), x.new_full((2,), a), x * b])
 
 
+def best(x: torch.Tensor, mask: torch.Tensor, *, largest: bool = True) -> Any:
+    """The three first of what a mask leaves, or all where it leaves fewer."""
+    kept = x[mask]
+    return aten.topk.default(kept, torch.sym_min(3, kept.shape[0]), 0, largest)
+
+
+def worst(x: torch.Tensor, mask: torch.Tensor) -> Any:
+    return best(x, mask, largest=False)
+
+
+INFINITE = torch.tensor([-math.inf, 3.0, -math.inf, 7.0, math.inf])
+
 CASES = [
+    row(best, f32(9), boolean(9), dynamic={(0, 0): "n", (1, 0): "n"}),
+    row(best, INFINITE, torch.tensor([True, True, False, False, False])),
+    row(best, INFINITE, torch.tensor([False, False, False, False, False])),
+    row(worst, f32(9), boolean(9)),
+    row(worst, INFINITE, torch.tensor([True, False, False, False, True])),
     row(aten.nonzero.default, f32(3, 4).relu(), dynamic=MATRIX),
     row(aten.nonzero.default, boolean(5), dynamic=VECTOR),
     row(aten.nonzero.default, i64(2, 3, 2, low=-1, high=2)),
