@@ -1,0 +1,101 @@
+"""The small configurations of all architectures as engines, against PyTorch and the ONNX path."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import trtdsl
+from tests.models.row import Example
+from tests.models.zoo import SMALL
+from trtdsl import oracle
+from trtdsl.build import BuildOptions
+from trtdsl.onnx_export import OnnxModel
+from trtdsl.tree import flatten
+
+pytestmark = pytest.mark.gpu
+
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
+"""``|answer - PyTorch| / |PyTorch|`` in the 2-norm; of fp16 also twice what PyTorch's own has."""
+LEVEL = 0
+
+
+def moved(call: Any, dtype: torch.dtype = torch.float32) -> Any:
+    leaves, tree = flatten(call)
+    floats = [x.to(dtype) if x.is_floating_point() else x for x in leaves]
+    return tree.unflatten([x.cuda() for x in floats])
+
+
+def answers(model: nn.Module, call: Any, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
+    """PyTorch's on the GPU, in full float32 or in float16."""
+    args, kwargs = moved(copy.deepcopy(call), dtype)
+    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+        return list(flatten(copy.deepcopy(model).cuda().to(dtype)(*args, **kwargs))[0])
+
+
+def error(actual: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float:
+    """The largest over the outputs; infinities at the same places agree."""
+    errors = [0.0]
+    for a, e in zip(actual, expected, strict=True):
+        assert a.shape == e.shape
+        same = torch.isinf(e) & (a == e)
+        x, y = (v.double().masked_fill(same, 0.0) for v in (a, e))
+        errors.append(float((x - y).norm() / y.norm().clamp(min=1e-12)))
+    return max(errors) if all(map(torch.isfinite, map(torch.tensor, errors))) else float("inf")
+
+
+def halved(example: Example) -> float:
+    """The error of PyTorch's own float16; none where it refuses the model."""
+    call = example.calls[0]
+    try:
+        return error(answers(example.model, call, torch.float16), answers(example.model, call))
+    except RuntimeError:
+        return 0.0
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("name", SMALL)
+def test_engine(name: str, precision: str, record: Callable[..., None]) -> None:
+    """One engine at all sizes of the row."""
+    example = SMALL[name].build()
+    args, kwargs = example.calls[0]
+    engine = trtdsl.convert(
+        example.model,
+        args,
+        kwargs,
+        dynamic_shapes=example.dynamic_shapes,
+        precision=precision,
+        backend="tensorrt",
+        optimization_level=LEVEL,
+    )
+    errors = []
+    for call in example.calls:
+        given, named = moved(call)
+        answer = flatten(engine(*given, **named))[0]
+        errors.append(error(answer, answers(example.model, call)))
+    theirs = halved(example) if precision == "fp16" else 0.0
+    record(name=name, precision=precision, errors=errors, pytorch_fp16=theirs)
+    assert max(errors) <= max(TOLERANCE[precision], 2 * theirs)
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("name", SMALL)
+def test_onnx_path(name: str, precision: str, record: Callable[..., None]) -> None:
+    """What the ONNX path makes of it is told, and may be wrong."""
+    example = SMALL[name].build()
+    args, kwargs = example.calls[0]
+    options = BuildOptions(precision=precision, optimization_level=LEVEL)
+    try:
+        engine = oracle.build_engine(OnnxModel.of(example.model, args, kwargs), options)
+        given, named = moved(example.calls[0])
+        answer = flatten(engine(*given, **named))[0]
+    except trtdsl.TrtdslError as failure:
+        record(name=name, precision=precision, onnx_failure=str(failure)[:300])
+        return
+    expected = answers(example.model, example.calls[0])
+    record(name=name, precision=precision, onnx=error(answer, expected))
