@@ -21,7 +21,7 @@ from .indexing import wrapped
 from .places import REDUCTIONS, Places, require_table
 from .scan import along
 
-__all__: list[str] = []
+__all__ = ["elements"]
 
 aten = torch.ops.aten
 Write = Callable[[Places, Tensor, Tensor], Tensor]
@@ -31,7 +31,7 @@ _OLD_NAMES = {"add": "sum", "multiply": "prod"}
 @converter(aten.scatter.src)
 def scatter(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """x with ``x[index[i, j], j] = src[i, j]`` for axis 0."""
-    return _elements(x, dim, index, src, Places.write)
+    return elements(x, dim, index, src, Places.write)
 
 
 @converter(aten.scatter.value)
@@ -64,7 +64,7 @@ def scatter_reduce(
     x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
     """x with the sum, prod, mean, amax or amin of the sources of each place, x's own included."""
-    return _elements(x, dim, index, src, _reducing(reduce, include_self))
+    return elements(x, dim, index, src, _reducing(reduce, include_self))
 
 
 @converter(aten.index_add.default)
@@ -126,13 +126,13 @@ def _hits(x: Tensor, axis: int, index: Tensor) -> Tensor:
     return iota(x.network, size).reshape(size, 1).equal(index.reshape(1, count))
 
 
-def _elements(x: Tensor, dim: int, index: Tensor, src: Tensor, write: Write) -> Tensor:
+def elements(x: Tensor, dim: int, index: Tensor, src: Tensor, write: Write) -> Tensor:
     """What scatter does with ranks and with sizes that are smaller than x's."""
     if 0 in index.shape:
         return x
     if x.rank == 0 or index.rank == 0 or src.rank == 0:
         whole, index, src = (v if v.rank else v.reshape(1) for v in (x, index, src))
-        return _elements(whole, dim, index, src, write).reshape(*x.shape)
+        return elements(whole, dim, index, src, write).reshape(*x.shape)
     axis = dim % x.rank
     for other, size in enumerate(index.shape):
         src = section(src, other, 0, size)

@@ -1,1 +1,35 @@
-"""Plugins: layers that TensorRT lacks, each with its kernel."""
+"""Plugins: layers that TensorRT lacks, each with its kernel, and what they are an alternative to.
+
+A module holds a plugin class, which is a layer like those of ``trtdsl.ir``:
+``SearchSorted(right=True)(boundaries, x)``. Engines that hold a plugin load where its module has
+been imported.
+
+Operators that TensorRT's own layers can be put together for are converted to those, in
+``trtdsl.layers``: the builder fuses them, and such an engine needs no Python. The plugins for the
+same operators take less memory and, where a table of everything against everything would be made
+otherwise, less time. ``prefer`` chooses them:
+
+=================== ========================================== =================================
+module              operators                                  TensorRT's layers, otherwise
+=================== ========================================== =================================
+deformable          torchvision::deform_conv2d                 a grid sample of every tap
+roi_align           torchvision::roi_align                     products with whole images
+grid_sample_3d      aten::grid_sampler_3d                      eight gathers
+running_extreme     aten::cummax, aten::cummin                 log2(n) steps
+search_sorted       aten::searchsorted, aten::bucketize        a comparison of all with all
+scatter_reduce      aten::scatter_reduce, aten::scatter_add    a comparison of all with all
+=================== ========================================== =================================
+
+``deformable_attention`` and ``correlation`` are operators that PyTorch lacks too: each module has
+a function for use in a ``torch.nn.Module``, which becomes the plugin. ``fft`` has transforms of
+pairs for networks written by hand; ``torch.fft`` goes by matrix products.
+
+Two operators have no plugin here. ``torchvision::nms`` is TensorRT's own NMS layer, and its library
+has EfficientNMS_TRT for whole batches of classes. ``unique`` has as many elements as its values
+say, which a plugin of TensorRT 8 cannot: its converter, ``trtdsl.layers.unique``, counts them with
+TensorRT's layers.
+"""
+
+from .preference import prefer
+
+__all__ = ["prefer"]

@@ -75,4 +75,7 @@ def test_the_wheel_holds_the_packages_and_no_tests(wheel: Path) -> None:
     for folder, package in (("layers", "trtdsl/layers"), ("trtdsl/ir", "trtdsl/ir")):
         files = {f"{package}/{path.name}" for path in (ROOT / folder).glob("*.py")}
         assert files <= names
+    kernels = {f"trtdsl/plugins/{path.name}" for path in (ROOT / "plugins").glob("*.cu")}
+    assert kernels
+    assert kernels <= names
     assert "License-Expression: Apache-2.0" in metadata

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
     from trtdsl.tensorrt_api import Api
-    from trtdsl.types import DType, TensorType
+    from trtdsl.types import DType
 
 __all__ = ["Plugin"]
 
@@ -59,10 +59,11 @@ class Plugin(Layer):
         if not inspect.isabstract(cls):
             Plugin.classes[cls.__name__, cls.version] = cls
 
-    def launch(self, *tensors: Buffer, workspace: Buffer | None) -> Launch | Sequence[Launch]:
+    def launch(self, *tensors: Any, **_: Any) -> Launch | Sequence[Launch]:
         """How the CUDA C++ kernel is started for tensors of these shapes: inputs, then outputs.
 
-        It is called once for each combination of shapes; pointers are filled in later.
+        They are Buffers, and so is the keyword ``workspace``. It is called once for each
+        combination of shapes; pointers are filled in later.
         """
         raise ConversionError(
             explain(
@@ -83,8 +84,8 @@ class Plugin(Layer):
         """Queue the kernel on a stream (a ``cudaStream_t``) and return without waiting for it."""
         raise NotImplementedError
 
-    def workspace(self, *inputs: TensorType) -> int:
-        """Bytes of device memory that a call needs, for inputs of the largest sizes."""
+    def workspace(self, *inputs: Any, **_: Any) -> int:
+        """Bytes of device memory that a call needs, where sizes are the largest."""
         return 0
 
     @classmethod

@@ -1,0 +1,172 @@
+"""A plugin's kernel on the CPU: the same source, compiled as C++, its grid run as loops.
+
+It shows that a kernel computes what ``evaluate`` does. A thread runs to its end before the next one
+starts, so kernels with ``__syncthreads`` or shared memory, which need more, are refused.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import torch
+
+from trtdsl.extension.buffer import Buffer
+from trtdsl.extension.launch import Launch, _scalar, _three
+from trtdsl.ir.plugin import Plugin
+from trtdsl.types import DType, TensorType
+
+COMPILER = shutil.which("g++")
+
+HEADER = r"""
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+using std::size_t;
+#define __global__
+#define __device__
+#define __restrict__
+struct Three { unsigned x, y, z; };
+static Three threadIdx, blockIdx, blockDim, gridDim;
+struct float16 {
+    _Float16 value;
+    float16() = default;
+    float16(float x) : value((_Float16)x) {}
+    operator float() const { return (float)value; }
+};
+struct bfloat16 {
+    uint16_t bits;
+    bfloat16() = default;
+    bfloat16(float x) {
+        uint32_t b;
+        std::memcpy(&b, &x, 4);
+        bits = (b + 0x7fff + (b >> 16 & 1)) >> 16;
+    }
+    operator float() const {
+        uint32_t b = (uint32_t)bits << 16;
+        float x;
+        std::memcpy(&x, &b, 4);
+        return x;
+    }
+};
+typedef float float32;
+typedef signed char int8;
+typedef unsigned char uint8;
+typedef int int32;
+typedef long long int64;
+inline void sincospif(float x, float* sine, float* cosine) {
+    *sine = (float)std::sin(M_PI * x);
+    *cosine = (float)std::cos(M_PI * x);
+}
+template <class... A, size_t... I>
+void started(void (*kernel)(A...), void** args, std::index_sequence<I...>) {
+    kernel(*(A*)args[I]...);
+}
+template <class... A>
+void grid_of(void (*kernel)(A...), const unsigned* s, void** args) {
+    gridDim = {s[0], s[1], s[2]};
+    blockDim = {s[3], s[4], s[5]};
+    for (unsigned b = 0; b < s[0] * s[1] * s[2]; ++b)
+        for (unsigned t = 0; t < s[3] * s[4] * s[5]; ++t) {
+            blockIdx = {b % s[0], b / s[0] % s[1], b / s[0] / s[1]};
+            threadIdx = {t % s[3], t / s[3] % s[4], t / s[3] / s[4]};
+            started(kernel, args, std::index_sequence_for<A...>());
+        }
+}
+"""
+
+_KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(\w+)')
+
+
+@cache
+def library(source: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
+    """The kernels of a source, each as ``on_cpu_NAME(sizes, args)``."""
+    assert COMPILER, "no g++"
+    assert "__syncthreads" not in source
+    assert "__shared__" not in source
+    starts = "".join(
+        f'extern "C" void on_cpu_{name}(const unsigned* sizes, void** args) '
+        f"{{ grid_of({name}, sizes, args); }}\n"
+        for name in _KERNEL.findall(source)
+    )
+    text = f"{HEADER}#line 1\n{source}\n{starts}"
+    key = hashlib.sha256(f"{defines}{text}".encode()).hexdigest()[:16]
+    folder = Path(_folder())
+    path, made = folder / f"{key}.cpp", folder / f"{key}.so"
+    path.write_text(text)
+    macros = [f"-D{name}={value}" for name, value in defines]
+    command = [COMPILER, "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", *macros]
+    done = subprocess.run(
+        [*command, "-o", str(made), str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(made))
+
+
+@cache
+def _folder() -> str:
+    return mkdtemp(prefix="trtdsl-emulation-")
+
+
+def types_of(values: tuple[torch.Tensor, ...]) -> tuple[TensorType, ...]:
+    return tuple(TensorType(DType.of(x.dtype), tuple(x.shape)) for x in values)
+
+
+def outputs_of(plugin: Plugin, inputs: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
+    result = plugin.infer(*inputs)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def emulate(
+    plugin: Plugin, values: tuple[torch.Tensor, ...], *, narrow: bool = False
+) -> tuple[torch.Tensor, ...]:
+    """The outputs of a plugin's kernels, in memory that began as garbage.
+
+    ``narrow`` has int32 where the types say int64, as TensorRT 8 does.
+    """
+    values = tuple(x.contiguous() for x in values)
+    types = types_of(values)
+    results = outputs_of(plugin, types)
+    if narrow:
+        values = tuple(x.int() if x.dtype is torch.int64 else x for x in values)
+        results = tuple(_narrow(t) for t in results)
+        types = tuple(map(_narrow, types))
+    outputs = tuple(_garbage(t.shape, t.dtype.torch) for t in results)
+    scratch = _garbage((plugin.workspace(*types) + 64,), torch.uint8)
+    tensors = (*values, *outputs, scratch)
+    buffers = [Buffer(t.data_ptr(), tuple(t.shape), DType.of(t.dtype)) for t in tensors]
+    launched = plugin.launch(*buffers[:-1], workspace=buffers[-1])
+    dtypes = (t.dtype for t in (*types, *results))
+    kernels = library(plugin.kernel, plugin.defines(*dtypes))
+    for launch in (launched,) if isinstance(launched, Launch) else launched:
+        _start(kernels, launch)
+    assert (scratch[-64:] == 0xA5).all(), "written behind the workspace"
+    return outputs
+
+
+def _start(kernels: ctypes.CDLL, launch: Launch) -> None:
+    args = [
+        ctypes.c_void_p(arg.pointer) if isinstance(arg, Buffer) else _scalar(launch.kernel, arg)
+        for arg in launch.args
+    ]
+    array = (ctypes.c_void_p * len(args))(*map(ctypes.addressof, args))
+    sizes = (ctypes.c_uint * 6)(*_three(launch.grid), *_three(launch.block))
+    getattr(kernels, f"on_cpu_{launch.kernel}")(sizes, array)
+
+
+def _garbage(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    size = torch.empty((), dtype=dtype).element_size()
+    count = torch.Size(shape).numel()
+    return torch.full((count * size,), 0xA5, dtype=torch.uint8).view(dtype).reshape(shape)
+
+
+def _narrow(x: TensorType) -> TensorType:
+    return x.with_dtype(DType.INT32) if x.dtype is DType.INT64 else x

@@ -1,0 +1,123 @@
+"""Models whose operators are converted to the shipped plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import trtdsl
+import trtdsl.plugins
+from tests.cases.base import f32, i64
+from tests.models import vision_operators
+from tests.plugins.shipped import regions
+from tests.test_ir import assert_close
+from trtdsl import registry
+from trtdsl.plugins.correlation import correlation
+from trtdsl.plugins.deformable_attention import deformable_attention
+
+assert vision_operators.SCHEMAS, "torchvision's operators are declared"
+aten, vision = torch.ops.aten, torch.ops.torchvision
+
+
+class Calls(torch.nn.Module):
+    """A module that is one function."""
+
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.function(*inputs)
+
+
+def deformed(x: torch.Tensor, weight: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    offset, *mask = rest
+    bias = torch.linspace(-1, 1, weight.shape[0])
+    groups = x.shape[1] // weight.shape[1], offset.shape[1] // 18
+    scale = mask[0] if mask else torch.zeros(())
+    result: torch.Tensor = vision.deform_conv2d(
+        x, weight, offset, scale, bias, 2, 1, 1, 2, 1, 2, *groups, bool(mask)
+    )
+    return result
+
+
+def sampled(x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=True)
+
+
+def scattered(x: torch.Tensor, index: torch.Tensor, src: torch.Tensor) -> torch.Tensor:
+    return x.scatter_reduce(1, index, src, "amax", include_self=False)
+
+
+ROWS = {
+    "DeformableColumns": (
+        deformed,
+        (f32(2, 8, 9, 7), f32(6, 4, 3, 3), f32(2, 36, 5, 7), f32(2, 18, 5, 7)),
+    ),
+    "DeformableColumns of version 1": (
+        deformed,
+        (f32(2, 8, 9, 7), f32(6, 8, 3, 3), f32(2, 18, 5, 7)),
+    ),
+    "RoIAlign": (
+        lambda x, rois: vision.roi_align(x, rois, 0.5, 3, 3, -1, True),
+        (f32(2, 3, 8, 8), regions(6, 2, 14.0)),
+    ),
+    "GridSample3d": (sampled, (f32(1, 2, 3, 4, 5), f32(1, 2, 2, 2, 3))),
+    "RunningExtreme": (lambda x: x.cummax(-1).values, (f32(3, 20),)),
+    "SearchSorted": (
+        lambda x, edges: torch.bucketize(x, edges, right=True),
+        (f32(3, 4), f32(9).sort().values),
+    ),
+    "ScatterReduce": (scattered, (f32(4, 5), i64(3, 7, low=0, high=5), f32(3, 9))),
+    "ScatterReduce of sums": (
+        lambda x, index, src: x.scatter_add(0, index, src),
+        (i64(5, 2), i64(9, 2, low=0, high=5), i64(9, 2)),
+    ),
+    "DeformableAttention": (
+        deformable_attention,
+        (
+            f32(2, 14, 2, 3),
+            torch.tensor([[3, 4], [1, 2]]),
+            f32(2, 5, 2, 2, 3, 2, low=0.0),
+            f32(2, 5, 2, 2, 3),
+        ),
+    ),
+    "Correlation": (
+        lambda x, other: correlation(x, other, 2, 2, 1, 2),
+        (f32(1, 4, 5, 6), f32(1, 4, 5, 6, seed=1)),
+    ),
+}
+
+
+@pytest.fixture
+def converters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry as it was, afterwards."""
+    registry.load()
+    for table in ("_CONVERTERS", "_NAMED"):
+        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_model_becomes_plugins(name: str, converters: None) -> None:
+    function, inputs = ROWS[name]
+    module = Calls(function).eval()
+    trtdsl.plugins.prefer()
+    net = trtdsl.trace(module, inputs)
+    kinds = {type(operation.layer).__name__ for operation in net.operations}
+    assert name.partition(" ")[0] in kinds
+    assert_close(net.evaluate(*inputs), module(*inputs), 2e-6)
+
+
+def test_nothing_is_preferred_before_it_is_asked_for(converters: None) -> None:
+    before = registry.find(aten.cummax.default), registry.find(aten.bucketize.Tensor)
+    trtdsl.plugins.prefer("running_extreme")
+    after = registry.find(aten.cummax.default), registry.find(aten.bucketize.Tensor)
+    assert before[0] is not after[0]
+    assert before[1] is after[1]
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(trtdsl.ConversionError, match="by the name of x"):
+        trtdsl.plugins.prefer("x")
