@@ -28,6 +28,7 @@ __all__ = [
     "allow_refit",
     "context_memory",
     "context_without_memory",
+    "data_type",
     "dtype_of",
     "import_tensorrt",
     "installed_version",
@@ -112,6 +113,11 @@ def dtype_of(trt_dtype: Any) -> DType:
         if trt_dtype.name == name:
             return dtype
     raise BuildError(f"TensorRT's data type {trt_dtype.name} has no counterpart in trtdsl")
+
+
+def data_type(trt: Any, dtype: DType) -> Any:
+    """The ``tensorrt.DataType`` of a dtype that the release has."""
+    return getattr(trt.DataType, _NAMES[dtype])
 
 
 def network_flags(trt: Any) -> int:
@@ -244,6 +250,8 @@ class Api:
         """The weights, whose memory TensorRT reads until the build ends: it makes no copies."""
         self.origins: dict[Tensor, Tensor] = {}
         """The constants of layers that were expanded, and those of the network that they are."""
+        self.plugins: list[Any] = []
+        """Plugins written in Python, which live as long as the network that they are in."""
         self._sizes_at: dict[int, int] = {}
 
     def __getattr__(self, name: str) -> Any:

@@ -29,7 +29,7 @@ _SCALARS: dict[str, Callable[[Any], bool]] = {
     "bool": lambda v: isinstance(v, (bool, np.bool_)),
     "str": lambda v: isinstance(v, str),
     "bytes": lambda v: isinstance(v, bytes),
-    "buffer": lambda v: isinstance(v, (bytes, bytearray, memoryview)),
+    "buffer": lambda v: isinstance(v, (bytes, bytearray, memoryview, np.ndarray)),
     "numpy.ndarray": lambda v: isinstance(v, np.ndarray),
     "slice": lambda v: isinstance(v, slice),
     "tuple": lambda v: isinstance(v, tuple),
@@ -76,6 +76,8 @@ def convert(release: Release, expression: str, value: Any) -> Any:
         if not _SCALARS[name](value):
             raise MismatchError(f"{_show(value)} is no {name}")
         return value
+    if name == "PluginFieldCollection_" and type(value).__name__ == "PluginFieldCollection":
+        return value  # which the bindings convert
     kind = release.kind(name)
     if kind is None or isinstance(value, kind):
         return value

@@ -82,11 +82,16 @@ def add_layer(owner: StandInObject, kind: Any, arguments: Mapping[str, Any]) -> 
     layer.state |= {"network": network, "name": name, "metadata": "", "types": {}}
     layer.state["input_list"] = inputs
     layer.state["output_list"] = [
-        _tensor(network, f"{name}_output_{i}", layer=layer)
-        for i in range(_OUTPUTS.get(kind.__name__, 1))
+        _tensor(network, f"{name}_output_{i}", layer=layer) for i in range(_count(kind, given))
     ]
     network.state["layers"].append(layer)
     return layer
+
+
+def _count(kind: Any, given: Mapping[str, Any]) -> int:
+    if kind.__name__ == "IPluginV3Layer":
+        return int(given["plugin"].num_outputs)
+    return _OUTPUTS.get(kind.__name__, 1)
 
 
 def _same_network(network: StandInObject, tensor: StandInObject) -> None:

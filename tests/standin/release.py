@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import builder, network, refitting, values  # noqa: F401  (they register the behaviours)
+from . import builder, network, plugins, refitting, values  # noqa: F401  (they register the behaviours)
 from .convert import normal
 from .enums import EnumType, make_enum
 from .errors import MissingNameError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import BuildError
-from trtdsl.extension import plugin_v2
+from trtdsl.extension import plugin_v2, plugin_v3
 from trtdsl.extension.failures import take
 from trtdsl.extension.instance import Instance
 from trtdsl.ir.plugin import Plugin
@@ -30,12 +30,17 @@ def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
     )
     take()
     _register(api.trt, type(plugin))
+    tensors = [api.tensor(x) for x in inputs]
+    if _is_v3(api.trt):
+        made = plugin_v3.made(api.trt, instance)
+        api.plugins.append(made)
+        return api.add_plugin_v3(tensors, [], made)
     registry = api.trt.get_plugin_registry()
     creator = registry.get_plugin_creator(instance.name, plugin.version, "")
     made = creator and creator.create_plugin(instance.name, _collection(api.trt, instance))
     if not made:
         raise BuildError(f"TensorRT made no plugin {instance.name}") from take()
-    return api.add_plugin_v2([api.tensor(x) for x in inputs], made)
+    return api.add_plugin_v2(tensors, made)
 
 
 def names(network: Network) -> tuple[PluginName, ...]:
@@ -69,7 +74,15 @@ def without_libraries(trt: Any, config: Any) -> None:
         raise BuildError("TensorRT refused to leave cuDNN and cuBLAS out")
 
 
+def _is_v3(trt: Any) -> bool:
+    """Whether Python may subclass plugins: TensorRT 10 and later."""
+    return hasattr(trt, "IPluginV3")
+
+
 def _register(trt: Any, cls: type[Plugin]) -> None:
+    if _is_v3(trt):
+        plugin_v3.register(trt, cls)
+        return
     major, minor, patch = (int(part) for part in trt.__version__.split(".")[:3])
     plugin_v2.register(cls, f"libnvinfer.so.{major}", major * 1000 + minor * 100 + patch)
 
