@@ -15,14 +15,15 @@ module              operators                                  TensorRT's layers
 deformable          torchvision::deform_conv2d                 a grid sample of every tap
 roi_align           torchvision::roi_align                     products with whole images
 grid_sample_3d      aten::grid_sampler_3d                      eight gathers
+fourier             torch.fft: fft, ifft, rfft, irfft          products with matrices
 running_extreme     aten::cummax, aten::cummin                 log2(n) steps
 search_sorted       aten::searchsorted, aten::bucketize        a comparison of all with all
 scatter_reduce      aten::scatter_reduce, aten::scatter_add    a comparison of all with all
 =================== ========================================== =================================
 
 ``deformable_attention`` and ``correlation`` are operators that PyTorch lacks too: each module has
-a function for use in a ``torch.nn.Module``, which becomes the plugin. ``fft`` has transforms of
-pairs for networks written by hand; ``torch.fft`` goes by matrix products.
+a function for use in a ``torch.nn.Module``, which becomes the plugin.
+``fft`` has transforms of pairs for networks written by hand.
 
 Two operators have no plugin here. ``torchvision::nms`` is TensorRT's own NMS layer, and its library
 has EfficientNMS_TRT for whole batches of classes. ``unique`` has as many elements as its values

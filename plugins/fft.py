@@ -1,6 +1,6 @@
 """Fourier transforms along the last axis, in float32, of complex numbers as pairs.
 
-``trtdsl.layers.fourier`` does the same by products with matrices as large as the length squared.
+``fourier`` has the operators of ``torch.fft`` that are made of them.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ __all__ = ["ALTERNATIVES", "prefer"]
 
 ALTERNATIVES = (
     "deformable",
+    "fourier",
     "grid_sample_3d",
     "roi_align",
     "running_extreme",
@@ -40,3 +41,5 @@ def prefer(*names: str) -> None:
         module = import_module(f"trtdsl.plugins.{name}")
         for operator, function in module.CONVERTERS.items():
             converter(operator, override=True)(function)
+        for operator, function in getattr(module, "OF_COMPLEX", {}).items():
+            converter(operator, override=True, complex=True)(function)

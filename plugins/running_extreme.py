@@ -45,8 +45,9 @@ class RunningExtreme(Plugin, kernel="running_extreme.cu"):
         return values, places
 
     def workspace(self, x: TensorType) -> int:
-        _, pieces = _cut(x.shape[self.axis])
-        return int(4 * (x.volume // x.shape[self.axis]) * pieces)
+        size = x.shape[self.axis]
+        pieces = math.isqrt(size) + 2  # at least as many as of any smaller size
+        return int(4 * (x.volume // size) * max(pieces, 16))
 
     def launch(
         self, x: Buffer, values: Buffer, places: Buffer, *, workspace: Buffer | None

@@ -9,6 +9,7 @@ import torch
 
 from tests.cases.base import f32, i32, i64
 from trtdsl.ir.plugin import Plugin
+from trtdsl.network import Network
 from trtdsl.plugins.correlation import Correlation
 from trtdsl.plugins.deformable import DeformableColumns
 from trtdsl.plugins.deformable_attention import DeformableAttention
@@ -18,6 +19,7 @@ from trtdsl.plugins.roi_align import RoIAlign
 from trtdsl.plugins.running_extreme import RunningExtreme
 from trtdsl.plugins.scatter_reduce import ScatterReduce
 from trtdsl.plugins.search_sorted import SearchSorted
+from trtdsl.types import DType
 
 HALF = 2e-3
 """A rounding to float16, of the largest magnitude."""
@@ -42,6 +44,28 @@ class PluginCase:
         shapes = "-".join("x".join(map(str, x.shape)) for x in self.inputs)
         kinds = {str(x.dtype).removeprefix("torch.") for x in self.inputs}
         return f"{self.plugin}-{shapes}-{'-'.join(sorted(kinds))}"
+
+    def grown(self, by: int) -> tuple[torch.Tensor, ...]:
+        """The inputs with every dynamic axis longer by so much: their beginnings follow again."""
+        inputs = list(self.inputs)
+        for i, axis in self.dynamic:
+            size = inputs[i].shape[axis]
+            inputs[i] = inputs[i].index_select(axis, torch.arange(size + by) % size)
+        return tuple(inputs)
+
+    def network(self, *, dynamic: bool = False, number: int = 0) -> Network:
+        """The plugin alone; the names of sizes and tensors end in a number."""
+        net = Network(f"plugin_{number}")
+        names = sorted(set(self.dynamic.values())) if dynamic else []
+        dims = {name: net.dim(f"{name}_{number}", min=1, opt=4, max=64) for name in names}
+        inputs = []
+        for i, x in enumerate(self.inputs):
+            sizes = enumerate(x.shape)
+            shape = [dims.get(self.dynamic.get((i, axis), ""), size) for axis, size in sizes]
+            inputs.append(net.input(f"x{i}", shape, DType.of(x.dtype)))
+        for i, y in enumerate(self.plugin.outputs(*inputs)):
+            net.output(y, f"y{i}")
+        return net
 
     def in_half(self) -> PluginCase:
         halves = tuple(x.half() if x.is_floating_point() else x for x in self.inputs)

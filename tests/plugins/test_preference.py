@@ -51,7 +51,18 @@ def scattered(x: torch.Tensor, index: torch.Tensor, src: torch.Tensor) -> torch.
     return x.scatter_reduce(1, index, src, "amax", include_self=False)
 
 
-ROWS = {
+def spectra(real: torch.Tensor, imag: torch.Tensor) -> torch.Tensor:
+    there = torch.fft.fft(torch.complex(real, imag), 24, 1, "ortho")
+    back = torch.fft.ifft(there * (1 + 2j), 11)
+    return torch.cat([back.real, back.imag, torch.fft.fft(real, norm="forward").imag], 1)
+
+
+def halves(x: torch.Tensor) -> torch.Tensor:
+    whole = torch.fft.rfft(x, dim=1) * (0.5 - 1j)
+    return torch.cat([torch.fft.irfft(whole, n=5, dim=1), torch.fft.irfft(whole, dim=1)], 1)
+
+
+ROWS: dict[str, tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]] = {
     "DeformableColumns": (
         deformed,
         (f32(2, 8, 9, 7), f32(6, 4, 3, 3), f32(2, 36, 5, 7), f32(2, 18, 5, 7)),
@@ -75,6 +86,9 @@ ROWS = {
         lambda x, index, src: x.scatter_add(0, index, src),
         (i64(5, 2), i64(9, 2, low=0, high=5), i64(9, 2)),
     ),
+    "FFT": (spectra, (f32(3, 20), f32(3, 20, seed=1))),
+    "RFFT": (lambda x: torch.fft.rfft(x, 18, 0).abs(), (f32(12, 3),)),
+    "IRFFT": (halves, (f32(2, 3, 7),)),
     "DeformableAttention": (
         deformable_attention,
         (
@@ -95,7 +109,7 @@ ROWS = {
 def converters(monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry as it was, afterwards."""
     registry.load()
-    for table in ("_CONVERTERS", "_NAMED"):
+    for table in ("_CONVERTERS", "_NAMED", "_OF_COMPLEX"):
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
 
 
@@ -108,6 +122,17 @@ def test_a_model_becomes_plugins(name: str, converters: None) -> None:
     kinds = {type(operation.layer).__name__ for operation in net.operations}
     assert name.partition(" ")[0] in kinds
     assert_close(net.evaluate(*inputs), module(*inputs), 2e-6)
+
+
+def test_a_transform_of_symbolic_length(converters: None) -> None:
+    """Which matrices, of one length each, cannot do."""
+    module = Calls(lambda x: torch.fft.ifft(torch.fft.fft(x).abs()).real).eval()
+    trtdsl.plugins.prefer("fourier")
+    n = torch.export.Dim("n", min=2, max=4096)
+    net = trtdsl.trace(module, (f32(2, 24),), dynamic_shapes={"inputs": ({1: n},)})
+    for length in (24, 9, 1000):
+        x = f32(2, length)
+        assert_close(net.evaluate(x), module(x), 2e-6)
 
 
 def test_nothing_is_preferred_before_it_is_asked_for(converters: None) -> None:

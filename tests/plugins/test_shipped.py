@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from dataclasses import replace
+from typing import Any
 
 import pytest
+import sympy
 import torch
 
 import trtdsl.plugins
@@ -16,7 +19,9 @@ from tests.test_ir import assert_close
 from trtdsl.errors import UnavailableError
 from trtdsl.extension.nvrtc import compile_cuda
 from trtdsl.ir.plugin import Plugin
-from trtdsl.types import DType
+from trtdsl.plugins.fft import FFT, RFFT
+from trtdsl.plugins.running_extreme import RunningExtreme
+from trtdsl.types import DType, TensorType, bind
 
 ROWS = [pytest.param(case, id=f"{i}-{case}"[:150]) for i, case in enumerate(CASES)]
 
@@ -41,6 +46,53 @@ def test_the_kernel_computes_what_the_reference_does(case: PluginCase) -> None:
 def test_infer_says_what_the_reference_gives(case: PluginCase) -> None:
     declared = outputs_of(case.plugin, types_of(case.inputs))
     assert declared == types_of(expected_of(case))
+
+
+VARYING = [row for row, case in zip(ROWS, CASES, strict=True) if case.dynamic]
+
+
+@pytest.mark.parametrize("case", VARYING)
+def test_sizes_of_outputs_follow_from_those_of_inputs(case: PluginCase) -> None:
+    """TensorRT names each open size of each input apart, and wants sums, products, quotients."""
+    sizes: dict[str, int] = {}
+    given = []
+    grown = case.grown(3)
+    for i, x in enumerate(types_of(case.inputs)):
+        shape: list[Any] = list(x.shape)
+        for axis in (a for j, a in case.dynamic if j == i):
+            shape[axis] = sympy.Symbol(f"s{i}_{axis}", integer=True, positive=True)
+            sizes[f"s{i}_{axis}"] = grown[i].shape[axis]
+        given.append(x.with_shape(shape))
+    expected = expected_of(replace(case, inputs=grown))
+    for y, wanted in zip(outputs_of(case.plugin, tuple(given)), expected, strict=True):
+        assert tuple(bind(d, sizes) for d in y.shape) == tuple(wanted.shape)
+        made = {type(e) for d in y.shape for e in sympy.preorder_traversal(sympy.sympify(d))}
+        assert not {e for e in made if issubclass(e, sympy.Function)} - {sympy.floor}
+
+
+@pytest.mark.parametrize("case", VARYING)
+def test_a_symbolic_network_computes_at_other_sizes(case: PluginCase) -> None:
+    grown = case.grown(5)
+    values = case.network(dynamic=True).evaluate(*grown)
+    values = values if isinstance(values, tuple) else (values,)
+    for actual, wanted in zip(values, emulate(case.plugin, grown), strict=True):
+        assert_close(wanted, actual, case.tolerance)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "shape"),
+    [
+        (RunningExtreme(axis=0), lambda n: (n, 3)),
+        (FFT(), lambda n: (3, n, 2)),
+        (RFFT(), lambda n: (3, n)),
+    ],
+)
+def test_the_workspace_of_the_largest_size_serves_smaller_ones(plugin: Plugin, shape: Any) -> None:
+    """TensorRT asks once, for the largest sizes."""
+    sizes = (*range(1, 70), 255, 256, 257, 288, 289, 290, 1023, 1024, 1090)
+    needed = [plugin.workspace(TensorType(DType.FLOAT32, shape(n))) for n in sizes]
+    assert needed == sorted(needed)
+    assert needed[-1] > 0
 
 
 @pytest.mark.parametrize("architecture", ["75", "90"])
