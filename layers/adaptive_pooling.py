@@ -10,11 +10,14 @@ from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.pooling import Pooling, PoolingType
 from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.network import Tensor
 from trtdsl.registry import converter
-from trtdsl.types import Dim
+from trtdsl.types import Dim, DType
 
 from .absent import Absent
+from .creation import iota
+from .pooled_indices import indices_of, uneven
 from .pooling import INDICES, maximum_of
 from .spatial import batched, per_axis
 
@@ -35,26 +38,26 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Sequence[Dim]) -> Tensor:
 
 @converter(aten.adaptive_avg_pool3d.default, aten._adaptive_avg_pool3d.default)
 def adaptive_avg_pool3d(x: Tensor, output_size: Sequence[Dim]) -> Tensor:
-    """``([N,] C, D, H, W) -> ([N,] C, D', H', W')``."""
+    """``([N,] C, D, H, W) -> ([N,] C, D', H', W')``, and the places of the maxima: int64."""
     return batched(x, 3, lambda image: _average(image, output_size))
 
 
 @converter(aten.adaptive_max_pool1d.default)
-def adaptive_max_pool1d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Absent]:
-    """``([N,] C, L) -> ([N,] C, L')``; the indices must stay unused."""
-    return batched(x, 1, lambda image: _maximum(image, output_size)), INDICES
+def adaptive_max_pool1d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Tensor | Absent]:
+    """``([N,] C, L) -> ([N,] C, L')``, and where the maxima lie in x laid flat: int64."""
+    return _with_indices(x, per_axis(output_size, 1))
 
 
 @converter(aten.adaptive_max_pool2d.default)
-def adaptive_max_pool2d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Absent]:
-    """``([N,] C, H, W) -> ([N,] C, H', W')``; the indices must stay unused."""
-    return batched(x, 2, lambda image: _maximum(image, output_size)), INDICES
+def adaptive_max_pool2d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Tensor | Absent]:
+    """``([N,] C, H, W) -> ([N,] C, H', W')``, and where the maxima lie in x laid flat: int64."""
+    return _with_indices(x, per_axis(output_size, 2))
 
 
 @converter(aten.adaptive_max_pool3d.default)
-def adaptive_max_pool3d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Absent]:
-    """``([N,] C, D, H, W) -> ([N,] C, D', H', W')``; the indices must stay unused."""
-    return batched(x, 3, lambda image: _maximum(image, output_size)), INDICES
+def adaptive_max_pool3d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Tensor | Absent]:
+    """``([N,] C, D, H, W) -> ([N,] C, D', H', W')``, and the places of the maxima: int64."""
+    return _with_indices(x, per_axis(output_size, 3))
 
 
 def _average(image: Tensor, output_size: Sequence[Dim]) -> Tensor:
@@ -74,6 +77,29 @@ def _maximum(image: Tensor, output_size: Sequence[int]) -> Tensor:
         return image
     pairs = zip(image.shape[2:], sizes, strict=True)
     return maximum_of(image, [_windows(_known(image, size), out) for size, out in pairs])
+
+
+def _with_indices(x: Tensor, output_size: tuple[int, ...]) -> tuple[Tensor, Tensor | Absent]:
+    axes = len(output_size)
+    pooled = batched(x, axes, lambda image: _maximum(image, output_size))
+    sizes = x.shape[x.rank - axes :]
+    places = [_places(x, size, out) for size, out in zip(sizes, output_size, strict=True)]
+    known = [place for place in places if place is not None]
+    if len(known) < axes or 0 in x.shape or 0 in pooled.shape:
+        return pooled, INDICES
+    if x.rank == axes + 2:
+        return pooled, indices_of(x, pooled, known)
+    front = Unsqueeze(axes=(0,))
+    return pooled, Squeeze(axes=(0,))(indices_of(front(x), front(pooled), known))
+
+
+def _places(x: Tensor, size: Dim, out: int) -> Tensor | None:
+    """What the windows read along an axis; None where no fixed number of windows does."""
+    if isinstance(size, int):
+        return uneven(x, _windows(size, out)) if size and out else None
+    if out != 1:
+        return None
+    return iota(x.network, size).reshape(1, size).cast(DType.INT32)
 
 
 def _pooled(image: Tensor, sizes: Sequence[Dim], type: PoolingType) -> Tensor:

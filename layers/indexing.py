@@ -217,19 +217,21 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     """The diagonal of matrices as the last axis, ``offset`` columns to the right."""
     a, b = dim1 % x.rank, dim2 % x.rank
     rows, columns = x.shape[a], x.shape[b]
-    if not is_static((rows, columns)):
-        raise ConversionError(
-            explain(
-                f"the diagonal of {x}: its length is not known",
-                fix=f"give axes {a} and {b} a fixed size in dynamic_shapes",
-            )
-        )
     others = [axis for axis in range(x.rank) if axis not in (a, b)]
     lead = [x.shape[axis] for axis in others]
     flat = x.permute(*others, a, b).reshape(*lead, rows * columns)
     first = offset if offset >= 0 else -offset * columns
-    length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    length = _shortest(rows + min(offset, 0), columns - max(offset, 0))
     return section(flat, len(others), first, length, columns + 1)
+
+
+def _shortest(rows: Dim, columns: Dim) -> Dim:
+    """How long a diagonal is that begins at the corner of what is left of a matrix."""
+    if is_static((rows, columns)):
+        return max(0, min(rows, columns))
+    import sympy
+
+    return rows if rows == columns else sympy.Max(0, sympy.Min(rows, columns))
 
 
 @converter(aten.meshgrid.indexing)

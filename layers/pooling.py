@@ -18,7 +18,7 @@ from trtdsl.types import Dim, DType, is_static
 from .absent import Absent
 from .spatial import batched, per_axis
 
-__all__ = ["INDICES", "Windows", "maximum_of"]
+__all__ = ["INDICES", "Windows", "maximum", "maximum_of"]
 
 aten = torch.ops.aten
 
@@ -35,7 +35,7 @@ def max_pool1d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """``([N,] C, L)``."""
-    return _maximum(x, Windows.of(1, kernel_size, stride, padding, ceil_mode), dilation)
+    return maximum(x, Windows.of(1, kernel_size, stride, padding, ceil_mode), dilation)
 
 
 @converter(aten.max_pool2d.default)
@@ -48,7 +48,7 @@ def max_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """``([N,] C, H, W)``."""
-    return _maximum(x, Windows.of(2, kernel_size, stride, padding, ceil_mode), dilation)
+    return maximum(x, Windows.of(2, kernel_size, stride, padding, ceil_mode), dilation)
 
 
 @converter(aten.max_pool3d.default)
@@ -61,46 +61,7 @@ def max_pool3d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """``([N,] C, D, H, W)``."""
-    return _maximum(x, Windows.of(3, kernel_size, stride, padding, ceil_mode), dilation)
-
-
-@converter(aten.max_pool1d_with_indices.default)
-def max_pool1d_with_indices(
-    x: Tensor,
-    kernel_size: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0,),
-    dilation: Sequence[int] = (1,),
-    ceil_mode: bool = False,
-) -> tuple[Tensor, Absent]:
-    """``max_pool1d``; the indices must stay unused."""
-    return max_pool1d(x, kernel_size, stride, padding, dilation, ceil_mode), INDICES
-
-
-@converter(aten.max_pool2d_with_indices.default)
-def max_pool2d_with_indices(
-    x: Tensor,
-    kernel_size: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0, 0),
-    dilation: Sequence[int] = (1, 1),
-    ceil_mode: bool = False,
-) -> tuple[Tensor, Absent]:
-    """``max_pool2d``; the indices must stay unused."""
-    return max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode), INDICES
-
-
-@converter(aten.max_pool3d_with_indices.default)
-def max_pool3d_with_indices(
-    x: Tensor,
-    kernel_size: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0, 0, 0),
-    dilation: Sequence[int] = (1, 1, 1),
-    ceil_mode: bool = False,
-) -> tuple[Tensor, Absent]:
-    """``max_pool3d``; the indices must stay unused."""
-    return max_pool3d(x, kernel_size, stride, padding, dilation, ceil_mode), INDICES
+    return maximum(x, Windows.of(3, kernel_size, stride, padding, ceil_mode), dilation)
 
 
 @converter(aten.avg_pool1d.default)
@@ -237,7 +198,8 @@ class Windows:
         return needed if fits else None
 
 
-def _maximum(x: Tensor, windows: Windows, dilation: Sequence[int]) -> Tensor:
+def maximum(x: Tensor, windows: Windows, dilation: Sequence[int]) -> Tensor:
+    """The largest element of each window."""
     axes = len(windows.size)
     steps = per_axis(dilation, axes)
 

@@ -71,7 +71,6 @@ _TIED = {"argsort", "kthvalue", "median", "mode", "sort", "topk"}
 """Operators that may name any of equal elements: of integers and bool only values are compared."""
 
 _TRAINING = r"in training mode(.|\n)*fix: call model.eval\(\)"
-_INDICES = r"indices of a maximum pooling, which TensorRT lacks(.|\n)*fix:"
 _SAVED = r"saved mean of a normalization, which TensorRT lacks(.|\n)*fix:"
 _IN_PLACE = r"updates .* in place(.|\n)*fix:"
 _NO_FLOAT64 = r"float64, which TensorRT does not have(.|\n)*fix:"
@@ -88,9 +87,6 @@ _REFUSED = {
     "native_batch_norm": f"{_TRAINING}|{_SAVED}",
     "native_group_norm": _SAVED,
     "native_layer_norm": _SAVED,
-    "nn.functional.adaptive_max_pool1d": _INDICES,
-    "nn.functional.adaptive_max_pool2d": _INDICES,
-    "nn.functional.adaptive_max_pool3d": _INDICES,
     "nn.functional.alpha_dropout": _TRAINING,
     "nn.functional.batch_norm": rf"{_TRAINING}|axis 1 is outside 0\.\.0",
     "nn.functional.dropout": _TRAINING,
@@ -100,9 +96,6 @@ _REFUSED = {
     "nn.functional.fractional_max_pool2d": _DRAWN,
     "nn.functional.fractional_max_pool3d": _DRAWN,
     "nn.functional.instance_norm": _TRAINING,
-    "nn.functional.max_pool1d": _INDICES,
-    "nn.functional.max_pool2d": _INDICES,
-    "nn.functional.max_pool3d": _INDICES,
     "nn.functional.one_hot": rf"{_READ}|{_UNBOUNDED}",  # as many as it finds
     "nn.functional.rrelu": _TRAINING,
     "norm": f"{_NONE}_linalg_svd",  # the nuclear norm

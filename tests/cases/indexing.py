@@ -77,6 +77,8 @@ CASES = [
     Case(aten.diagonal.default, f32(3, 4)),
     Case(aten.diagonal.default, f32(2, 3, 4), 1, 1, 2, dynamic=BATCH),
     Case(aten.diagonal.default, f32(4, 3, 2), -2, 0, -1),
+    Case(aten.diagonal.default, f32(3, 4), dynamic=BATCH),
+    Case(lambda x: (x @ x.mT).diagonal(), f32(3, 4), dynamic=BATCH),
     Case(aten.meshgrid.indexing, [f32(2), f32(3), f32(4)], kwargs={"indexing": "ij"}),
     Case(
         aten.meshgrid.indexing,

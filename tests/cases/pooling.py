@@ -27,6 +27,13 @@ class First:
 N = {(0, 0): "n"}
 NHW = {(0, 0): "n", (0, 2): "h", (0, 3): "w"}
 
+
+def unpooled(x: torch.Tensor) -> torch.Tensor:
+    """As SegNet does: what was pooled goes back to where it was."""
+    pooled, indices = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
+    return torch.nn.functional.max_unpool2d(pooled * 2, indices, 2)
+
+
 MAXIMUM = [
     Case(aten.max_pool1d.default, f32(2, 3, 9), [3]),
     Case(aten.max_pool1d.default, f32(2, 3, 9), [3], [2], [1], [1], True, dynamic=N),
@@ -50,7 +57,23 @@ MAXIMUM = [
     Case(First(aten.max_pool1d_with_indices.default), f32(2, 3, 9), [3], [2]),
     Case(First(aten.max_pool2d_with_indices.default), f32(2, 3, 7, 8), [3, 3], [2, 2], [1, 1]),
     Case(First(aten.max_pool3d_with_indices.default), f32(1, 2, 4, 6, 6), [2, 2, 2]),
-    Case(aten.max_pool2d_with_indices.default, f32(2, 3, 7, 8), [2, 2]).raises("indices"),
+    Case(aten.max_pool1d_with_indices.default, f32(3, 9), [3], [2], [1]),
+    Case(
+        aten.max_pool2d_with_indices.default,
+        *(f32(2, 3, 7, 8), [3, 2], [2, 2], [1, 0]),
+        dynamic={(0, 0): "batch", (0, 2): "height"},
+    ),
+    Case(
+        aten.max_pool2d_with_indices.default,
+        *(f32(2, 3, 8, 7), [3, 3], [2, 2], [1, 1], [1, 1], True),
+    ),
+    Case(aten.max_pool2d_with_indices.default, f32(2, 3, 9, 9), [2, 3], [1, 2], [0, 1], [2, 1]),
+    Case(aten.max_pool2d_with_indices.default, f32(2, 3, 8, 8).relu(), [2, 2]),
+    Case(
+        aten.max_pool3d_with_indices.default,
+        *(f32(1, 2, 4, 6, 6), [2, 2, 2], [1, 2, 2], [1, 0, 1]),
+    ),
+    Case(unpooled, f32(2, 3, 6, 8), dynamic={(0, 0): "batch"}),
 ]  # fmt: skip
 
 AVERAGE = [
