@@ -52,11 +52,17 @@ def _own_converter(out: str) -> None:
     assert _numbers(r"largest difference: ([\d.e+-]+)", after)[0] <= 1e-6
 
 
+def _own_plugin(out: str) -> None:
+    assert "= StarRelu(scale=0.9, bias=-0.4)(" in out
+    assert _numbers(r"largest difference: ([\d.e+-]+)", out)[0] <= 1e-6
+
+
 CHECKS: dict[str, Callable[[str], None]] = {
     "1_convert.py": _digits,
     "2_network_by_hand.py": _by_hand,
     "3_dynamic_batch.py": _dynamic_batch,
     "4_own_converter.py": _own_converter,
+    "5_own_plugin.py": _own_plugin,
 }
 
 

@@ -20,6 +20,7 @@ if find_spec("trtdsl.layers") is None:
 
 if TYPE_CHECKING:
     from trtdsl.asserted import UncheckedWarning
+    from trtdsl.binding import plugin
     from trtdsl.cache import CacheWarning
     from trtdsl.comparison import compare
     from trtdsl.conversion import ReferenceWarning, check, convert, trace
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
+    from trtdsl.extension.buffer import Buffer
+    from trtdsl.extension.launch import Launch
     from trtdsl.held import PrecisionWarning
+    from trtdsl.ir.plugin import Plugin
     from trtdsl.network import Network, Tensor
     from trtdsl.reference import Reference
     from trtdsl.registry import converter
@@ -43,13 +47,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Buffer": "extension.buffer",
     "BuildError": "errors",
     "CacheWarning": "cache",
     "ConversionError": "errors",
     "DType": "types",
     "Engine": "engine",
+    "Launch": "extension.launch",
     "LoadError": "errors",
     "Network": "network",
+    "Plugin": "ir.plugin",
     "PrecisionWarning": "held",
     "Reference": "reference",
     "ReferenceWarning": "conversion",
@@ -65,17 +72,21 @@ _HOME = {
     "convert": "conversion",
     "converter": "registry",
     "load": "engine",
+    "plugin": "binding",
     "trace": "conversion",
 }
 
 __all__ = [
+    "Buffer",
     "BuildError",
     "CacheWarning",
     "ConversionError",
     "DType",
     "Engine",
+    "Launch",
     "LoadError",
     "Network",
+    "Plugin",
     "PrecisionWarning",
     "Reference",
     "ReferenceWarning",
@@ -91,6 +102,7 @@ __all__ = [
     "convert",
     "converter",
     "load",
+    "plugin",
     "trace",
 ]
 

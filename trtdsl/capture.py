@@ -25,6 +25,7 @@ from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.flat import Flat, input_names
 from trtdsl.inplace import drop_dropout, has_inplace, hides_views, rewrite_inplace
+from trtdsl.module_plugins import kept_whole
 from trtdsl.refusal import quiet, refusal
 from trtdsl.state import StateKey
 from trtdsl.storage import read_storage
@@ -75,9 +76,9 @@ def capture(
     """
     if opt is not None and not isinstance(opt, Mapping):
         raise ConversionError(explain(f"opt is {opt!r}", fix='name the sizes: opt={"batch": 8}'))
-    program, flat = _exported(model, tuple(args), dict(kwargs or {}), dynamic_shapes)
-    exported = _user_inputs(program)
-    program = _functional(program, keep)
+    with kept_whole(model):
+        program, flat = _exported(model, tuple(args), dict(kwargs or {}), dynamic_shapes)
+        exported, program = _user_inputs(program), _functional(program, keep)
     nodes = _user_inputs(program)
     _refuse_state(program, dict(zip(nodes, flat.input_names, strict=True)) if flat else {})
     input_tree, output_tree = (flat.input_tree, flat.output_tree) if flat else _trees(program)

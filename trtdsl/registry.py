@@ -202,5 +202,7 @@ def _signature(parameter: tuple[str, bool, Any]) -> str:
 
 
 def _place(function: Any) -> str:
+    if (cls := getattr(function, "plugin", None)) is not None:
+        return f"plugin {cls.__module__}.{cls.__qualname__}"
     code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno}, {function.__qualname__}"

@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trtdsl.errors import ConversionError, LoadError, explain
 from trtdsl.ir.base import Layer
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
     from trtdsl.tensorrt_api import Api
@@ -101,6 +103,11 @@ class Plugin(Layer):
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Plugin:
         """The plugin with these fields; lists, which JSON has for tuples, become tuples."""
         return cls(**{name: _tuples(value) for name, value in attributes.items()})
+
+    @classmethod
+    def from_module(cls, module: nn.Module) -> Self:
+        """The plugin of a module, for ``@trtdsl.plugin(MyModule)``: fields are its attributes."""
+        return cls(**{f.name: getattr(module, f.name) for f in fields(cls)})  # type: ignore[arg-type]
 
     @staticmethod
     def find(name: str, version: str, module: str) -> type[Plugin]:
