@@ -55,7 +55,8 @@ def _guards(inputs: Sequence[Node]) -> Sequence[Any]:
 
 
 def _hold(guard: Any, ranges: Mapping[Any, DimRange], names: Mapping[Any, str]) -> None:
-    for sizes in _points({s: ranges[s] for s in guard.expr.free_symbols}):
+    symbols = sorted(guard.expr.free_symbols, key=lambda s: names[s])
+    for sizes in _points({s: ranges[s] for s in symbols}):
         if guard.expr.subs(sizes) != False:  # noqa: E712 (sympy's truth, or what it cannot tell)
             continue
         condition = guard.expr.subs({s: names[s] for s in sizes})
@@ -73,7 +74,7 @@ def _hold(guard: Any, ranges: Mapping[Any, DimRange], names: Mapping[Any, str]) 
 def _points(ranges: Mapping[Any, DimRange]) -> Iterator[dict[Any, int]]:
     """Sizes to try, from 2 on: all, or where these are too many the ends of each range."""
     every = [range(max(r.min, 2), r.max + 1) for r in ranges.values()]
-    ends = [{max(r.min, 2), max(r.opt, 2), max(r.max, 2)} for r in ranges.values()]
+    ends = [sorted({max(n, 2) for n in (r.min, r.opt, r.max)}) for r in ranges.values()]
     few = math.prod(map(len, every)) <= _MOST
     for values in product(*(every if few else ends)):
         yield dict(zip(ranges, values, strict=True))
