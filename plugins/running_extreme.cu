@@ -1,7 +1,7 @@
 // x is (outer, size, inner); a line runs along size, in pieces of `length`.
 template <class T> inline bool replaces(T later, T earlier, bool largest) {
-    if (later != later) return true;  // NaN stays
-    return earlier == earlier && (largest ? later >= earlier : later <= earlier);
+    if (later != later) return true;  // NaN stays, as nothing compares with it
+    return largest ? later >= earlier : later <= earlier;
 }
 
 inline size_t line_of(int line, int size, int inner) {

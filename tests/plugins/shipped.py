@@ -129,6 +129,8 @@ def _grid_sample() -> Iterator[PluginCase]:
     far[1, 0, 0, 0] = torch.tensor([float("nan"), float("inf"), 1e20])
     yield PluginCase(GridSample3d(), (x, far), tolerance=1e-5, half=False)
     yield PluginCase(GridSample3d(), (f32(1, 1, 1, 1, 1), f32(1, 2, 2, 2, 3)))
+    plugin = GridSample3d(padding_mode="reflection", align_corners=True)
+    yield PluginCase(plugin, (f32(1, 2, 1, 3, 1), f32(1, 2, 2, 2, 3)), tolerance=1e-5)
 
 
 def _extremes() -> Iterator[PluginCase]:
