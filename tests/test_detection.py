@@ -53,7 +53,6 @@ class SingleShot(nn.Module):
         labels = flat % classes + 1
         chosen = scores > 0.3
         picked, scores, labels = decoded[flat // classes][chosen], scores[chosen], labels[chosen]
-        torch._check(picked.shape[0] > 0)
         keep = ops.batched_nms(picked, scores, labels, 0.4)[:20]
         return {"boxes": picked[keep], "scores": scores[keep], "labels": labels[keep]}
 
@@ -74,6 +73,57 @@ def test_a_single_shot_detector_is_the_same_to_the_end() -> None:
     assert max(counts) <= 20
     for version in standin.VERSIONS:
         assert lowered(network, version).created
+
+
+class Backbone(nn.Sequential):
+    """Two maps of 8 channels, of an eighth and of a sixteenth of the image."""
+
+    out_channels = 8
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 8, 8, stride=8), nn.Conv2d(8, 8, 2, stride=2))
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        fine = self[0](x).relu()
+        return {"0": fine, "1": self[1](fine).relu()}
+
+
+class OneImage(nn.Module):
+    """torchvision's own RetinaNet, its resizing and post-processing included, of one image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        detection = importlib.import_module("torchvision.models.detection")
+        anchors = detection.anchor_utils.AnchorGenerator(((8,), (16,)), ((0.5, 1.0, 2.0),) * 2)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.model = detection.RetinaNet(
+                Backbone(), 4, anchor_generator=anchors, min_size=64, max_size=64, score_thresh=0.95,
+                topk_candidates=40, detections_per_img=25,
+            )  # fmt: skip
+            for layer in self.model.modules():
+                if isinstance(layer, nn.Conv2d):  # its own weights find nothing at all
+                    nn.init.kaiming_normal_(layer.weight)
+                    nn.init.zeros_(layer.bias)
+        self.eval()
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        answer: dict[str, torch.Tensor] = self.model([image])[0]
+        return answer
+
+
+def test_retinanet_of_torchvision_is_the_same_to_the_end() -> None:
+    model = OneImage()
+    network = trtdsl.trace(model, (f32(3, 80, 96, low=0),))
+    counts = []
+    for seed, scale in ((0, 1.0), (1, 0.6), (2, 1.5), (3, 0.0)):
+        image = f32(3, 80, 96, seed=seed, low=0) * scale
+        expected, answer = model(image), network.evaluate(image)
+        counts.append(len(expected["boxes"]))
+        for name, value in expected.items():
+            assert_close(answer[name], value, 1e-4)
+    assert len(set(counts)) > 1
+    assert max(counts) > 5
 
 
 class Filters(nn.Module):

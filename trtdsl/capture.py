@@ -29,6 +29,7 @@ from trtdsl.module_plugins import kept_whole
 from trtdsl.refusal import quiet, refusal
 from trtdsl.state import StateKey
 from trtdsl.storage import read_storage
+from trtdsl.torchvision_forms import exportable
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
 from trtdsl.whole import whole
@@ -134,7 +135,7 @@ def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
     leaves = dynamic.widened(flat.leaves, specs)
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
-        with _restored(flat.model), torch.no_grad(), quiet(), whole():
+        with _restored(flat.model), torch.no_grad(), quiet(), whole(), exportable():
             return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False)
     except TrtdslError:
         raise

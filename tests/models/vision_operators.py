@@ -45,7 +45,8 @@ def nms(dets: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch
 def _overlap(a: list[float], b: list[float]) -> float:
     sides = [max(min(a[i + 2], b[i + 2]) - max(a[i], b[i]), 0) for i in (0, 1)]
     areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
-    return sides[0] * sides[1] / (sum(areas) - sides[0] * sides[1])
+    union = sum(areas) - sides[0] * sides[1]
+    return sides[0] * sides[1] / union if union else 0.0  # two of no size stay, both
 
 
 def _bilinear(plane: torch.Tensor, y: float, x: float) -> float:
