@@ -12,7 +12,7 @@ from torch.export import Dim
 
 import trtdsl
 from tests import standin
-from tests.cases.base import f32
+from tests.cases.base import f32, i64
 from tests.cases.ir.nms import boxes
 from tests.models import vision_operators
 from tests.test_ir import assert_close
@@ -98,8 +98,8 @@ class OneImage(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.model = detection.RetinaNet(
-                Backbone(), 4, anchor_generator=anchors, min_size=64, max_size=64, score_thresh=0.95,
-                topk_candidates=40, detections_per_img=25,
+                Backbone(), 4, anchor_generator=anchors, min_size=64, max_size=64,
+                score_thresh=0.95, topk_candidates=40, detections_per_img=25,
             )  # fmt: skip
             for layer in self.model.modules():
                 if isinstance(layer, nn.Conv2d):  # its own weights find nothing at all
@@ -184,6 +184,28 @@ def test_boxes_keep_float32_in_fp16() -> None:
     network = trtdsl.trace(TwoStage(), (f32(1, 3, 6, 7), boxes(20) * 3, f32(20)), precision="fp16")
     (found,) = [op for op in network.operations if op.layer.kind == "nms"]
     assert {x.dtype for x in found.inputs} == {trtdsl.DType.FLOAT32}
+
+
+def test_classes_are_moved_apart_in_float32() -> None:
+    """16 bits end at 65504, and a box of class 3 at 60,000 would be moved to 240,000."""
+    model, size = Classes().eval(), 60_000.0
+    inputs = boxes(40) / 3 * size, f32(40, seed=2), i64(40, low=0, high=4)
+    network = trtdsl.trace(model, inputs, precision="fp16")
+    expected = model(*inputs)
+    assert len(expected) < 40
+    assert torch.equal(network.evaluate(*inputs), expected)
+
+
+class Classes(nn.Module):
+    """Boxes behind a matrix product, which 16 bits are meant for."""
+
+    def forward(
+        self, corners: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        ops = importlib.import_module("torchvision.ops.boxes")
+        same = (corners / 2**16) @ torch.eye(4) * 2**16
+        kept: torch.Tensor = ops.batched_nms(same, scores, labels, 0.3)
+        return kept
 
 
 def test_box_functions(box_ops: Any) -> None:

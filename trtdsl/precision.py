@@ -82,6 +82,7 @@ class _Narrowing:
     def __init__(self, network: Network, half: DType) -> None:
         self.half = half
         self.outputs = set(network.outputs)
+        self.boxes = _before_boxes(network)
         self.casts: dict[tuple[Tensor, DType], Tensor] = {}
 
     def __call__(
@@ -91,6 +92,7 @@ class _Narrowing:
         if not floats or all(x.is_constant for x in inputs):
             return None
         whole = operation.source.operator.startswith(_WIDE_OPERATORS)
+        whole = whole or operation in self.boxes
         dtype = DType.FLOAT32 if whole else self.dtype_of(operation.layer, floats)
         kernels = isinstance(operation.layer, Convolution | Deconvolution)
         if isinstance(operation.layer, Attention):
@@ -203,3 +205,18 @@ def _is_wide(layer: Layer) -> bool:
             return op is ElementWiseOperation.POW
         case _:
             return False
+
+
+def _before_boxes(network: Network) -> set[Operation]:
+    """What makes boxes and scores of the last matrix products before a suppression.
+
+    Boxes of different classes are moved apart by more than 16 bits can hold.
+    """
+    found: set[Operation] = set()
+    waiting = [x for op in network.operations if isinstance(op.layer, NMS) for x in op.inputs]
+    while waiting:
+        producer = waiting.pop().producer
+        if producer and producer not in found and not isinstance(producer.layer, _MATRIX):
+            found.add(producer)
+            waiting += producer.inputs
+    return found

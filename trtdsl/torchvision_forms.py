@@ -36,7 +36,7 @@ def exportable() -> Iterator[None]:
             setattr(module, name, function)
 
 
-def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+def _batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
     """``nms`` of each class by itself: boxes of different ones are moved apart."""
     import torch
 
@@ -50,13 +50,13 @@ def _topk_min(input: Tensor, orig_kval: int, axis: int) -> Any:
     """The smaller of a number and of a size."""
     import torch
 
-    return torch.sym_min(orig_kval, input.size(axis))
+    return torch.sym_min(orig_kval, input.size(axis))  # type: ignore[no-untyped-call]
 
 
 _FORMS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-    ("torchvision.ops", "batched_nms", batched_nms),
-    ("torchvision.ops.boxes", "batched_nms", batched_nms),
-    ("torchvision.ops.boxes", "_batched_nms_coordinate_trick", batched_nms),
-    ("torchvision.ops.boxes", "_batched_nms_vanilla", batched_nms),
+    ("torchvision.ops", "batched_nms", _batched_nms),
+    ("torchvision.ops.boxes", "batched_nms", _batched_nms),
+    ("torchvision.ops.boxes", "_batched_nms_coordinate_trick", _batched_nms),
+    ("torchvision.ops.boxes", "_batched_nms_vanilla", _batched_nms),
     ("torchvision.models.detection._utils", "_topk_min", _topk_min),
 )
