@@ -25,12 +25,17 @@ scatter_reduce      aten::scatter_reduce, aten::scatter_add    a comparison of a
 a function for use in a ``torch.nn.Module``, which becomes the plugin.
 ``fft`` has transforms of pairs for networks written by hand.
 
+``creator`` makes a layer of any plugin of TensorRT's own library, or of one that ``load_library``
+has loaded.
+
 Two operators have no plugin here. ``torchvision::nms`` is TensorRT's own NMS layer, and its library
 has EfficientNMS_TRT for whole batches of classes. ``unique`` has as many elements as its values
 say, which a plugin of TensorRT 8 cannot: its converter, ``trtdsl.layers.unique``, counts them with
 TensorRT's layers.
 """
 
+from trtdsl.extension.library import creator, load_library
+
 from .preference import prefer
 
-__all__ = ["prefer"]
+__all__ = ["creator", "load_library", "prefer"]

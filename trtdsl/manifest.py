@@ -62,11 +62,15 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class PluginName:
-    """A plugin that an engine holds: its name and version, and the module that has its class."""
+    """A plugin that an engine holds: its name and version, and the module that has its class.
+
+    A plugin of a library has no module; it has a namespace, mostly ``""``.
+    """
 
     name: str
     version: str
-    module: str
+    module: str = ""
+    namespace: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,7 @@ class Manifest:
       was built without; ``stripped``: whether the plan lacks the weights
     - ``version_compatible``: whether later releases of TensorRT load it; ``hardware``: the GPUs
       that it is for, one of ``trtdsl.options.HARDWARE``
-    - ``plugins``: the plugins written in Python that must be imported for it to load
+    - ``plugins``: what must be imported, or loaded, before it is
     - ``sha256``, ``size``: of the plan; its bytes in hexadecimal, and their count
     """
 

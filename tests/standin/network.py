@@ -90,7 +90,7 @@ def add_layer(owner: StandInObject, kind: Any, arguments: Mapping[str, Any]) -> 
 
 def _count(kind: Any, given: Mapping[str, Any]) -> int:
     if kind.__name__ == "IPluginV3Layer":
-        return int(given["plugin"].num_outputs)
+        return int(given["plugin"].state.get("num_outputs", 1))
     return _OUTPUTS.get(kind.__name__, 1)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import BuildError
+from trtdsl.errors import BuildError, LoadError, explain
 from trtdsl.extension import plugin_v2, plugin_v3
 from trtdsl.extension.failures import take
 from trtdsl.extension.instance import Instance
+from trtdsl.extension.library import LibraryPlugin, find_creator
 from trtdsl.ir.plugin import Plugin
 from trtdsl.manifest import PluginName
 
@@ -45,8 +46,12 @@ def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
 
 def names(network: Network) -> tuple[PluginName, ...]:
     """The plugins in a network, each once."""
-    classes = {type(op.layer) for op in network.operations if isinstance(op.layer, Plugin)}
-    found = (PluginName(name=c.__name__, version=c.version, module=c.__module__) for c in classes)
+    layers = [op.layer for op in network.operations]
+    classes = {type(layer) for layer in layers if isinstance(layer, Plugin)}
+    found = {PluginName(name=c.__name__, version=c.version, module=c.__module__) for c in classes}
+    for layer in layers:
+        if isinstance(layer, LibraryPlugin):
+            found.add(PluginName(name=layer.name, version=layer.version, namespace=layer.namespace))
     return tuple(sorted(found))
 
 
@@ -55,8 +60,17 @@ def register(trt: Any, plugins: Sequence[PluginName]) -> None:
 
     Errors: LoadError for one that has not been imported.
     """
-    for cls in [Plugin.find(p.name, p.version, p.module) for p in plugins]:
+    for cls in [Plugin.find(p.name, p.version, p.module) for p in plugins if p.module]:
         _register(trt, cls)
+    for p in plugins:
+        if not p.module and find_creator(trt, p.name, p.version, p.namespace) is None:
+            raise LoadError(
+                explain(
+                    f"the engine holds plugin {p.name}, version {p.version}, of a library that is "
+                    "not loaded",
+                    fix="trtdsl.plugins.load_library(path) before the engine is loaded",
+                )
+            )
 
 
 def without_libraries(trt: Any, config: Any) -> None:
