@@ -1,8 +1,7 @@
 """Plugins: layers that TensorRT lacks, each with its kernel, and what they are an alternative to.
 
 A module holds a plugin class, which is a layer like those of ``trtdsl.ir``:
-``SearchSorted(right=True)(boundaries, x)``. Engines that hold a plugin load where its module has
-been imported.
+``SearchSorted(right=True)(boundaries, x)``. An engine that holds one imports its module by itself.
 
 Operators that TensorRT's own layers can be put together for are converted to those, in
 ``trtdsl.layers``: the builder fuses them, and such an engine needs no Python. The plugins for the

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -111,6 +113,25 @@ def test_the_kernels_compile_for_gpus(architecture: str) -> None:
             assert machine_code[:4] == b"\x7fELF"
             seen.add((type(case.plugin), defines))
     assert {cls for cls, _ in seen} == shipped()
+
+
+_FIND = """
+from trtdsl.errors import LoadError
+from trtdsl.ir.plugin import Plugin
+assert not Plugin.classes
+print(Plugin.find("SearchSorted", "1", "trtdsl.plugins.search_sorted").kernel[:2])
+for module in ("trtdsl.plugins.search_sorted", "trtdsl.plugins.of_a_later_release"):
+    try:
+        Plugin.find("SearchSorted", "2", module)
+    except LoadError as error:
+        print("version 2, which is not imported" in str(error))
+"""
+
+
+def test_an_engine_finds_shipped_plugins_without_an_import() -> None:
+    command = [sys.executable, "-c", _FIND]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["//", "True", "True"], done.stderr
 
 
 def shipped() -> set[type[Plugin]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -111,7 +113,13 @@ class Plugin(Layer):
 
     @staticmethod
     def find(name: str, version: str, module: str) -> type[Plugin]:
-        """The class that an engine names. Errors: LoadError where it has not been imported."""
+        """The class that an engine names, imported where trtdsl ships it.
+
+        Errors: LoadError where another one has not been imported.
+        """
+        if module.startswith("trtdsl.plugins."):
+            with suppress(ImportError):
+                import_module(module)
         if (name, version) in Plugin.classes:
             return Plugin.classes[name, version]
         fix = f"import {module} before the engine is loaded"
