@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import pad
 
+from trtdsl.binding import plugin
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.launch import Launch
 from trtdsl.ir.plugin import Plugin
-from trtdsl.network import Tensor
-from trtdsl.registry import converter
 from trtdsl.types import TensorType
 
 from .threads import per_element
@@ -83,10 +82,10 @@ def correlation(
     step: int = 1,
 ) -> torch.Tensor:
     """``Correlation`` for a PyTorch module: one operator, in the engine one plugin."""
-    plugin = Correlation(
+    layer = Correlation(
         padding=padding, max_displacement=max_displacement, stride=stride, step=step
     )
-    return plugin.evaluate(x, other)
+    return layer.evaluate(x, other)
 
 
 @correlation.register_fake
@@ -103,16 +102,4 @@ def _(
     return x.new_empty(x.shape[0], across**2, *((s + stride - 1) // stride for s in inner))
 
 
-@converter(torch.ops.trtdsl.correlation.default)
-def _correlation(
-    x: Tensor,
-    other: Tensor,
-    padding: int,
-    max_displacement: int,
-    stride: int = 1,
-    step: int = 1,
-) -> Tensor:
-    plugin = Correlation(
-        padding=padding, max_displacement=max_displacement, stride=stride, step=step
-    )
-    return plugin(x, other)
+plugin(torch.ops.trtdsl.correlation.default)(Correlation)

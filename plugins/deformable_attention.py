@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import grid_sample
 
+from trtdsl.binding import plugin
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.launch import Launch
 from trtdsl.ir.plugin import Plugin
-from trtdsl.network import Tensor
-from trtdsl.registry import converter
 from trtdsl.types import DType, TensorType
 
 from .threads import per_element
@@ -90,8 +89,8 @@ def deformable_attention(
     attention_weights: torch.Tensor,
 ) -> torch.Tensor:
     """``DeformableAttention`` for a PyTorch module: one operator, in the engine one plugin."""
-    plugin = DeformableAttention()
-    return plugin.evaluate(value, spatial_shapes, sampling_locations, attention_weights)
+    layer = DeformableAttention()
+    return layer.evaluate(value, spatial_shapes, sampling_locations, attention_weights)
 
 
 @deformable_attention.register_fake
@@ -105,8 +104,4 @@ def _(
     return value.new_empty(*sampling_locations.shape[:2], heads * channels)
 
 
-@converter(torch.ops.trtdsl.deformable_attention.default)
-def _deformable_attention(
-    value: Tensor, spatial_shapes: Tensor, sampling_locations: Tensor, attention_weights: Tensor
-) -> Tensor:
-    return DeformableAttention()(value, spatial_shapes, sampling_locations, attention_weights)
+plugin(torch.ops.trtdsl.deformable_attention.default)(DeformableAttention)
