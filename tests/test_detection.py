@@ -20,10 +20,13 @@ from tests.test_lowering import lowered
 from trtdsl.types import DimRange
 
 assert vision_operators.SCHEMAS, "torchvision can be imported once its operators are declared"
-pytestmark = pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")
+pytestmark = [
+    pytest.mark.usefixtures("box_ops"),
+    pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning"),
+]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def box_ops(monkeypatch: pytest.MonkeyPatch) -> Any:
     """torchvision's functions, with the operators declared here instead of its own library's."""
     pytest.importorskip("torchvision")
@@ -169,13 +172,17 @@ class TwoStage(nn.Module):
         return kept, self.head(pooled.flatten(1)).softmax(-1)
 
 
+def two_stage_inputs(count: int) -> tuple[torch.Tensor, ...]:
+    return f32(1, 3, 6, 7), boxes(count, seed=count) * 3, f32(count)
+
+
 def test_a_two_stage_detector_pools_the_regions_that_stay() -> None:
     n = Dim("n", min=1, max=64)
-    inputs = f32(1, 3, 6, 7), boxes(20) * 3, f32(20)
+    inputs = two_stage_inputs(20)
     shapes = {"features": None, "corners": {0: n}, "scores": {0: n}}
     network = trtdsl.trace(TwoStage(), inputs, dynamic_shapes=shapes)
     for count in (20, 1, 47):
-        inputs = f32(1, 3, 6, 7), boxes(count, seed=count) * 3, f32(count)
+        inputs = two_stage_inputs(count)
         for ours, theirs in zip(network.evaluate(*inputs), TwoStage()(*inputs), strict=True):
             assert_close(ours, theirs, 1e-5)
 

@@ -141,7 +141,7 @@ class Calls(nn.Module):
             first, args, kwargs = pytree.tree_unflatten(filled, spec)
             result = self.operator(first, *args, **kwargs)
             results += pytree.tree_leaves(_untied(self.name, result) if self.is_tied else result)
-        return [as_real(y) for y in results]
+        return [as_real(y) if _is_tensor(y) else y for y in results]
 
 
 def as_real(x: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import torch
 import trtdsl
 from tests import test_converters as converters
 from tests import test_data_dependent as models
+from tests import test_detection as detectors
 from tests import test_ir as ir
+from tests.cases.base import f32
 from trtdsl.build import BuildOptions, build
 
 pytestmark = pytest.mark.gpu
+box_ops = detectors.box_ops
 
 OPTIONS = BuildOptions(optimization_level=0)
 FLOAT32 = 1e-4
@@ -65,8 +69,7 @@ def test_layers(case: Any) -> None:
         net.input(f"x{i}", tuple(x.shape), trtdsl.DType.of(x.dtype))
         for i, x in enumerate(case.inputs)
     ]
-    size = net.unknown(max=4096)
-    (output, *_) = type(case.layer)(**{**vars(case.layer), "count": size}).outputs(*inputs)
+    output = replace(case.layer, count=net.unknown(max=4096))(*inputs)
     net.output(output, "y")
     assert_answers(build(net, OPTIONS), case.inputs, ir.answers(case.reference(*case.inputs))[:1])
 
@@ -99,3 +102,36 @@ def test_a_number_of_known_bounds_is_a_size() -> None:
     for n in (1, 4, 5):
         x, i = torch.randn(8), torch.tensor([n])
         assert_answers(engine, (x, i), (x[:n] * n,))
+
+
+@pytest.mark.usefixtures("box_ops")
+def test_a_single_shot_detector() -> None:
+    network = trtdsl.trace(detectors.SingleShot(), detectors.predictions(0))
+    engine = build(network, OPTIONS)
+    for seed in range(4):
+        inputs = detectors.predictions(seed)
+        expected = detectors.SingleShot()(*inputs)
+        answer = engine(*(x.cuda() for x in inputs))
+        for name, wanted in expected.items():
+            ir.assert_close(answer[name].cpu(), wanted, FLOAT32)
+
+
+def test_a_two_stage_detector() -> None:
+    n = torch.export.Dim("n", min=1, max=64)
+    shapes = {"features": None, "corners": {0: n}, "scores": {0: n}}
+    inputs = detectors.two_stage_inputs(20)
+    engine = build(trtdsl.trace(detectors.TwoStage(), inputs, dynamic_shapes=shapes), OPTIONS)
+    for count in (20, 1, 47):
+        leaves = detectors.two_stage_inputs(count)
+        assert_answers(engine, leaves, detectors.TwoStage()(*leaves))
+
+
+@pytest.mark.usefixtures("box_ops")
+def test_retinanet_of_torchvision() -> None:
+    model = detectors.OneImage()
+    engine = build(trtdsl.trace(model, (torch.rand(3, 80, 96),)), OPTIONS)
+    for scale in (1.0, 0.6, 0.0):
+        image = f32(3, 80, 96, low=0) * scale
+        expected, answer = model(image), engine(image.cuda())
+        for name, wanted in expected.items():
+            ir.assert_close(answer[name].cpu(), wanted, 1e-3)
