@@ -7,13 +7,12 @@ starts, so kernels with ``__syncthreads`` or shared memory, which need more, are
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import re
 import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -98,22 +97,16 @@ def library(source: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
         for name in _KERNEL.findall(source)
     )
     text = f"{HEADER}#line 1\n{source}\n{starts}"
-    key = hashlib.sha256(f"{defines}{text}".encode()).hexdigest()[:16]
-    folder = Path(_folder())
-    path, made = folder / f"{key}.cpp", folder / f"{key}.so"
-    path.write_text(text)
     macros = [f"-D{name}={value}" for name, value in defines]
     command = [COMPILER, "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", *macros]
-    done = subprocess.run(
-        [*command, "-o", str(made), str(path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(made))
-
-
-@cache
-def _folder() -> str:
-    return mkdtemp(prefix="trtdsl-emulation-")
+    with TemporaryDirectory() as folder:
+        path, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+        path.write_text(text)
+        done = subprocess.run(
+            [*command, "-o", str(made), str(path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return ctypes.CDLL(str(made))  # which stays loaded without its file
 
 
 def types_of(values: tuple[torch.Tensor, ...]) -> tuple[TensorType, ...]:
