@@ -15,7 +15,6 @@ from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.exact_integers import exact_integers
 from trtdsl.extension import plugins
 from trtdsl.held import PrecisionWarning, unheld
-from trtdsl.ir.plugin import Plugin
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
 from trtdsl.options import BuildOptions
@@ -89,7 +88,8 @@ def _built(
     lower(network, api)
     recipes = record(network, api) if options.refits else None
     config = configure(options, half=_halves(network))
-    if any(isinstance(operation.layer, Plugin) for operation in network.operations):
+    held = plugins.names(network)
+    if held and all(plugin.module for plugin in held):  # a library's plugins may want cuDNN
         plugins.without_libraries(trt, config)
     for profile in profiles:
         _add_profile(network, builder(options.gpu), config, profile)

@@ -154,7 +154,14 @@ def convert(
 
 
 @app.command()
-def check(target: Target, input: Inputs = None, dynamic: Dynamic = None) -> None:
+def check(
+    target: Target,
+    input: Inputs = None,
+    dynamic: Dynamic = None,
+    stub: Annotated[
+        Path | None, typer.Option("--stub", help="write plugins to fill in to this file")
+    ] = None,
+) -> None:
     """List every operator that trtdsl cannot convert; needs no GPU."""
     from trtdsl.conversion import check as check_model
 
@@ -162,6 +169,11 @@ def check(target: Target, input: Inputs = None, dynamic: Dynamic = None) -> None
     with _stage("capturing"):
         report = check_model(work.model, work.args, work.kwargs, dynamic_shapes=work.dynamic_shapes)
     _OUT.print(escape(str(report)), highlight=False, soft_wrap=True)
+    if stub is not None and not report.ok:
+        if stub.exists():
+            raise UsageError(f"{stub} is there already, and is not written over")
+        stub.write_text(report.stubs())
+        _OUT.print(f"wrote {stub}, to be filled in")
     raise typer.Exit(0 if report.ok else FOUND)
 
 

@@ -26,6 +26,7 @@ from trtdsl.measure import bindings, computed, symbols_of
 from trtdsl.network import Network, Tensor
 from trtdsl.registry import Converter, find
 from trtdsl.source import Source
+from trtdsl.stubs import layer_note, source
 from trtdsl.types import Dim, DType, bind, symbols
 
 __all__ = ["Report", "Unsupported", "keeps", "network", "report"]
@@ -62,6 +63,8 @@ class Unsupported:
         lines += [f"    at:  {line}{module}" for line, module in list(dict.fromkeys(modules))[:3]]
         uses = f"{len(self.places)} use{'s' * (len(self.places) > 1)}"
         lines.append(f"    fix: {uses}; {self.fix}")
+        if note := layer_note(self.operator):
+            lines.append(f"    {note}")
         return "\n".join(lines)
 
 
@@ -76,6 +79,10 @@ class Report:
     @property
     def ok(self) -> bool:
         return not self.unsupported
+
+    def stubs(self) -> str:
+        """Python with a plugin or a converter to fill in for each operator that has none."""
+        return source([missing.operator for missing in self.unsupported])
 
     def __str__(self) -> str:
         if self.ok:
