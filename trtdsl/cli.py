@@ -169,6 +169,8 @@ def check(
     with _stage("capturing"):
         report = check_model(work.model, work.args, work.kwargs, dynamic_shapes=work.dynamic_shapes)
     _OUT.print(escape(str(report)), highlight=False, soft_wrap=True)
+    if stub is None and not report.ok:
+        _OUT.print("--stub my_plugin.py writes a plugin or converter to fill in for each")
     if stub is not None and not report.ok:
         if stub.exists():
             raise UsageError(f"{stub} is there already, and is not written over")
