@@ -129,8 +129,9 @@ def of_real(x: Tensor) -> Tensor:
 @converter(aten.angle.default)
 def angle_of_real(x: Tensor) -> Tensor:
     """0, or pi of what is negative."""
-    dtype = x.dtype if x.dtype.is_float else DType.FLOAT32
-    return where(x < 0, torch.pi, x.cast(dtype) * 0, dtype)
+    wide = x if x.dtype.is_float else x.cast(DType.FLOAT32)
+    positive = where(Unary(op=Op.ISNAN)(wide), wide, 0.0, wide.dtype)  # TensorRT makes x * 0 a 0
+    return where(x < 0, torch.pi, positive, wide.dtype)
 
 
 @converter(aten.abs.default, complex=True)

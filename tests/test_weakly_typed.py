@@ -10,6 +10,7 @@ from tests.cases.base import f32
 from tests.test_lowering import lowered
 from trtdsl.ir.cast import Cast
 from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.recurrent import Recurrent, RecurrentMode
 from trtdsl.network import Network
 from trtdsl.types import DType
 from trtdsl.weakly_typed import without_casts
@@ -62,4 +63,21 @@ def test_a_float32_result_that_is_read_too_stays() -> None:
     assert [y.dtype for y in plain.outputs] == [DType.FLOAT32, DType.FLOAT16]
     value = f32(3, 8).half()
     for ours, theirs in zip(plain.evaluate(value), net.evaluate(value), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3)
+
+
+def test_recurrent_layers_of_float16_are_computed_in_float32() -> None:
+    net = Network()
+    x = net.input("x", (5, 2, 9), DType.FLOAT16)
+    weight = net.constant(torch.randn(9, 3).half())
+    state = net.input("state", (2, 3), DType.FLOAT16)
+    layer = Recurrent(mode=RecurrentMode.GRU, hidden_size=3)
+    for y in layer.outputs(x, weight, state):
+        net.output(y)
+    lowered = without_casts(net)
+    (operation,) = (o for o in lowered.operations if isinstance(o.layer, Recurrent))
+    assert {v.dtype for v in (*operation.inputs, *operation.outputs)} == {DType.FLOAT32}
+    assert [y.dtype for y in lowered.outputs] == [DType.FLOAT16] * 2
+    inputs = torch.randn(5, 2, 9).half(), torch.randn(2, 3).half()
+    for ours, theirs in zip(lowered.evaluate(*inputs), net.evaluate(*inputs), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3)

@@ -154,7 +154,8 @@ def _is_leaf(value: Any) -> bool:
         return True
     if isinstance(value, np.generic | type):  # numpy scalars and classes have a dtype too
         return False
-    if hasattr(value, "__cuda_array_interface__") or hasattr(value, "__dlpack__"):
+    # Asked of the class: a tensor of torch.export raises when asked for its memory.
+    if hasattr(type(value), "__cuda_array_interface__") or hasattr(type(value), "__dlpack__"):
         return True
     return hasattr(value, "dtype") and hasattr(value, "shape")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from trtdsl.ir.attention import Attention
 from trtdsl.ir.cast import Cast
 from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast
@@ -25,6 +26,7 @@ def without_casts(network: Network) -> Network:
     """float16, cast to float32, normalized and cast back: as one normalization of float16.
 
     So for softmax; and attention, of which this TensorRT has no layer, as its parts in float16.
+    Recurrent layers of float16 go the other way: TensorRT 8.6 was seen to compute them wrong.
     """
     return rewrite(network, _rule)
 
@@ -32,6 +34,8 @@ def without_casts(network: Network) -> Network:
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
     if isinstance(operation.layer, Attention):
         return (_named(operation.layer.expand(*inputs, wide=False), operation),)
+    if isinstance(operation.layer, Recurrent) and inputs[0].dtype is DType.FLOAT16:
+        return _wide(operation, inputs)
     if operation.layer != Cast(dtype=DType.FLOAT16):
         return None
     wide = inputs[0].producer
@@ -45,6 +49,12 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     if x.dtype is not DType.FLOAT16:
         return None
     return (_named(wide.layer(x, *(cast(c, DType.FLOAT16) for c in coefficients)), wide),)
+
+
+def _wide(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    outputs = operation.layer.outputs(*(cast(x, DType.FLOAT32) for x in inputs))
+    _named(outputs[0], operation)
+    return tuple(cast(y, DType.FLOAT16) for y in outputs)
 
 
 def _named(y: Tensor, operation: Operation) -> Tensor:

@@ -10,7 +10,7 @@ aten = torch.ops.aten
 BATCH = {(0, 0): "batch"}
 END = 2**63 - 1
 MIXED = torch.tensor([[0, -1], [1, -3]])
-ORDER = torch.tensor([3, 0, -1])
+ORDER = torch.tensor([3, 0, -3])
 TWICE = torch.tensor([1, 3, 1, -3, 0, 1])
 MASK = torch.tensor([True, False, True, True, False])
 

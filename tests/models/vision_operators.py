@@ -203,6 +203,7 @@ def _declare() -> torch.library.Library | None:
             except OSError:
                 break
     if hasattr(torch.ops.torchvision, "nms"):
+        importlib.import_module("torchvision")  # which registers what they are while exported
         return None
     library = torch.library.Library("torchvision", "DEF")
     for name, schema in SCHEMAS.items():
