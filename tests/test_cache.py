@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from trtdsl import cache
@@ -205,7 +206,7 @@ def test_a_lock_that_is_held_is_a_warning(store: Store, monkeypatch: pytest.Monk
 
 def test_the_command_line_lists_and_clears(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRTDSL_CACHE", str(store.root))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("trtdsl.cli_cache._OUT", Console(width=200))
     put(store, A, bytes(2000))
     put(store, B, b"t", kind="timing")
     (store.root / "engine" / C).write_bytes(b"foreign")

@@ -60,6 +60,7 @@ CASES = [
     Case(aten.logspace.default, -1, 2, 7),
     Case(aten.logspace.default, -1, 2, 7, 2.0),
     Case(aten.logspace.Tensor_Tensor, torch.tensor(-1.0), torch.tensor(2.0), 7, 2.0),
+    Case(aten.logspace.Scalar_Tensor, -1, torch.tensor(2.0), 7, 2.0),
     Case(aten.linspace.default, -3.0, 5.0, 4, kwargs=F32),
     Case(aten.eye.default, 4),
     Case(aten.eye.default, 3, kwargs={"dtype": torch.bool}),

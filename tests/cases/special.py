@@ -70,4 +70,12 @@ CASES = [
     Case(aten.special_i1.default, torch.linspace(-3, 3, 9)),
     Case(aten.special_i1e.default, SPREAD),
     Case(aten.i0.default, i64(5)),
+    Case(aten.special_gammaln.default, ABOVE),
+    Case(aten.special_digamma.default, ABOVE),
+    Case(aten.special_psi.default, ABOVE),
+    Case(aten.special_polygamma.default, 1, ABOVE),
+    Case(aten.special_erfc.default, TAIL, tolerance=4e-6),
+    Case(aten.special_erfcx.default, TAIL, tolerance=4e-6),
+    Case(aten.special_erfinv.default, OPEN),
+    Case(aten.special_i0.default, f32(40, low=-9, high=9)),
 ]

@@ -29,4 +29,8 @@ CASES = [
     Case(aten.bartlett_window.default, 1),
     Case(aten.blackman_window.default, 0),
     Case(aten.kaiser_window.beta, 8, True, 5.0, kwargs={"dtype": torch.float16}),
+    Case(aten.bartlett_window.periodic, 6, False),
+    Case(aten.blackman_window.periodic, 6, False),
+    Case(aten.hamming_window.default, 5),
+    Case(aten.hamming_window.periodic, 5, False),
 ]
