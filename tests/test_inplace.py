@@ -12,7 +12,7 @@ from torch.fx import Graph, Node
 import trtdsl
 from tests.cases.base import f32
 from trtdsl.errors import ConversionError
-from trtdsl.inplace import has_inplace, rewrite_inplace
+from trtdsl.inplace import drop_identities, has_inplace, rewrite_inplace
 
 aten = torch.ops.aten
 
@@ -208,3 +208,15 @@ def test_an_alias_that_is_only_read_whole_follows_the_writes() -> None:
     x = torch.tensor([[-1.0, 2.0], [3.0, -4.0]])
     assert torch.equal(module(x), 2 * ((x * 2).relu() + 1))
     assert x.tolist() == [[-1.0, 2.0], [3.0, -4.0]]
+
+
+def test_detach_of_a_constant_is_no_update() -> None:
+    class Offset(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.relu_() + torch.tensor([1.0, 2.0])
+
+    program = torch.export.export(Offset().eval(), (torch.ones(2),))
+    graph = program.graph
+    assert any(n.target is torch.ops.aten.detach_.default for n in graph.nodes)
+    assert drop_identities(graph)
+    assert not any(n.target is torch.ops.aten.detach_.default for n in graph.nodes)

@@ -7,6 +7,7 @@ and outputs may be any nesting of containers without registering their classes w
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
@@ -24,7 +25,8 @@ from trtdsl.drawn import draw_nothing
 from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.flat import Flat, input_names
-from trtdsl.inplace import drop_dropout, has_inplace, hides_views, rewrite_inplace
+from trtdsl.inplace import drop_identities, has_inplace, hides_views, rewrite_inplace
+from trtdsl.lengths import symbolic_lengths
 from trtdsl.module_plugins import kept_whole
 from trtdsl.refusal import quiet, refusal
 from trtdsl.state import StateKey
@@ -35,6 +37,8 @@ from trtdsl.types import DimRange
 from trtdsl.whole import whole
 
 __all__ = ["Captured", "capture"]
+
+_CONTAINERS = (dict, OrderedDict, list, set)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +139,7 @@ def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
     leaves = dynamic.widened(flat.leaves, specs)
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
-        with _restored(flat.model), torch.no_grad(), quiet(), whole(), exportable():
+        with _traceable(flat.model), torch.no_grad(), quiet():
             return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False)
     except TrtdslError:
         raise
@@ -144,10 +148,18 @@ def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
 
 
 @contextmanager
+def _traceable(model: nn.Module) -> Iterator[None]:
+    """Have the model, and what it calls, in the form that torch.export can capture."""
+    with _restored(model), whole(), exportable(), symbolic_lengths(model):
+        yield
+
+
+@contextmanager
 def _restored(model: nn.Module) -> Iterator[None]:
     """Undo what the tracing does to a module's attributes, such as caching a fake tensor in one."""
     attributes = [m.__dict__ for m in model.modules()]
-    containers = [v for a in attributes for v in a.values() if isinstance(v, dict | list | set)]
+    # Of these very classes: one derived from them may refuse to be changed.
+    containers = [v for a in attributes for v in a.values() if type(v) in _CONTAINERS]
     before = [(value, value.copy()) for value in (*attributes, *containers)]
     try:
         yield
@@ -162,7 +174,7 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
     modules = [m for m in program.graph_module.modules() if isinstance(m, GraphModule)]
     graphs = [m.graph for m in modules]
     for module in modules:
-        if drop_dropout(module.graph):
+        if drop_identities(module.graph):
             module.recompile()
     simple = all(rewrite_inplace(g) for g in graphs if has_inplace(g))
     targets = {n.target for g in graphs for n in g.nodes if _is_operator(n)}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
-__all__ = ["drop_dropout", "has_inplace", "hides_views", "rewrite_inplace"]
+__all__ = ["drop_identities", "has_inplace", "hides_views", "rewrite_inplace"]
 
 aten = torch.ops.aten
 
@@ -20,18 +20,34 @@ aten = torch.ops.aten
 # names no alias (dropout in eval mode returns its input), may hand out a view.
 _FRESH = {
     "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_upsample_nearest_exact1d",
-    "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "adaptive_max_pool3d", "add", "addmm", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
-    "bilinear", "bmm", "cat", "clamp", "clone", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "convolution", "div", "elu", "exp", "gelu",
-    "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "isclose", "isfinite",
-    "layer_norm", "leaky_relu", "linalg_norm", "linear", "log_sigmoid", "log_softmax", "matmul",
-    "max_pool1d", "max_pool2d", "max_pool3d", "mean", "mm", "mul", "neg", "outer", "pow", "prelu",
-    "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu", "softmax", "square", "stack", "std",
-    "std_mean", "sub", "sum", "tanh", "upsample_bicubic2d", "upsample_bilinear2d",
-    "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
-    "upsample_trilinear3d", "var", "var_mean", "where",
+    "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "abs", "acos",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "addbmm", "addcdiv", "addcmul",
+    "addmm", "all", "amax", "amin", "any", "arange", "argmax", "argmin", "argsort", "asin",
+    "atan", "atan2", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm", "batch_norm",
+    "bilinear", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm",
+    "cat", "ceil", "clamp", "clamp_max", "clamp_min", "clone",
+    "constant_pad_nd", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "convolution", "cos", "cosine_similarity", "cumprod", "cumsum", "div",
+    "elu", "embedding", "empty", "empty_like", "eq", "erf", "exp", "exp2", "expm1", "eye",
+    "flip", "floor", "floor_divide", "fmod", "full", "full_like", "gather", "ge", "gelu", "glu",
+    "grid_sampler", "group_norm", "gt", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "index", "index_put", "index_select", "instance_norm", "isclose", "isfinite", "isinf",
+    "isnan", "layer_norm", "le", "leaky_relu", "lerp", "lift_fresh_copy", "linalg_norm",
+    "linalg_vector_norm", "linear", "linspace", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
+    "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max_pool1d", "max_pool2d",
+    "max_pool3d", "maximum", "mean", "minimum", "mish", "mm", "mul", "mv", "ne", "neg",
+    "new_empty", "new_full", "new_ones", "new_zeros", "nonzero", "norm", "ones", "ones_like",
+    "outer", "pow", "prelu", "prod", "reciprocal",
+    "reflection_pad1d", "reflection_pad2d", "relu", "relu6", "remainder", "repeat",
+    "replication_pad2d", "rms_norm", "roll", "round", "rsqrt", "rsub",
+    "scaled_dot_product_attention", "scatter", "scatter_add", "select_scatter", "selu",
+    "sigmoid", "sign", "silu", "sin", "slice_scatter", "softmax", "softplus", "sqrt", "square",
+    "stack", "std", "std_mean", "sub", "sum", "tan", "tanh", "tril", "triu", "trunc",
+    "upsample_bicubic2d", "upsample_bilinear2d", "upsample_linear1d", "upsample_nearest1d",
+    "upsample_nearest2d", "upsample_nearest3d", "upsample_trilinear3d", "var", "var_mean",
+    "where", "zeros", "zeros_like",
 }  # fmt: skip
 
 
@@ -42,12 +58,16 @@ _DROPOUTS = {
 }  # fmt: skip
 
 
-def drop_dropout(graph: Graph) -> bool:
-    """Take inactive dropouts out of a graph; whether there was one.
+def drop_identities(graph: Graph) -> bool:
+    """Take inactive dropouts and ``detach_`` out of a graph; whether there was one.
 
-    Each returns its very input, which PyTorch's own functionalization does not know.
+    Each returns its very input, which PyTorch's own functionalization does not know of a dropout.
     """
-    found = [n for n in graph.nodes if n.target in _DROPOUTS and n.args[2] is False]
+    found = [
+        n
+        for n in graph.nodes
+        if n.target is aten.detach_.default or (n.target in _DROPOUTS and n.args[2] is False)
+    ]
     for node in found:
         node.replace_all_uses_with(node.args[0])
         graph.erase_node(node)

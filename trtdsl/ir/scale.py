@@ -12,6 +12,7 @@ from trtdsl.types import Dim, DType, TensorType, is_static
 if TYPE_CHECKING:
     import torch
 
+    from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
 
 __all__ = ["Scale", "ScaleMode"]
@@ -59,12 +60,21 @@ class Scale(Layer):
         y = x * scale + shift
         return y ** power[0] if power else y
 
+    def takes(self, x: TensorType, *_: TensorType) -> bool:  # type: ignore[override]
+        # TensorRT scales tensors of rank 4 and 5, by weights, along axis 1.
+        return x.rank in (4, 5) and self.channel_axis == 1
+
+    def expand(self, x: Tensor, *coefficients: Tensor) -> Tensor:
+        """As products and sums of tensors."""
+        sizes = self._aligned(x.shape)
+        shift, scale, *power = (c.reshape(*sizes) for c in coefficients)
+        y = x * scale + shift
+        return y ** power[0] if power else y
+
     def lower(self, api: Api, x: Any, *coefficients: Any) -> Any:
         from trtdsl.tensorrt_api import Folded
 
-        # TensorRT scales tensors of rank 4 and 5, by weights, along axis 1.
-        native = len(x.shape) in (4, 5) and self.channel_axis == 1
-        if not native or not all(isinstance(c, Folded) for c in coefficients):
+        if not all(isinstance(c, Folded) for c in coefficients):
             return self._lower_elementwise(api, x, *coefficients)
         shift, scale, *power = (api.weights(c) for c in coefficients)
         exponent = power[0] if power else api.no_weights(DType.of(coefficients[0].tensor.dtype))
