@@ -1,4 +1,4 @@
-.PHONY: help check test test-gpu demo bench clean
+.PHONY: help check test test-gpu models demo bench clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,12 +10,12 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constra
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-# torchvision comes without its dependencies: all but its models stays unused.
+# These come without their dependencies, which ask for a torch of their own: only models are used.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "trtdsl needs Python 3.11 or later; make PYTHON=/path/to/python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) -e '.[dev]'
-	$(PIP_INSTALL) --no-deps torchvision
+	$(PIP_INSTALL) --no-deps torchvision timm diffusers
 	@touch $@
 
 # pycuda is built from source and may not be: without it, numpy arrays go through torch's pinned memory.
@@ -34,7 +34,10 @@ check: $(VENV)/.installed  ## ruff and mypy
 	$(BIN)/mypy trtdsl layers plugins
 
 test: $(VENV)/.installed  ## all tests that need no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu" -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu and not slow" -n $(WORKERS)
+
+models: $(VENV)/.installed  ## whole models at their published sizes, on the reference
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) tests/test_zoo.py
 
 test-gpu: $(VENV)/.tensorrt  ## the tests that need a GPU and TensorRT
 	$(BIN)/python -m pytest -q -m gpu

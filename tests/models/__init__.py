@@ -1,1 +1,1 @@
-"""Whole models for tests: ``vision`` (torchvision), ``small`` (hand-written)."""
+"""Whole models for tests, a table a kind: ``zoo`` joins them, ``row`` says what a row is."""

@@ -15,7 +15,10 @@ from tests.models.randomise import randomise
 assert vision_operators.SCHEMAS, "torchvision can be imported once its operators are declared"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # "Failed to load image Python extension"
-    from torchvision import models
+    from torchvision import extension, models
+
+if vision_operators.LIBRARY is not None:
+    extension._has_ops = lambda: True  # the operators are there, without torchvision's library
 
 Built = tuple[nn.Module, tuple[torch.Tensor, ...]]
 
@@ -46,3 +49,28 @@ MODELS: dict[str, Callable[[], Built]] = {
     "inception_v3": _builder(models.inception_v3, size=299, init_weights=True),
 }
 """Name to a function that makes the model, in eval mode, and one example input ``(1, 3, H, W)``."""
+
+
+def detector(name: str, size: int, **changes: Any) -> Callable[[], nn.Module]:
+    """What makes a detector that keeps images at ``size`` pixels."""
+    sizes = {} if name.startswith("ssd") else {"min_size": size, "max_size": size}
+    return lambda: getattr(models.detection, name)(
+        weights=None, weights_backbone=None, num_classes=5, **sizes, **changes
+    )
+
+
+def segmenter(name: str) -> Callable[[], nn.Module]:
+    """What makes a net that gives classes to pixels."""
+    return lambda: getattr(models.segmentation, name)(
+        weights=None, weights_backbone=None, num_classes=5
+    )
+
+
+def video(name: str) -> Callable[[], nn.Module]:
+    """What makes a net for clips."""
+    return lambda: getattr(models.video, name)(weights=None, num_classes=5)
+
+
+def flow(name: str) -> Callable[[], nn.Module]:
+    """What makes a net for optical flow."""
+    return lambda: getattr(models.optical_flow, name)(weights=None)

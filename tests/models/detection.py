@@ -1,0 +1,109 @@
+"""Detectors: transformers' families of DETR, and torchvision's with their post-processing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.models.hugging import transformer
+from tests.models.row import Row, image, normal
+from tests.models.vision import detector
+
+RESNET: dict[str, Any] = {
+    "backbone_config": {
+        "model_type": "resnet",
+        "embedding_size": 8,
+        "hidden_sizes": [8, 16, 24, 32],
+        "depths": [1, 1, 1, 1],
+        "layer_type": "basic",
+        "out_features": ["stage4"],
+    },
+    "use_timm_backbone": False,
+    "use_pretrained_backbone": False,
+    "backbone": None,
+}
+THREE = {
+    **RESNET,
+    "backbone_config": {
+        **RESNET["backbone_config"],
+        "out_features": ["stage2", "stage3", "stage4"],
+    },
+}
+DETR: dict[str, Any] = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "num_queries": 6,
+}
+RT: dict[str, Any] = {
+    "backbone_config": {
+        "model_type": "rt_detr_resnet",
+        "embedding_size": 8,
+        "hidden_sizes": [8, 16, 24, 32],
+        "depths": [1, 1, 1, 1],
+        "layer_type": "basic",
+        "out_features": ["stage2", "stage3", "stage4"],
+    },
+    "encoder_hidden_dim": 32,
+    "encoder_in_channels": [16, 24, 32],
+    "encoder_ffn_dim": 64,
+    "encoder_attention_heads": 4,
+    "d_model": 32,
+    "num_queries": 10,
+    "decoder_in_channels": [32, 32, 32],
+    "decoder_ffn_dim": 64,
+    "decoder_attention_heads": 4,
+    "decoder_layers": 2,
+    "num_denoising": 0,
+}
+
+
+def _pixels(name: str, config: str, size: int = 64, **values: Any) -> Row:
+    return Row(make=transformer(name, config, **values), inputs={"pixel_values": image(size)})
+
+
+def _boxes(name: str, size: int = 128, **values: Any) -> Row:
+    return Row(
+        make=detector(name, size, **values),
+        inputs=([normal(3, size, size)],),
+        static="torchvision's detectors take a list of images",
+    )
+
+
+SMALL: dict[str, Row] = {
+    "detr": _pixels("DetrForObjectDetection", "DetrConfig", **RESNET, **DETR),
+    "conditional_detr": _pixels(
+        "ConditionalDetrForObjectDetection", "ConditionalDetrConfig", **RESNET, **DETR
+    ),
+    "dab_detr": _pixels(
+        "DabDetrForObjectDetection",
+        "DabDetrConfig",
+        **RESNET,
+        **{("hidden_size" if k == "d_model" else k): v for k, v in DETR.items()},
+    ),
+    "table_transformer": _pixels(
+        "TableTransformerForObjectDetection", "TableTransformerConfig", **RESNET, **DETR
+    ),
+    "deformable_detr": _pixels(
+        "DeformableDetrForObjectDetection",
+        "DeformableDetrConfig",
+        **THREE,
+        **DETR,
+        num_feature_levels=3,
+    ),
+    "yolos": _pixels(
+        "YolosForObjectDetection",
+        "YolosConfig",
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        image_size=[64, 64],
+        patch_size=16,
+        num_detection_tokens=5,
+    ),
+}
+"""Small configurations, by name."""

@@ -1,0 +1,143 @@
+"""Image encoders of transformers, and models of images and text together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.models.hugging import transformer
+from tests.models.row import Row, ids, image, mask, normal
+
+PIXELS = {"pixel_values": image(32)}
+BODY: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+PATCHES = {**BODY, "image_size": 32, "patch_size": 8}
+WORDS = {
+    **BODY,
+    "vocab_size": 99,
+    "max_position_embeddings": 80,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 1,
+}
+BOTH = {
+    "input_ids": ids("texts", "length"),
+    "pixel_values": image(32),
+    "attention_mask": mask("texts", "length"),
+}
+
+
+def _pixels(name: str, config: str, size: int = 32, **values: Any) -> Row:
+    return Row(make=transformer(name, config, **values), inputs={"pixel_values": image(size)})
+
+
+def _two(name: str, config: str, text: dict[str, Any], vision: dict[str, Any], **more: Any) -> Row:
+    make = transformer(name, config, text_config=text, vision_config=vision, **more)
+    return Row(make=make, inputs=BOTH)
+
+
+IMAGES: dict[str, Row] = {
+    "vit_hf": _pixels("ViTForImageClassification", "ViTConfig", **PATCHES),
+    "deit_hf": _pixels("DeiTModel", "DeiTConfig", **PATCHES),
+    "beit_hf": _pixels("BeitModel", "BeitConfig", **PATCHES, use_relative_position_bias=True),
+    "dinov2": _pixels("Dinov2Model", "Dinov2Config", **PATCHES),
+    "dinov2_registers": _pixels("Dinov2WithRegistersModel", "Dinov2WithRegistersConfig", **PATCHES),
+    "dinov3": _pixels("DINOv3ViTModel", "DINOv3ViTConfig", **PATCHES),
+    "vit_msn": _pixels("ViTMSNModel", "ViTMSNConfig", **PATCHES),
+    "ijepa": _pixels("IJepaModel", "IJepaConfig", **PATCHES),
+    "swin_hf": _pixels(
+        "SwinModel",
+        "SwinConfig",
+        image_size=32,
+        patch_size=4,
+        embed_dim=16,
+        depths=[2, 1],
+        num_heads=[2, 4],
+        window_size=4,
+    ),
+    "swinv2_hf": _pixels(
+        "Swinv2Model",
+        "Swinv2Config",
+        image_size=32,
+        patch_size=4,
+        embed_dim=16,
+        depths=[2, 1],
+        num_heads=[2, 4],
+        window_size=4,
+    ),
+    "swin2sr": _pixels(
+        "Swin2SRForImageSuperResolution",
+        "Swin2SRConfig",
+        image_size=32,
+        patch_size=1,
+        embed_dim=16,
+        depths=[2],
+        num_heads=[2],
+        window_size=8,
+    ),
+    "convnext_hf": _pixels(
+        "ConvNextModel", "ConvNextConfig", hidden_sizes=[16, 32], depths=[1, 1], num_stages=2
+    ),
+    "cvt": _pixels(
+        "CvtModel",
+        "CvtConfig",
+        64,
+        embed_dim=[16, 32, 48],
+        num_heads=[1, 2, 3],
+        depth=[1, 2, 3],
+        cls_token=[False, False, True],
+    ),
+    "pvt": _pixels(
+        "PvtModel", "PvtConfig", hidden_sizes=[16, 32, 40, 64], depths=[1, 1, 1, 1], image_size=32
+    ),
+    "mobilevit_hf": _pixels("MobileViTModel", "MobileViTConfig", 64, image_size=64),
+    "vit_mae": Row(
+        make=transformer(
+            "ViTMAEForPreTraining",
+            "ViTMAEConfig",
+            **PATCHES,
+            decoder_hidden_size=32,
+            decoder_num_hidden_layers=1,
+            decoder_num_attention_heads=4,
+            decoder_intermediate_size=64,
+        ),
+        inputs={"pixel_values": image(32), "noise": normal("batch", 16)},
+    ),
+}
+
+SMALL: dict[str, Row] = {
+    **IMAGES,
+    "clip": _two("CLIPModel", "CLIPConfig", WORDS, PATCHES, projection_dim=16),
+    "siglip": _two("SiglipModel", "SiglipConfig", WORDS, PATCHES),
+    "chinese_clip": _two(
+        "ChineseCLIPModel", "ChineseCLIPConfig", WORDS, PATCHES, projection_dim=16
+    ),
+    "blip": _two("BlipModel", "BlipConfig", WORDS, PATCHES, projection_dim=16),
+    "groupvit": _two(
+        "GroupViTModel",
+        "GroupViTConfig",
+        WORDS,
+        {
+            **PATCHES,
+            "depths": [1, 1, 1],
+            "num_group_tokens": [8, 4, 0],
+            "num_output_groups": [8, 4, 4],
+            "num_hidden_layers": 3,
+        },
+        projection_dim=16,
+        projection_intermediate_dim=32,
+    ),
+    "clipseg": _two("CLIPSegModel", "CLIPSegConfig", WORDS, PATCHES, projection_dim=16),
+    "owlvit": _two(
+        "OwlViTModel",
+        "OwlViTConfig",
+        {**WORDS, "max_position_embeddings": 80},
+        PATCHES,
+        projection_dim=16,
+    ),
+    "flava_image": _pixels("FlavaImageModel", "FlavaImageConfig", **PATCHES),
+}
+"""Small configurations, by name."""
