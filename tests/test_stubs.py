@@ -49,6 +49,13 @@ def model() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     return Tilted().eval(), (torch.arange(6.0).reshape(2, 3),)
 
 
+def target(folder: Path) -> str:
+    """The model for the command line; this file loaded twice would declare its operator twice."""
+    path = folder / "net.py"
+    path.write_text("from tests.test_stubs import model as model\n")
+    return f"{path}:model"
+
+
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.load()
@@ -67,7 +74,7 @@ def imported(path: Path) -> Any:
 
 def test_a_stub_is_written_once_and_filled_in(tmp_path: Path) -> None:
     path = tmp_path / "my_stub.py"
-    command = ["check", f"{Path(__file__)}:model", "--stub", str(path)]
+    command = ["check", target(tmp_path), "--stub", str(path)]
     runner = CliRunner()
     assert runner.invoke(app, command).exit_code == 1
     assert runner.invoke(app, command).exit_code == 2, "it is there, and not written over"
