@@ -28,6 +28,7 @@ from benchmarks import (
     records,
     threads,
     throughput,
+    zoo,
 )
 from benchmarks.base import Benchmark, Row
 
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "copies": copies.BENCHMARK,
     "memory": memory.BENCHMARK,
     "throughput": throughput.BENCHMARK,
+    "models": zoo.BENCHMARK,
 }
 # Written to a file or a pipe, a table should be as wide as it needs.
 CONSOLE = Console() if sys.stdout.isatty() else Console(width=160)

@@ -12,7 +12,8 @@ from benchmarks import paths
 from benchmarks.base import Benchmark, Row, Target
 from benchmarks.models import Case
 from benchmarks.spread import Spread
-from tests.gpu import zoo
+from tests.models.row import Example
+from tests.models.zoo import REAL, SMALL
 
 __all__ = ["BENCHMARK"]
 
@@ -26,7 +27,7 @@ def run(case: str) -> Row:
     What fails is told in the row: a model that one way cannot take is a finding.
     """
     wanted = Case.parse(case)
-    example = zoo.MODELS[wanted.model].build()
+    example = _example(wanted.model)
     args, kwargs = example.calls[0]
     call = paths.Call(model=example.model, args=args, kwargs=kwargs)
     expected = call.answer()
@@ -44,6 +45,14 @@ def run(case: str) -> Row:
     if len(built) == 2:
         row["engine"] = paths.compared(built, stream)
     return row
+
+
+def _example(name: str) -> Example:
+    """A model by its name in the tables, of its published size where there is one."""
+    row = REAL.get(name) or SMALL.get(name)
+    if row is None:
+        raise ValueError(f"no model {name!r} in the tables of tests/models")
+    return row.build()
 
 
 def _tried(make: Callable[[], Any], expected: Sequence[torch.Tensor]) -> tuple[dict[str, Any], Any]:
@@ -87,7 +96,7 @@ def _milliseconds(row: Row, way: str) -> str:
 
 BENCHMARK = Benchmark(
     run=run,
-    cases=tuple(f"{name}-{precision}" for name in zoo.MODELS for precision in _TOLERANCE),
+    cases=tuple(f"{name}-{precision}" for name in REAL for precision in _TOLERANCE),
     columns={
         "case": lambda row: str(row["case"]),
         "PyTorch error": lambda row: _error(row, "pytorch"),
