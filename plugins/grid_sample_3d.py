@@ -77,7 +77,8 @@ def grid_sampler(
 ) -> Tensor:
     """``aten::grid_sampler`` of volumes by the plugin; of images by TensorRT's layer, as ever."""
     if input.rank != 5 or interpolation_mode >= len(_MODES):
-        return layers(input, grid, interpolation_mode, padding_mode, align_corners)
+        y: Tensor = layers(input, grid, interpolation_mode, padding_mode, align_corners)
+        return y
     plugin = GridSample3d(
         mode=_MODES[interpolation_mode],
         padding_mode=_PADDINGS[padding_mode],

@@ -81,7 +81,8 @@ def cummin(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 def _extreme(x: Tensor, dim: int, *, largest: bool) -> tuple[Tensor, Tensor]:
     if x.rank == 0 or 0 in x.shape or x.dtype is DType.BOOL:
-        return scan.cummax(x, dim) if largest else scan.cummin(x, dim)
+        values, places = scan.cummax(x, dim) if largest else scan.cummin(x, dim)
+        return values, places
     values, places = RunningExtreme(axis=dim % x.rank, largest=largest).outputs(x)
     return values, places
 

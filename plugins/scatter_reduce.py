@@ -108,13 +108,15 @@ def scatter_reduce(
 ) -> Tensor:
     """``aten::scatter_reduce``: x with the reduction of the sources of each place."""
     if not (x.dtype.is_float or x.dtype in _INTEGERS):
-        return scatter.scatter_reduce(x, dim, index, src, reduce, include_self=include_self)
+        y: Tensor = scatter.scatter_reduce(x, dim, index, src, reduce, include_self=include_self)
+        return y
 
     def write(places: Places, whole: Tensor, updates: Tensor) -> Tensor:
         plugin = ScatterReduce(axis=places.axis, reduction=reduce, include_self=include_self)
         return plugin(whole, places.index, updates)
 
-    return scatter.elements(x, dim, index, src, write)
+    reduced: Tensor = scatter.elements(x, dim, index, src, write)
+    return reduced
 
 
 def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:

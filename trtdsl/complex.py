@@ -115,4 +115,5 @@ def _imag(value: Any, joined: bool) -> Any:
 def _zeros(x: Tensor) -> Tensor:
     from trtdsl.layers.creation import filled
 
-    return filled(x.network, x.shape, 0, x.dtype)
+    zeros: Tensor = filled(x.network, x.shape, 0, x.dtype)
+    return zeros
