@@ -6,6 +6,7 @@ import torch
 
 from trtdsl.ir.gather import Gather
 from trtdsl.ir.nonzero import positions
+from trtdsl.ir.shuffle import Shuffle
 from trtdsl.network import Tensor
 from trtdsl.operators import align
 from trtdsl.registry import converter
@@ -14,7 +15,7 @@ from trtdsl.types import DType, broadcast
 from .creation import filled
 from .shape import expanded
 
-__all__ = ["indices_of"]
+__all__ = ["indices_of", "laid_flat"]
 
 aten = torch.ops.aten
 
@@ -27,6 +28,17 @@ def indices_of(mask: Tensor) -> list[Tensor]:
         Gather(axis=0)(found, net.constant(axis, DType.INT64)).cast(DType.INT64)
         for axis in range(mask.rank)
     ]
+
+
+def laid_flat(mask: Tensor) -> Tensor:
+    """A mask as a vector; the same mask gives the same vector, and so the same positions."""
+    if mask.rank == 1:
+        return mask
+    for operation in reversed(mask.network.operations):
+        made = operation.outputs[0]
+        if isinstance(operation.layer, Shuffle) and operation.inputs == (mask,) and made.rank == 1:
+            return made
+    return mask.reshape(-1)
 
 
 @converter(aten.nonzero.default, aten.argwhere.default)

@@ -19,7 +19,7 @@ from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim, broadcast, is_static
 
 from .creation import filled
-from .data_dependent import indices_of
+from .data_dependent import indices_of, laid_flat
 from .shape import expanded
 
 __all__ = ["from_the_front", "selected_range", "sliced", "wrapped"]
@@ -156,6 +156,9 @@ def index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
 
     That shape stands where the indexed axes were if they are neighbours, in front otherwise.
     """
+    axes = [axis for axis, i in enumerate(indices) if i is not None]
+    if len(axes) == 1 and (mask := indices[axes[0]]) is not None and _is_mask(mask):
+        return _at_mask(x, axes[0], mask)
     indices = _without_masks(indices)
     axes = [axis for axis, i in enumerate(indices) if i is not None]
     given = [wrapped(i, x.shape[axis]) for axis, i in enumerate(indices) if i is not None]
@@ -175,11 +178,23 @@ def index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     return picked.permute(*range(n, n + before), *range(n), *range(n + before, picked.rank))
 
 
+def _is_mask(x: Tensor) -> bool:
+    return x.dtype in _MASKS and x.rank > 0
+
+
+def _at_mask(x: Tensor, axis: int, mask: Tensor) -> Tensor:
+    """What one mask picks, whose first axis is x's ``axis``: the axes it covers become one."""
+    after = axis + mask.rank
+    joined = (*x.shape[:axis], math.prod(x.shape[axis:after]), *x.shape[after:])
+    (found,) = indices_of(laid_flat(mask))
+    return Gather(axis=axis)(x if mask.rank == 1 else x.reshape(*joined), found)
+
+
 def _without_masks(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
     """The indices with every mask replaced by the positions where it is true, one for each axis."""
     given: list[Tensor | None] = []
     for i in indices:
-        given += indices_of(i) if i is not None and i.dtype in _MASKS and i.rank else [i]
+        given += indices_of(i) if i is not None and _is_mask(i) else [i]
     return given
 
 
