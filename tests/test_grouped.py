@@ -10,6 +10,8 @@ from torch import nn
 from torch.export import Dim
 
 import trtdsl
+from tests import standin
+from tests.test_lowering import lowered
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -38,3 +40,5 @@ def test_each_row_meets_its_own_matrix(ends: tuple[int, ...], dtype: torch.dtype
         values = torch.randn(count, 5, generator=torch.Generator().manual_seed(count))
         expected = model(values, offsets)
         torch.testing.assert_close(network.evaluate(values, offsets), expected)
+    for version in standin.VERSIONS:
+        assert lowered(network, version).created
