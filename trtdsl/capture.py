@@ -210,11 +210,16 @@ def _decomposed(program: ExportedProgram, table: Any) -> ExportedProgram:
 
 def _refuse_state(program: ExportedProgram, names: Mapping[Node, str]) -> None:
     signature = program.graph_signature
-    mutated = {**signature.buffers_to_mutate, **signature.user_inputs_to_mutate}
+    # PyTorch 2.8 and before know of no updated parameters.
+    parameters = getattr(signature, "parameters_to_mutate", {})
+    state = {**parameters, **signature.buffers_to_mutate}
+    mutated = {**state, **signature.user_inputs_to_mutate}
     if mutated:
         named = {node.name: name for node, name in names.items()}
         own = sorted(named.get(v, v.removeprefix("model.")) for v in mutated.values())
         fix = "return the new value as an output, and pass the old one as an input"
+        if parameters:
+            fix = "call the model once before: it may change its weights in its first call only"
         if any(name.endswith("num_batches_tracked") for name in own):
             fix = "call model.eval() before torch.export.export"
         raise ConversionError(
