@@ -16,13 +16,22 @@ from itertools import product
 from typing import Any
 
 import torch
-from torch.fx import Node
+from torch.fx import Graph, Node
 
 from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, explain
 from trtdsl.types import DimRange
 
-__all__ = ["UncheckedWarning", "hold_guards", "warn_of_values"]
+__all__ = ["CHECKS", "UncheckedWarning", "hold_guards", "only_checked", "warn_of_values"]
+
+CHECKS = {
+    "aten._assert_async.msg",
+    "aten._assert_scalar.default",
+    "aten._assert_tensor_metadata.default",
+    "aten.sym_constrain_range.default",
+    "aten.sym_constrain_range_for_size.default",
+}
+"""The operators of conditions that torch.export leaves behind."""
 
 _MOST = 4096
 """So many combinations of sizes are tried one by one; of more, the ends of the ranges are."""
@@ -101,6 +110,20 @@ def warn_of_values(node: Node, bounds: Mapping[Any, Bounds], place: str) -> None
         condition = value.node.expr
         if not condition.free_symbols <= bounds.keys():
             _warn(f"the model asserts {condition} of values", place)
+
+
+def only_checked(graph: Graph) -> set[Node]:
+    """What nothing but checks reads, and so no engine computes.
+
+    Numbers that sizes may be made of are not among it.
+    """
+    found: set[Node] = set()
+    for node in reversed(graph.nodes):
+        calls = node.op == "call_function" and str(node.target) not in CHECKS
+        reads = [user in found or str(user.target) in CHECKS for user in node.users]
+        if calls and reads and all(reads) and not node.meta.get("unbacked_bindings"):
+            found.add(node)
+    return found
 
 
 def _warn(what: str, place: str) -> None:

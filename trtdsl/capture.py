@@ -21,6 +21,7 @@ from torch.fx import GraphModule, Node
 
 from trtdsl import dynamic
 from trtdsl.asserted import hold_guards
+from trtdsl.doubles import without_doubles
 from trtdsl.drawn import draw_nothing
 from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, TrtdslError, explain
@@ -96,6 +97,7 @@ def capture(
     hold_guards(exported, symbols, renamed)
     prefix = "model." if flat else ""
     weights = _weights(program, prefix)
+    without_doubles(program.graph_module, weights)
     return Captured(
         module=program.graph_module,
         inputs=tuple(zip(nodes, names, strict=True)),

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from trtdsl.asserted import warn_of_values
+from trtdsl.asserted import CHECKS, only_checked, warn_of_values
 from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
 from trtdsl.control import OPERATORS, lower_control
@@ -31,14 +31,6 @@ from trtdsl.types import Dim, DType, bind, symbols
 
 __all__ = ["Report", "Unsupported", "keeps", "network", "report"]
 
-# Checks that torch.export leaves behind; see trtdsl.asserted.
-_CHECKS = {
-    "aten._assert_async.msg",
-    "aten._assert_scalar.default",
-    "aten._assert_tensor_metadata.default",
-    "aten.sym_constrain_range.default",
-    "aten.sym_constrain_range_for_size.default",
-}
 _READS = {"aten.item.default", "aten._local_scalar_dense.default"}
 _FACTORS = re.compile(
     r"aten\.(_?linalg_(eig|qr|svd|lu|ldl|lstsq|pinv|householder)|geqrf|lu|_lu|qr|svd|pinverse)"
@@ -100,13 +92,13 @@ class Report:
 def keeps(find: Callable[..., Converter | None]) -> Callable[[Any], bool]:
     """Whether capture should leave an operator whole: it has a converter, or needs none."""
     return lambda target: (
-        str(target) in _CHECKS or any(find(target, complex=c) is not None for c in (False, True))
+        str(target) in CHECKS or any(find(target, complex=c) is not None for c in (False, True))
     )
 
 
 def report(captured: Captured) -> Report:
     """Every operator of a captured graph that has no converter."""
-    nodes = [n for n in _nodes(captured.module) if isinstance(n.target, torch._ops.OperatorBase)]
+    nodes = list(_nodes(captured.module))
     targets = {str(n.target) for n in nodes}
     missing: dict[str, list[Node]] = {}
     unknown = [n for n in nodes if not _is_known(n)]
@@ -167,10 +159,11 @@ class _Walker:
         self.constants: dict[int, Tensor | Complex] = {}
 
     def run(self, module: GraphModule) -> Any:
+        unneeded = only_checked(module.graph)
         for node in module.graph.nodes:
             if node.op == "output":
                 return self.argument(node.args[0])
-            if node not in self.values:
+            if node not in self.values and node not in unneeded:
                 self.values[node] = self.value(node, module)
         return None
 
@@ -184,7 +177,7 @@ class _Walker:
             return self.number(node)
         if node.target is operator.getitem:
             return self.argument(node.args[0])[node.args[1]]
-        if str(node.target) in _CHECKS:
+        if str(node.target) in CHECKS:
             return warn_of_values(
                 node, self.captured.bounds, _source(node, self.captured.prefix).line
             )
@@ -394,7 +387,7 @@ def _is_known(node: Node) -> bool:
     target = str(node.target)
     if _is_symbolic(node) and not symbols_of(node):
         return True
-    known = target in _CHECKS or target in _REGIONS or target in OPERATORS
+    known = target in CHECKS or target in _REGIONS or target in OPERATORS
     return known or _converter(node) is not None
 
 
@@ -433,8 +426,12 @@ def _fix(node: Node) -> str:
 
 
 def _nodes(module: GraphModule) -> Iterator[Node]:
+    """The calls of operators, but for those that only checks read."""
     graphs: list[Graph] = [m.graph for m in module.modules() if isinstance(m, GraphModule)]
-    return (node for graph in graphs for node in graph.nodes if node.op == "call_function")
+    for graph in graphs:
+        unneeded = only_checked(graph)
+        calls = (n for n in graph.nodes if n.op == "call_function" and n not in unneeded)
+        yield from (n for n in calls if isinstance(n.target, torch._ops.OperatorBase))
 
 
 def _source(node: Node, prefix: str) -> Source:

@@ -65,10 +65,11 @@ def _pixels(name: str, config: str, size: int = 64, **values: Any) -> Row:
     return Row(make=transformer(name, config, **values), inputs={"pixel_values": image(size)})
 
 
-def _boxes(name: str, size: int = 128, **values: Any) -> Row:
+def _boxes(name: str, size: int = 128, **scales: float) -> Row:
     return Row(
-        make=detector(name, size, **values),
+        make=detector(name, size),
         inputs=([normal(3, size, size)],),
+        scales=scales,
         static="torchvision's detectors take a list of images",
     )
 
@@ -94,6 +95,9 @@ SMALL: dict[str, Row] = {
         **DETR,
         num_feature_levels=3,
     ),
+    "rt_detr": _pixels("RTDetrForObjectDetection", "RTDetrConfig", **RT),
+    "rt_detr_v2": _pixels("RTDetrV2ForObjectDetection", "RTDetrV2Config", **RT),
+    "d_fine": _pixels("DFineForObjectDetection", "DFineConfig", **RT),
     "yolos": _pixels(
         "YolosForObjectDetection",
         "YolosConfig",
@@ -105,5 +109,10 @@ SMALL: dict[str, Row] = {
         patch_size=16,
         num_detection_tokens=5,
     ),
+    "retinanet": _boxes("retinanet_resnet50_fpn"),
+    "ssd": _boxes("ssd300_vgg16", head=0.01),  # nothing normalizes what it reads
+    "ssdlite": _boxes("ssdlite320_mobilenet_v3_large"),
+    "fcos": _boxes("fcos_resnet50_fpn"),
+    "faster_rcnn": _boxes("fasterrcnn_mobilenet_v3_large_320_fpn"),
 }
 """Small configurations, by name."""

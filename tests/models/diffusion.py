@@ -164,6 +164,28 @@ SMALL: dict[str, Row] = {
             "timestep": STEP,
         },
     ),
+    "flux": Row(
+        make=diffuser(
+            "FluxTransformer2DModel",
+            patch_size=1,
+            in_channels=4,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=24,
+            pooled_projection_dim=16,
+            axes_dims_rope=(4, 4, 8),
+        ),
+        inputs={
+            "hidden_states": normal("batch", "length", 4),
+            "encoder_hidden_states": normal("batch", "past", 24),
+            "pooled_projections": normal("batch", 16),
+            "timestep": normal("batch"),
+            "img_ids": normal("length", 3),
+            "txt_ids": normal("past", 3),
+        },
+    ),
     "sana": Row(
         make=diffuser(
             "SanaTransformer2DModel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -134,6 +135,8 @@ class Row:
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     tolerance: float = 1e-4
     static: str = ""
+    scales: Mapping[str, float] = field(default_factory=dict)
+    """Parameters, by how their names start, and what they are multiplied by in the end."""
     measured: int = 16
     """How many examples batch norms are measured on."""
 
@@ -157,6 +160,9 @@ class Row:
         many = {name: sizes[name][0] for name in dims} | {"batch": self.measured}
         made = _made(self.inputs, many, generator)
         randomise(model, *((made, {}) if positional else ((), made)))
+        for name, parameter in model.named_parameters():
+            factors = [f for start, f in self.scales.items() if name.startswith(start)]
+            parameter.data.mul_(math.prod(factors))
         return Example(model=model, calls=tuple(calls), dynamic_shapes=shapes if dims else None)
 
 

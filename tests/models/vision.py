@@ -52,11 +52,19 @@ MODELS: dict[str, Callable[[], Built]] = {
 
 
 def detector(name: str, size: int, **changes: Any) -> Callable[[], nn.Module]:
-    """What makes a detector that keeps images at ``size`` pixels."""
+    """What makes a detector that keeps images at ``size`` pixels, and gives its ten best boxes.
+
+    Of more, some have scores so close that rounding decides on their order.
+    """
     sizes = {} if name.startswith("ssd") else {"min_size": size, "max_size": size}
-    return lambda: getattr(models.detection, name)(
-        weights=None, weights_backbone=None, num_classes=5, **sizes, **changes
-    )
+    most = "box_detections_per_img" if "rcnn" in name else "detections_per_img"
+
+    def make() -> nn.Module:
+        return getattr(models.detection, name)(
+            weights=None, weights_backbone=None, num_classes=5, **{most: 10}, **sizes, **changes
+        )
+
+    return make
 
 
 def segmenter(name: str) -> Callable[[], nn.Module]:
