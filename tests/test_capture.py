@@ -172,9 +172,9 @@ class Doubles(nn.Module):
 @pytest.mark.parametrize(
     ("model", "inputs", "reason"),
     [
-        (Doubles(), (f32(2),), r"weight: TensorRT has no torch\.float64"),
+        (Doubles(), (f32(2),), r"an output of the model is float64"),
         (Doubles(), (f32(2).double(),), r"is torch\.float64"),
-        (Calls(lambda x: x.double() * 2), (f32(2),), r"is torch\.float64"),
+        (Calls(lambda x: x.double() * 2), (f32(2),), "an output of the model is float64"),
         (Calls(lambda x: x * 2), (torch.ones(2, dtype=torch.complex64),), "complex64"),
         (Calls(lambda x: torch.fft.fft(x)), (f32(4),), "complex of f32"),
     ],
@@ -198,7 +198,7 @@ def test_a_dtype_inside_the_model_is_traced_to_its_line() -> None:
     assert "float64" in what
     assert at.startswith("  at:  aten.to.dtype")
     assert at.endswith("forward: return x.double() * 2")
-    assert fix == "  fix: use float32 or int64"
+    assert fix == "  fix: use float32, or return y.float()"
 
 
 def test_what_torch_export_refuses_names_the_users_line() -> None:

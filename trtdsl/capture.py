@@ -96,8 +96,7 @@ def capture(
     )
     hold_guards(exported, symbols, renamed)
     prefix = "model." if flat else ""
-    weights = _weights(program, prefix)
-    without_doubles(program.graph_module, weights)
+    weights = without_doubles(program.graph_module, _weights(program, prefix))
     return Captured(
         module=program.graph_module,
         inputs=tuple(zip(nodes, names, strict=True)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -23,26 +23,24 @@ __all__ = ["without_doubles"]
 
 _NARROW = {torch.float64: torch.float32, torch.complex128: torch.complex64}
 
-Weights = MutableMapping[Node, tuple[torch.Tensor, str]]
+Weights = Mapping[Node, tuple[torch.Tensor, str]]
 
 
-def without_doubles(module: GraphModule, weights: Weights) -> None:
-    """Rewrite a graph, and those nested in it; ``weights`` of float64 become float32.
+def without_doubles(module: GraphModule, weights: Weights) -> Weights:
+    """Rewrite a graph, and those nested in it, in place; the weights, none of float64.
 
     Errors: ConversionError for an output of float64, and a constant too large for float32.
     """
     graphs = [m for m in module.modules() if isinstance(m, GraphModule)]
     if not any(_is_double(n) for m in graphs for n in m.graph.nodes):
-        return
+        return weights
     if any(_is_double(n) for n in module.graph.nodes if _is_input(n, weights, module)):
-        return  # to be refused by name
+        return weights  # to be refused by name
     _refuse_outputs(module.graph)
     known: dict[Node, Any] = {node: tensor for node, (tensor, _) in weights.items()}
     for part in graphs:  # those outside first
         _fold(part, known)
         _pass_on(part, known)
-    for node, (tensor, name) in weights.items():
-        weights[node] = (_rounded(tensor, node), name)
     every = (n for part in graphs for n in part.graph.nodes)
     nodes = [n for n in every if not _is_input(n, weights, module)]
     reached = [n for n in nodes if n.op == "call_function" and _is_double(n)]
@@ -50,6 +48,7 @@ def without_doubles(module: GraphModule, weights: Weights) -> None:
         _warn(reached[0])
     for node in nodes:
         _narrow(node)
+    return {node: (_rounded(tensor, node), name) for node, (tensor, name) in weights.items()}
 
 
 def _is_input(node: Node, weights: Weights, module: GraphModule) -> bool:
@@ -69,15 +68,15 @@ def _is_double(node: Node) -> bool:
 
 
 def _refuse_outputs(graph: Graph) -> None:
-    for node in graph.output_node().all_input_nodes:
-        if _is_double(node):
-            raise ConversionError(
-                explain(
-                    "an output of the model is float64, which TensorRT does not have",
-                    at=_place(node),
-                    fix="return y.float()",
-                )
+    if any(map(_is_double, graph.output_node().all_input_nodes)):
+        first = next(n for n in graph.nodes if n.op == "call_function" and _is_double(n))
+        raise ConversionError(
+            explain(
+                "an output of the model is float64, which TensorRT does not have",
+                at=_place(first),
+                fix="use float32, or return y.float()",
             )
+        )
 
 
 def _pass_on(part: GraphModule, known: dict[Node, Any]) -> None:
