@@ -86,3 +86,30 @@ def test_an_assertion_of_values_is_told_and_not_checked() -> None:
 def test_how_much_is_found_needs_no_word() -> None:
     x = f32(4, 6).relu()
     assert torch.equal(trtdsl.trace(Found().eval(), (x,)).evaluate(x), x.nonzero())
+
+
+class Parity(nn.Module):
+    """Takes one branch where ``(n * n) % modulus`` is 1, which no algebra rules out."""
+
+    def __init__(self, modulus: int) -> None:
+        super().__init__()
+        self.modulus = modulus
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n = x.shape[0]
+        return x + 1 if (n * n) % self.modulus == 1 else x - 1
+
+
+def test_conditions_that_torch_export_cannot_prove_are_tried() -> None:
+    n = Dim("n", min=2, max=7)
+    network = trtdsl.trace(Parity(3 * 13), (f32(3),), dynamic_shapes=({0: n},))
+    for size in (2, 3, 7):
+        assert torch.equal(network.evaluate(f32(size)), f32(size) - 1)
+
+
+def test_a_size_that_breaks_what_torch_export_cannot_prove_is_told() -> None:
+    n = Dim("n", min=2, max=7)
+    with pytest.raises(ConversionError, match="n = 6 are in the ranges") as caught:
+        trtdsl.trace(Parity(7), (f32(3),), dynamic_shapes=({0: n},))
+    assert "if (n * n) % self.modulus == 1" in str(caught.value)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.fx import Graph, Node
 
 from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, explain
+from trtdsl.source import Source
 from trtdsl.types import DimRange
 
 __all__ = ["CHECKS", "UncheckedWarning", "hold_guards", "only_checked", "warn_of_values"]
@@ -49,32 +51,72 @@ def hold_guards(
     Errors: ConversionError where sizes of 2 and more, within their ranges, violate one.
     """
     ranges = {symbol: symbols[name] for symbol, name in names.items() if name in symbols}
-    for guard in _guards(inputs):
-        if guard.expr.free_symbols <= ranges.keys():
-            _hold(guard, ranges, names)
+    for condition in (*_guards(inputs), *_deferred(inputs)):
+        if condition.expr.free_symbols <= ranges.keys():
+            _hold(condition, ranges, names)
 
 
-def _guards(inputs: Sequence[Node]) -> Sequence[Any]:
+@dataclass(frozen=True, kw_only=True)
+class _Condition:
+    """An expression of sizes that was taken for true, and where."""
+
+    expr: Any
+    place: str | None
+
+    def test(self) -> Callable[[Mapping[Any, int]], Any]:
+        """Whether it is true of sizes by symbol; compiled, as it may be asked thousands of times.
+
+        Source: what PyTorch writes its own guards with.
+        """
+        from torch.utils._sympy.printers import PythonPrinter
+
+        code = compile(PythonPrinter().doprint(self.expr), "<condition>", "eval")
+        known = {"math": math, "torch": torch}
+
+        def holds(sizes: Mapping[Any, int]) -> Any:
+            return eval(code, known, {s.name: n for s, n in sizes.items()})
+
+        return holds
+
+
+def _guards(inputs: Sequence[Node]) -> Iterator[_Condition]:
     for node in inputs:
         mode = getattr(node.meta["val"], "fake_mode", None)
         if mode is not None and mode.shape_env is not None:
-            guards: Sequence[Any] = mode.shape_env.guards
-            return guards
-    return ()
+            for guard in mode.shape_env.guards:
+                yield _Condition(expr=guard.expr, place=_place(guard))
+            return
 
 
-def _hold(guard: Any, ranges: Mapping[Any, DimRange], names: Mapping[Any, str]) -> None:
-    symbols = sorted(guard.expr.free_symbols, key=lambda s: names[s])
+def _deferred(inputs: Sequence[Node]) -> Iterator[_Condition]:
+    """What torch.export could not prove, and left in the graph to be asserted."""
+    for node in inputs[0].graph.nodes if inputs else ():
+        value = _asserted(node)
+        if value is not None:
+            stack = node.meta.get("stack_trace") or ""
+            yield _Condition(expr=value.node.expr, place=Source(stack=stack).line or None)
+
+
+def _asserted(node: Node) -> torch.SymBool | None:
+    if str(node.target) != "aten._assert_scalar.default" or not isinstance(node.args[0], Node):
+        return None
+    value = node.args[0].meta.get("val")
+    return value if isinstance(value, torch.SymBool) else None
+
+
+def _hold(condition: _Condition, ranges: Mapping[Any, DimRange], names: Mapping[Any, str]) -> None:
+    symbols = sorted(condition.expr.free_symbols, key=lambda s: names[s])
+    holds = condition.test()
     for sizes in _points({s: ranges[s] for s in symbols}):
-        if guard.expr.subs(sizes) != False:  # noqa: E712 (sympy's truth, or what it cannot tell)
+        if holds(sizes):
             continue
-        condition = guard.expr.subs({s: names[s] for s in sizes})
+        expr = condition.expr.subs({s: names[s] for s in sizes})
         given = ", ".join(f"{names[s]} = {n}" for s, n in sizes.items())
         raise ConversionError(
             explain(
-                f"the model was captured for sizes with {condition}, and {given} are in the ranges "
+                f"the model was captured for sizes with {expr}, and {given} are in the ranges "
                 "too: there it may take another branch, or refuse its input",
-                at=_place(guard),
+                at=condition.place,
                 fix="narrow the ranges in dynamic_shapes, or convert the model once for each side",
             )
         )
@@ -103,10 +145,8 @@ def warn_of_values(node: Node, bounds: Mapping[Any, Bounds], place: str) -> None
     """
     if str(node.target) == "aten._assert_async.msg":
         _warn(f"the model asserts of values: {node.args[1]}", place)
-    if str(node.target) != "aten._assert_scalar.default" or not isinstance(node.args[0], Node):
-        return
-    value = node.args[0].meta.get("val")
-    if isinstance(value, torch.SymBool):
+    value = _asserted(node)
+    if value is not None:
         condition = value.node.expr
         if not condition.free_symbols <= bounds.keys():
             _warn(f"the model asserts {condition} of values", place)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch._dynamo.exc import UserError, UserErrorType
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
@@ -141,11 +142,29 @@ def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
         with _traceable(flat.model), torch.no_grad(), quiet():
-            return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False)
+            return _exported_program(flat, leaves, shapes)
     except TrtdslError:
         raise
     except Exception as error:
         raise refusal(error, flat) from error
+
+
+def _exported_program(flat: Flat, leaves: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
+    try:
+        return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False)
+    except UserError as error:
+        if error.error_type is not UserErrorType.CONSTRAINT_VIOLATION:
+            raise
+        # It has to prove what it assumed of sizes, by algebra. hold_guards tries them one by one.
+        with suppress(UserError, TypeError):  # older releases cannot leave it to be asserted
+            return torch.export.export(
+                flat,
+                leaves,
+                dynamic_shapes=shapes,
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+        raise
 
 
 @contextmanager

@@ -110,6 +110,20 @@ SMALL: dict[str, Row] = {
         make=transformer("FNetModel", "FNetConfig", **ENCODER),
         inputs={"input_ids": ids("batch", 12)},
     ),
+    "xlnet": Row(
+        make=transformer(
+            "XLNetModel",
+            "XLNetConfig",
+            vocab_size=99,
+            d_model=32,
+            n_layer=2,
+            n_head=4,
+            d_inner=64,
+            use_mems_eval=False,
+        ),
+        inputs=TEXT,
+        ranges={"length": (2, 40)},  # it shifts positions against each other
+    ),
     "gpt2": _row(
         "GPT2LMHeadModel",
         "GPT2Config",

@@ -9,6 +9,7 @@ from tests.models import (
     language,
     multimodal,
     segmentation,
+    steps,
     timm_,
     video,
     yolo,
@@ -18,7 +19,7 @@ from tests.models.row import Row
 __all__ = ["REAL", "SMALL"]
 
 _TABLES = (
-    timm_, language, multimodal, audio, detection, segmentation, diffusion, video, yolo,
+    timm_, language, steps, multimodal, audio, detection, segmentation, diffusion, video, yolo,
 )  # fmt: skip
 
 
