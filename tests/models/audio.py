@@ -163,3 +163,23 @@ SMALL: dict[str, Row] = {
     ),
 }
 """Small configurations, by name."""
+
+
+REAL: dict[str, Row] = {
+    "wav2vec2": Row(
+        make=transformer("Wav2Vec2ForCTC", "Wav2Vec2Config"),
+        inputs=WAVE,
+        sizes={"frames": (40, 56), "batch": (1, 2)},
+    ),
+    "whisper_encoder": Row(
+        make=lambda: transformer("WhisperModel", "WhisperConfig")().get_encoder(),
+        inputs={"input_features": normal("batch", 80, 3000)},
+        sizes={"batch": (1, 2)},
+    ),
+    "audio_spectrogram": Row(
+        make=transformer("ASTModel", "ASTConfig"),
+        inputs={"input_values": normal("batch", 1024, 128)},
+        sizes={"batch": (1, 2)},
+    ),
+}
+"""Published sizes, by name."""

@@ -116,3 +116,31 @@ SMALL: dict[str, Row] = {
     "faster_rcnn": _boxes("fasterrcnn_mobilenet_v3_large_320_fpn"),
 }
 """Small configurations, by name."""
+
+
+FEW = {"batch": (1, 2)}
+REAL: dict[str, Row] = {
+    "detr": Row(
+        make=transformer(
+            "DetrForObjectDetection",
+            "DetrConfig",
+            **{
+                **RESNET,
+                "backbone_config": {"model_type": "resnet", "out_features": ["stage4"]},
+            },
+        ),
+        inputs={"pixel_values": image(320)},
+        sizes=FEW,
+        measured=2,
+    ),
+    "rt_detr": Row(
+        make=transformer("RTDetrForObjectDetection", "RTDetrConfig"),
+        inputs={"pixel_values": image(320)},
+        sizes=FEW,
+        measured=2,
+    ),
+    "retinanet": _boxes("retinanet_resnet50_fpn", 320),
+    "ssd": _boxes("ssd300_vgg16", 300, head=0.01),
+    "faster_rcnn": _boxes("fasterrcnn_resnet50_fpn", 320),
+}
+"""Published nets, at smaller images."""

@@ -243,3 +243,28 @@ SMALL: dict[str, Row] = {
     ),
 }
 """Small configurations, by name."""
+
+
+REAL: dict[str, Row] = {
+    "unet2d_condition": Row(
+        make=diffuser("UNet2DConditionModel", cross_attention_dim=768, sample_size=64),
+        inputs={
+            "sample": image("32*height", "32*width", channels=4),
+            "timestep": STEP,
+            "encoder_hidden_states": normal("batch", 77, 768),
+        },
+        sizes={"batch": (1, 2), "height": (1, 2), "width": (2, 1)},
+    ),
+    "autoencoder_kl": Row(
+        make=diffuser(
+            "AutoencoderKL",
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+        ),
+        inputs={"sample": image("64*height", "64*width")},
+        sizes={"batch": (1, 2), "height": (2, 1), "width": (1, 2)},
+    ),
+}
+"""Stable Diffusion's, at small images."""

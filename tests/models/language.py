@@ -223,3 +223,104 @@ SMALL: dict[str, Row] = {
     "m2m_100": Row(make=transformer("M2M100Model", "M2M100Config", **SEQ2SEQ), inputs=PAIR),
 }
 """Small configurations, by name."""
+
+
+LONG = {"length": (32, 48, 17)}
+FEW = {**LONG, "batch": (2, 1, 3)}
+
+
+def _whole(name: str, config: str, inputs: dict[str, Any] | None = None, **values: Any) -> Row:
+    """A published width and depth, but for fewer layers where memory asks for it."""
+    return Row(
+        make=transformer(name, config, **values),
+        inputs=inputs or TEXT,
+        sizes=FEW,
+        ranges={"length": (2, 128)},
+    )
+
+
+WIDE: dict[str, Any] = {"use_cache": False, "vocab_size": 32000}
+REAL: dict[str, Row] = {
+    "bert": _whole("BertModel", "BertConfig"),
+    "roberta": _whole("RobertaForMaskedLM", "RobertaConfig"),
+    "distilbert": _whole("DistilBertModel", "DistilBertConfig"),
+    "albert": _whole(
+        "AlbertModel",
+        "AlbertConfig",
+        hidden_size=768,
+        num_attention_heads=12,
+        intermediate_size=3072,
+    ),
+    "deberta_v3": _whole(
+        "DebertaV2Model",
+        "DebertaV2Config",
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        relative_attention=True,
+        position_buckets=256,
+        pos_att_type=["p2c", "c2p"],
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+    ),
+    "modernbert": _whole("ModernBertModel", "ModernBertConfig"),
+    "gpt2": _whole("GPT2LMHeadModel", "GPT2Config", use_cache=False),
+    "gpt_neox": _whole(
+        "GPTNeoXForCausalLM",
+        "GPTNeoXConfig",
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        use_cache=False,
+    ),
+    "llama": _whole(
+        "LlamaForCausalLM",
+        "LlamaConfig",
+        hidden_size=2048,
+        num_hidden_layers=6,
+        num_attention_heads=32,
+        num_key_value_heads=4,
+        intermediate_size=5632,
+        **WIDE,
+    ),
+    "qwen2": _whole(
+        "Qwen2ForCausalLM",
+        "Qwen2Config",
+        hidden_size=896,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        intermediate_size=4864,
+        tie_word_embeddings=True,
+        **WIDE,
+    ),
+    "gemma": _whole(
+        "GemmaForCausalLM", "GemmaConfig", num_hidden_layers=3, use_cache=False, vocab_size=32000
+    ),
+    "phi": _whole("PhiForCausalLM", "PhiConfig", num_hidden_layers=6, **WIDE),
+    "t5": _whole(
+        "T5ForConditionalGeneration",
+        "T5Config",
+        {**TEXT, "decoder_input_ids": ids("batch", "past")},
+        use_cache=False,
+    ),
+    "bart": _whole(
+        "BartForConditionalGeneration",
+        "BartConfig",
+        PAIR,
+        d_model=768,
+        encoder_layers=6,
+        decoder_layers=6,
+        encoder_ffn_dim=3072,
+        decoder_ffn_dim=3072,
+        encoder_attention_heads=12,
+        decoder_attention_heads=12,
+        use_cache=False,
+    ),
+    "mamba": _whole(
+        "MambaForCausalLM", "MambaConfig", FIXED, num_hidden_layers=12, use_cache=False
+    ),
+}
+"""Published widths, by name."""

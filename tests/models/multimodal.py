@@ -141,3 +141,21 @@ SMALL: dict[str, Row] = {
     "flava_image": _pixels("FlavaImageModel", "FlavaImageConfig", **PATCHES),
 }
 """Small configurations, by name."""
+
+
+FEW = {"batch": (1, 2), "texts": (2, 1), "length": (16, 9)}
+
+
+def _whole(name: str, config: str, inputs: dict[str, Any], **values: Any) -> Row:
+    return Row(make=transformer(name, config, **values), inputs=inputs, sizes=FEW)
+
+
+PHOTO = {"pixel_values": image(224)}
+REAL: dict[str, Row] = {
+    "vit_hf": _whole("ViTForImageClassification", "ViTConfig", PHOTO),
+    "dinov2": _whole("Dinov2Model", "Dinov2Config", PHOTO, image_size=224),
+    "swin_hf": _whole("SwinModel", "SwinConfig", PHOTO),
+    "clip": _whole("CLIPModel", "CLIPConfig", {**BOTH, **PHOTO}),
+    "siglip": _whole("SiglipModel", "SiglipConfig", {**BOTH, **PHOTO}),
+}
+"""Published sizes, by name."""

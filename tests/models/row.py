@@ -150,7 +150,7 @@ class Row:
         shapes = _shapes(self.inputs, known)
         dims = known.made
         sizes = SIZES | dict(self.sizes)
-        count = max((len(sizes[name]) for name in dims), default=1)
+        count = min((len(sizes[name]) for name in dims), default=1)
         generator = torch.Generator().manual_seed(seed)
         calls = []
         for i in range(count):

@@ -208,3 +208,32 @@ SMALL: dict[str, Row] = {
     ),
 }
 """Small configurations, by name."""
+
+
+FEW = {"batch": (1, 2), "height": (7, 6), "width": (7, 8)}
+REAL: dict[str, Row] = {
+    "segformer": Row(
+        make=transformer("SegformerForSemanticSegmentation", "SegformerConfig"),
+        inputs={"pixel_values": image("32*height", "32*width")},
+        sizes=FEW,
+        measured=2,
+    ),
+    "sam_encoder": Row(
+        make=transformer("SamVisionModel", "SamVisionConfig"),
+        inputs={"pixel_values": image(1024)},
+        sizes={"batch": (1,)},
+    ),
+    "deeplabv3": Row(
+        make=segmenter("deeplabv3_resnet50"),
+        inputs=(image("32*height", "32*width"),),
+        sizes=FEW,
+        measured=2,
+    ),
+    "fcn": Row(
+        make=segmenter("fcn_resnet50"),
+        inputs=(image("32*height", "32*width"),),
+        sizes=FEW,
+        measured=2,
+    ),
+}
+"""Published nets, by name."""

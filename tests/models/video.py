@@ -74,6 +74,22 @@ REAL: dict[str, Row] = {
         sizes={"batch": (1, 2)},
         measured=2,
     ),
+    "r3d": Row(
+        make=video("r3d_18"),
+        inputs=(normal("batch", 3, 16, 112, 112),),
+        sizes={"batch": (1, 2)},
+        measured=2,
+    ),
+    "raft": Row(
+        make=flow("raft_small"),
+        inputs=(normal(1, 3, 224, 224), normal(1, 3, 224, 224)),
+        static="it halves a doubled batch, which torch.export takes for a batch of 2",
+    ),
+    "videomae": Row(
+        make=transformer("VideoMAEModel", "VideoMAEConfig"),
+        inputs={"pixel_values": normal("batch", 16, 3, 224, 224)},
+        sizes={"batch": (1,)},
+    ),
     "mvit_v2_s": Row(
         make=video("mvit_v2_s"),
         inputs=(normal("batch", 3, 16, 224, 224),),
