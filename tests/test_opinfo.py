@@ -79,7 +79,7 @@ _UNBOUNDED = r"is used as a size, and TensorRT needs to know(.|\n)*fix:"
 _DRAWN = r"no converter\n  aten\.rand(.|\n)*fix: .*pass them as an input"
 _NONE = r"no converter\n  aten\."
 _REFUSED = {
-    "bincount": r"bincount of .* depends on its values(.|\n)*fix:",
+    "bincount": r"bincount of .* depends on its values(.|\n)*fix:|an output of .* is float64",
     "item": r"is torch.Sym\w+, not a tensor(.|\n)*fix:",  # an engine gives tensors
     "linalg.norm": rf"the matrix norm of order(.|\n)*fix:|{_NONE}_linalg_svd",
     "linspace": f"{_NO_FLOAT64}|{_NONE}empty",  # its ends are tensors

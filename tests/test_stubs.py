@@ -78,7 +78,16 @@ def test_a_stub_is_written_once_and_filled_in(tmp_path: Path) -> None:
     runner = CliRunner()
     assert runner.invoke(app, command).exit_code == 1
     assert runner.invoke(app, command).exit_code == 2, "it is there, and not written over"
-    ruff = ["ruff", "check", "--isolated", "--line-length=100", "--select=B,E,F,I,N,UP", str(path)]
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--isolated",
+        "--line-length=100",
+        "--select=B,E,F,I,N,UP",
+        str(path),
+    ]
     done = subprocess.run(ruff, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     text = path.read_text()
