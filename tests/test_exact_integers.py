@@ -70,3 +70,13 @@ def test_what_float32_holds_stays() -> None:
     net.output(Reduce(op=ReduceOperation.SUM, axes=(1,))(net.input("x", (2, 3))))
     kept = [type(operation.layer) for operation in exact_integers(net).operations]
     assert kept.count(Reduce) == 2
+
+
+def test_a_product_of_bytes_leaves_what_float32_holds() -> None:
+    net = Network()
+    x = net.input("x", (4,), DType.UINT8)
+    net.output(Reduce(op=ReduceOperation.PROD, axes=(0,))(x.cast(DType.INT32)))
+    exact = exact_integers(net)
+    assert not any(isinstance(operation.layer, Reduce) for operation in exact.operations)
+    values = torch.tensor([251, 253, 255, 127], dtype=torch.uint8)
+    assert exact.evaluate(values) == 251 * 253 * 255 * 127

@@ -42,7 +42,7 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     if x is None or x.is_constant or x.dtype not in (DType.INT32, DType.INT64):
         return None
     if isinstance(layer, Reduce):
-        return None if _is_small(x, layer.axes) else (_reduced(x, layer),)
+        return None if _is_small(x, layer) else (_reduced(x, layer),)
     if _divides(layer) and inputs[1].is_constant:
         floored = _floor_divided(x, inputs[1])
         exact = floored if layer == ElementWise(op=_Op.FLOOR_DIV) else _cut(x, inputs[1], floored)
@@ -50,13 +50,15 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     return None
 
 
-def _is_small(x: Tensor, axes: tuple[int, ...]) -> bool:
-    """Whether x was bool or of one byte, and too few elements to sum up to 2 ** 24."""
+def _is_small(x: Tensor, layer: Reduce) -> bool:
+    """Whether x was bool or of one byte, and its reduction stays below 2 ** 24."""
     made = x.producer
     if made is None or not isinstance(made.layer, Cast) or made.inputs[0].dtype.itemsize > 1:
         return False
     largest = 1 if made.inputs[0].dtype is DType.BOOL else 255
-    count = math.prod(x.network.bounds(x.shape[axis])[1] for axis in axes)
+    if layer.op is ReduceOperation.PROD and largest > 1:
+        return False
+    count = math.prod(x.network.bounds(x.shape[axis])[1] for axis in layer.axes)
     return bool(largest * count < 2**24)
 
 
