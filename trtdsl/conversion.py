@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trtdsl.engine import Engine
     from trtdsl.options import BuildArguments
     from trtdsl.reference import Reference
-    from trtdsl.walk import Report
+    from trtdsl.report import Report
 
 __all__ = ["ReferenceWarning", "check", "choose", "convert", "trace"]
 
@@ -73,7 +73,7 @@ def check(
 
     ``report.ok`` is the answer, ``print(report)`` the list.
     """
-    from trtdsl import capture, flat, registry, walk
+    from trtdsl import capture, flat, registry, report, walk
 
     captured = capture.capture(
         model,
@@ -81,7 +81,7 @@ def check(
         dynamic_shapes=dynamic_shapes,
         keep=walk.keeps(registry.find),
     )
-    return walk.report(captured)
+    return report.report(captured)
 
 
 def convert(

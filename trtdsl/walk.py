@@ -1,19 +1,14 @@
-"""The walk over a captured graph: operators to converters, each result held to PyTorch's.
-
-Also the list of what has no converter, all at once.
-"""
+"""The walk over a captured graph: operators to converters, each result held to PyTorch's."""
 
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 
 from trtdsl.asserted import CHECKS, only_checked, warn_of_values
 from trtdsl.capture import Captured
@@ -24,69 +19,13 @@ from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explai
 from trtdsl.expression import expression
 from trtdsl.measure import bindings, computed, symbols_of
 from trtdsl.network import Network, Tensor
-from trtdsl.registry import Converter, find
+from trtdsl.nodes import REGIONS, converter_of, is_number, is_symbolic, several, shown, source_of
+from trtdsl.registry import Converter
+from trtdsl.report import report
 from trtdsl.source import Source
-from trtdsl.stubs import layer_note, source
 from trtdsl.types import Dim, DType, bind, symbols
 
-__all__ = ["Report", "Unsupported", "keeps", "network", "report"]
-
-_READS = {"aten.item.default", "aten._local_scalar_dense.default"}
-_FACTORS = re.compile(
-    r"aten\.(_?linalg_(eig|qr|svd|lu|ldl|lstsq|pinv|householder)|geqrf|lu|_lu|qr|svd|pinverse)"
-)
-_REGIONS = {"wrap_with_set_grad_enabled", "wrap_with_autocast"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unsupported:
-    """An operator that has no converter, and where the model uses it."""
-
-    operator: str
-    calls: tuple[str, ...]
-    """Its different calls: ``aten.foo.default(f32[1, 8], 2)``."""
-    places: tuple[Source, ...]
-    fix: str
-    """What to do about it."""
-
-    def __str__(self) -> str:
-        lines = [f"  {call}" for call in self.calls[:3]]
-        modules = ((p.line, f" (module {p.module})" if p.module else "") for p in self.places)
-        lines += [f"    at:  {line}{module}" for line, module in list(dict.fromkeys(modules))[:3]]
-        uses = f"{len(self.places)} use{'s' * (len(self.places) > 1)}"
-        lines.append(f"    fix: {uses}; {self.fix}")
-        if note := layer_note(self.operator):
-            lines.append(f"    {note}")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What ``check`` found: ``ok``, the number of operators, and those without a converter."""
-
-    operators: int
-    unsupported: tuple[Unsupported, ...] = ()
-    network: Network | None = field(default=None, repr=False)
-
-    @property
-    def ok(self) -> bool:
-        return not self.unsupported
-
-    def stubs(self) -> str:
-        """Python with a plugin or a converter to fill in for each operator that has none."""
-        return source([missing.operator for missing in self.unsupported])
-
-    def __str__(self) -> str:
-        if self.ok:
-            one = self.operators == 1
-            return (
-                "its one operator has a converter"
-                if one
-                else f"all {self.operators} operators have converters"
-            )
-        count = len(self.unsupported)
-        has = "operators have" if count > 1 else "operator has"
-        return "\n".join([f"{count} {has} no converter", *map(str, self.unsupported)])
+__all__ = ["keeps", "network"]
 
 
 def keeps(find: Callable[..., Converter | None]) -> Callable[[Any], bool]:
@@ -94,26 +33,6 @@ def keeps(find: Callable[..., Converter | None]) -> Callable[[Any], bool]:
     return lambda target: (
         str(target) in CHECKS or any(find(target, complex=c) is not None for c in (False, True))
     )
-
-
-def report(captured: Captured) -> Report:
-    """Every operator of a captured graph that has no converter."""
-    nodes = list(_nodes(captured.module))
-    targets = {str(n.target) for n in nodes}
-    missing: dict[str, list[Node]] = {}
-    unknown = [n for n in nodes if not _is_known(n)]
-    for node in unknown:
-        missing.setdefault(str(node.target), []).append(node)
-    unsupported = tuple(
-        Unsupported(
-            operator=target,
-            calls=tuple(dict.fromkeys(_call(node, captured.names) for node in uses)),
-            places=tuple(_source(node, captured.prefix) for node in uses),
-            fix=_fix(uses[0]),
-        )
-        for target, uses in missing.items()
-    )
-    return Report(operators=len(targets), unsupported=unsupported)
 
 
 def network(captured: Captured, *, name: str = "network") -> Network:
@@ -173,17 +92,17 @@ class _Walker:
         if node.op == "get_attr":
             attribute = operator.attrgetter(str(node.target))(module)
             return self.constant(attribute, str(node.target)) if _is_data(attribute) else attribute
-        if _is_symbolic(node) and not symbols_of(node):
+        if is_symbolic(node) and not symbols_of(node):
             return self.number(node)
         if node.target is operator.getitem:
             return self.argument(node.args[0])[node.args[1]]
         if str(node.target) in CHECKS:
             return warn_of_values(
-                node, self.captured.bounds, _source(node, self.captured.prefix).line
+                node, self.captured.bounds, source_of(node, self.captured.prefix).line
             )
-        if _is_number(node):
+        if is_number(node):
             return node.meta.get("val")
-        if str(node.target) in _REGIONS:
+        if str(node.target) in REGIONS:
             return self.region(node)
         if str(node.target) in OPERATORS:
             return self.control(node)
@@ -234,7 +153,7 @@ class _Walker:
         return self.run(body)
 
     def control(self, node: Node) -> Any:
-        source = _source(node, self.captured.prefix)
+        source = source_of(node, self.captured.prefix)
         args = [self.argument(a) for a in node.args]
         with self.net.at(source), _located(source):
             result = lower_control(self.net, str(node.target), self.body, args)
@@ -243,19 +162,19 @@ class _Walker:
 
     def first_source(self, body: GraphModule) -> Source:
         calls = (n for n in body.graph.nodes if n.op == "call_function")
-        return _source(next(calls, body.graph.output_node()), self.captured.prefix)
+        return source_of(next(calls, body.graph.output_node()), self.captured.prefix)
 
     def operator(self, node: Node) -> Any:
-        converter = _converter(node)
+        converter = converter_of(node)
         assert converter is not None, f"{node.target} was reported as known"
-        source = _source(node, self.captured.prefix)
+        source = source_of(node, self.captured.prefix)
         with self.net.at(source), _located(source):
             args = [self.argument(a) for a in node.args]
             kwargs = {k: self.argument(v) for k, v in node.kwargs.items()}
             first = [self.net] if converter.wants_network else []
             result = converter.function(*first, *args, **kwargs)
             self.names.update(bindings(self.net, node, result, self.captured.bounds))
-        if _is_symbolic(node) and symbols_of(node).keys() <= self.names.keys():
+        if is_symbolic(node) and symbols_of(node).keys() <= self.names.keys():
             return expression(node.meta["val"], self.names)
         self.compare(node, result, source)
         return result
@@ -263,9 +182,9 @@ class _Walker:
     def number(self, node: Node) -> Any:
         """Arithmetic on sizes, or on a float that is read from a tensor."""
         args = [self.argument(a) for a in node.args]
-        if not _is_number(node) or not any(isinstance(a, Tensor) for a in args):
+        if not is_number(node) or not any(isinstance(a, Tensor) for a in args):
             return expression(node.meta["val"], self.names)
-        source = _source(node, self.captured.prefix)
+        source = source_of(node, self.captured.prefix)
         with self.net.at(source), _located(source):
             return computed(node.target, args)
 
@@ -320,11 +239,11 @@ class _Walker:
 
     def compare(self, node: Node, result: Any, source: Source) -> None:
         """Hold what a converter gave against what PyTorch says the operator gives."""
-        ours, theirs = _several(result), _several(node.meta.get("val"))
+        ours, theirs = several(result), several(node.meta.get("val"))
         agree = len(ours) == len(theirs) and all(map(self.agrees, ours, theirs))
         if not agree:
             given = ", ".join(str(getattr(x, "type", x)) for x in ours)
-            expected = ", ".join(_short(x, self.names) for x in theirs)
+            expected = ", ".join(shown(x, self.names) for x in theirs)
             fix = "correct the converter; the engine would be wrong"
             ones = [name for name, size in self.net.symbols.items() if size.min == 1]
             if ones:  # torch.export traces as if every dynamic size were 2 or more
@@ -370,95 +289,5 @@ def _located(source: Source) -> Iterator[None]:
         raise type(error)(explain(what, at=str(source), fix=fix)) from error
 
 
-def _several(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else (value,)
-
-
 def _is_data(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
-
-
-def _is_number(node: Node) -> bool:
-    """Arithmetic on sizes that turned out to be plain numbers."""
-    return not isinstance(node.target, torch._ops.OperatorBase)
-
-
-def _is_known(node: Node) -> bool:
-    target = str(node.target)
-    if _is_symbolic(node) and not symbols_of(node):
-        return True
-    known = target in CHECKS or target in _REGIONS or target in OPERATORS
-    return known or _converter(node) is not None
-
-
-def _converter(node: Node) -> Converter | None:
-    return find(node.target, complex=any(map(_is_complex, (node, *node.all_input_nodes))))
-
-
-def _is_complex(node: Node) -> bool:
-    """Whether a node's value is a complex tensor, or a list of them."""
-    values = _several(node.meta.get("val"))
-    return any(isinstance(v, torch.Tensor) and v.is_complex() for v in values)
-
-
-def _is_symbolic(node: Node) -> bool:
-    return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
-
-
-def _fix(node: Node) -> str:
-    if str(node.target) in _READS:
-        return "leave the number in its tensor, without item(), int(), float() or bool()"
-    if isinstance(node.target, torch._ops.HigherOrderOperator):
-        return "compute every branch and choose with torch.where; loops and branches are not yet"
-    if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-        return "an engine draws no random numbers; draw them outside and pass them as an input"
-    if _FACTORS.match(str(node.target)):
-        return (
-            "TensorRT factors no matrices; compute the factors outside of the model, and pass them "
-            "as inputs or buffers"
-        )
-    if symbols_of(node):
-        return (
-            "its size depends on values; keep the size and mark what counts, with torch.where, "
-            "masked_fill or topk"
-        )
-    return f'@trtdsl.converter(torch.ops.{node.target}), see CONTRIBUTING.md, "add a converter"'
-
-
-def _nodes(module: GraphModule) -> Iterator[Node]:
-    """The calls of operators, but for those that only checks read."""
-    graphs: list[Graph] = [m.graph for m in module.modules() if isinstance(m, GraphModule)]
-    for graph in graphs:
-        unneeded = only_checked(graph)
-        calls = (n for n in graph.nodes if n.op == "call_function" and n not in unneeded)
-        yield from (n for n in calls if isinstance(n.target, torch._ops.OperatorBase))
-
-
-def _source(node: Node, prefix: str) -> Source:
-    stack: Mapping[str, tuple[str, Any]] = node.meta.get("nn_module_stack") or {}
-    path = [p for p, _ in stack.values()][-1] if stack else ""
-    module = path.removeprefix(prefix).lstrip(".") if prefix else path
-    return Source(
-        module=module, operator=str(node.target), stack=node.meta.get("stack_trace") or ""
-    )
-
-
-def _call(node: Node, names: Mapping[Any, str]) -> str:
-    """``aten.foo.default(f32[1, 8], 2)``."""
-    parts = [_short(a, names) for a in node.args]
-    parts += [f"{k}={_short(v, names)}" for k, v in node.kwargs.items()]
-    return f"{node.target}({', '.join(parts)})"
-
-
-def _short(value: Any, names: Mapping[Any, str]) -> str:
-    """``f32[1, 8]`` for a tensor of PyTorch's; other values as they are."""
-    if isinstance(value, Node):
-        return _short(value.meta["val"], names) if "val" in value.meta else str(value.target)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_short(v, names) for v in value)}]"
-    if isinstance(value, torch.Tensor):
-        sizes = ", ".join(str(expression(d, names)) for d in value.shape)
-        kind = str(value.dtype).removeprefix("torch.")
-        short = DType(kind).short if kind in {d.value for d in DType} else kind
-        return f"{short}[{sizes}]"
-    return str(expression(value, names))

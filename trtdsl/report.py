@@ -1,0 +1,134 @@
+"""``Report``: every operator of a model that has no converter, all at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch.fx import Graph, GraphModule, Node
+
+from trtdsl.asserted import CHECKS, only_checked
+from trtdsl.capture import Captured
+from trtdsl.control import OPERATORS
+from trtdsl.measure import symbols_of
+from trtdsl.network import Network
+from trtdsl.nodes import REGIONS, call_of, converter_of, is_symbolic, source_of
+from trtdsl.source import Source
+from trtdsl.stubs import layer_note, source
+
+__all__ = ["Report", "Unsupported", "report"]
+
+_READS = {"aten.item.default", "aten._local_scalar_dense.default"}
+_FACTORS = re.compile(
+    r"aten\.(_?linalg_(eig|qr|svd|lu|ldl|lstsq|pinv|householder)|geqrf|lu|_lu|qr|svd|pinverse)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsupported:
+    """An operator that has no converter, and where the model uses it."""
+
+    operator: str
+    calls: tuple[str, ...]
+    """Its different calls: ``aten.foo.default(f32[1, 8], 2)``."""
+    places: tuple[Source, ...]
+    fix: str
+    """What to do about it."""
+
+    def __str__(self) -> str:
+        lines = [f"  {call}" for call in self.calls[:3]]
+        modules = ((p.line, f" (module {p.module})" if p.module else "") for p in self.places)
+        lines += [f"    at:  {line}{module}" for line, module in list(dict.fromkeys(modules))[:3]]
+        uses = f"{len(self.places)} use{'s' * (len(self.places) > 1)}"
+        lines.append(f"    fix: {uses}; {self.fix}")
+        if note := layer_note(self.operator):
+            lines.append(f"    {note}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What ``check`` found: ``ok``, the number of operators, and those without a converter."""
+
+    operators: int
+    unsupported: tuple[Unsupported, ...] = ()
+    network: Network | None = field(default=None, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        return not self.unsupported
+
+    def stubs(self) -> str:
+        """Python with a plugin or a converter to fill in for each operator that has none."""
+        return source([missing.operator for missing in self.unsupported])
+
+    def __str__(self) -> str:
+        if self.ok:
+            one = self.operators == 1
+            return (
+                "its one operator has a converter"
+                if one
+                else f"all {self.operators} operators have converters"
+            )
+        count = len(self.unsupported)
+        has = "operators have" if count > 1 else "operator has"
+        return "\n".join([f"{count} {has} no converter", *map(str, self.unsupported)])
+
+
+def report(captured: Captured) -> Report:
+    """Every operator of a captured graph that has no converter."""
+    nodes = list(_nodes(captured.module))
+    targets = {str(n.target) for n in nodes}
+    missing: dict[str, list[Node]] = {}
+    unknown = [n for n in nodes if not _is_known(n)]
+    for node in unknown:
+        missing.setdefault(str(node.target), []).append(node)
+    unsupported = tuple(
+        Unsupported(
+            operator=target,
+            calls=tuple(dict.fromkeys(call_of(node, captured.names) for node in uses)),
+            places=tuple(source_of(node, captured.prefix) for node in uses),
+            fix=_fix(uses[0]),
+        )
+        for target, uses in missing.items()
+    )
+    return Report(operators=len(targets), unsupported=unsupported)
+
+
+def _is_known(node: Node) -> bool:
+    target = str(node.target)
+    if is_symbolic(node) and not symbols_of(node):
+        return True
+    known = target in CHECKS or target in REGIONS or target in OPERATORS
+    return known or converter_of(node) is not None
+
+
+def _nodes(module: GraphModule) -> Iterator[Node]:
+    """The calls of operators, but for those that only checks read."""
+    graphs: list[Graph] = [m.graph for m in module.modules() if isinstance(m, GraphModule)]
+    for graph in graphs:
+        unneeded = only_checked(graph)
+        calls = (n for n in graph.nodes if n.op == "call_function" and n not in unneeded)
+        yield from (n for n in calls if isinstance(n.target, torch._ops.OperatorBase))
+
+
+def _fix(node: Node) -> str:
+    if str(node.target) in _READS:
+        return "leave the number in its tensor, without item(), int(), float() or bool()"
+    if isinstance(node.target, torch._ops.HigherOrderOperator):
+        return "compute every branch and choose with torch.where; loops and branches are not yet"
+    if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        return "an engine draws no random numbers; draw them outside and pass them as an input"
+    if _FACTORS.match(str(node.target)):
+        return (
+            "TensorRT factors no matrices; compute the factors outside of the model, and pass them "
+            "as inputs or buffers"
+        )
+    if symbols_of(node):
+        return (
+            "its size depends on values; keep the size and mark what counts, with torch.where, "
+            "masked_fill or topk"
+        )
+    return f'@trtdsl.converter(torch.ops.{node.target}), see CONTRIBUTING.md, "add a converter"'
