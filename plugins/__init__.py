@@ -25,7 +25,7 @@ a function for use in a ``torch.nn.Module``, which becomes the plugin.
 ``fft`` has transforms of pairs for networks written by hand.
 
 ``creator`` makes a layer of any plugin of TensorRT's own library, or of one that ``load_library``
-has loaded.
+has loaded. ``pycuda_stream`` lets a plugin's ``run`` launch kernels of pycuda's.
 
 Two operators have no plugin here. ``torchvision::nms`` is TensorRT's own NMS layer, and its library
 has EfficientNMS_TRT for whole batches of classes. ``unique`` has as many elements as its values
@@ -34,7 +34,8 @@ TensorRT's layers.
 """
 
 from trtdsl.extension.library import creator, load_library
+from trtdsl.extension.pycuda_stream import pycuda_stream
 
 from .preference import prefer
 
-__all__ = ["creator", "load_library", "prefer"]
+__all__ = ["creator", "load_library", "prefer", "pycuda_stream"]

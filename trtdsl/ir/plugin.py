@@ -33,7 +33,7 @@ class Plugin(Layer):
     - CUDA C++: ``class RMSNorm(Plugin, kernel=SOURCE)`` (or the path of a ``.cu`` beside the
       class's module), and ``launch``, which says how it is started for tensors of given shapes;
     - a function in Python: ``run``, which queues work on a stream by PyTorch, Triton, CuPy or
-      pycuda.
+      pycuda (which needs ``trtdsl.plugins.pycuda_stream``).
 
     CUDA C++ sees the element types of the tensors as macros ``T0``, ``T1``, ..., inputs first and
     then outputs: ``float32``, ``float16``, ``bfloat16``, ``int32`` and so on; the 16-bit types
