@@ -3,7 +3,7 @@
 TensorRT takes coordinates from the sizes of input and output. So does PyTorch, unless it is given
 a scale that is not their exact ratio (7 elements by 1.5 are 10, and 10 / 7 is not 1.5): such an
 axis is resized by a matrix, what the operator makes of the axis' unit vectors, or by the indices
-that it picks.
+that it picks. Of sizes that are not known the engine computes these.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from trtdsl.ir.resize import (
 from trtdsl.network import Tensor
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim, is_static
+
+from .resize_weights import antialiased, cubic, linear, nearest, scale_of
 
 __all__: list[str] = []
 
@@ -161,30 +163,41 @@ def _along(
 ) -> Tensor:
     """x with one axis resized exactly as PyTorch's operator does it."""
     old = x.shape[axis]
-    if not isinstance(old, int) or not isinstance(new, int):
-        raise ConversionError(
-            explain(
-                f"axis {axis} of {x} by {factor}: the coordinates change with its size",
-                fix="give an output size, a whole scale_factor or recompute_scale_factor=True, "
-                "or fix the size of this axis in dynamic_shapes",
-            )
-        )
+    if not is_static((old, new)):
+        return _along_computed(x, how, axis, new, factor, align_corners)
     if how.mode is InterpolationMode.NEAREST:
         places = how.rows(x.rank - 2, torch.arange(float(old))[None], new, factor)
         return Gather(axis=axis)(x, x.network.constant(places[0].int()))
     matrix = how.rows(x.rank - 2, torch.eye(old), new, factor, align_corners)
+    return _multiplied(x, axis, x.network.constant(matrix.mT.contiguous()))
+
+
+def _along_computed(
+    x: Tensor, how: _Interpolation, axis: int, new: Dim, factor: float | None, align_corners: bool
+) -> Tensor:
+    """The same where a size is not known before the engine runs: it computes the weights."""
+    old = x.shape[axis]
+    scale = scale_of(x.network, old, new, factor, align_corners)
+    if how.mode is InterpolationMode.NEAREST:
+        exact = how.rounding is ResizeRoundMode.HALF_UP
+        return Gather(axis=axis)(x, nearest(old, new, scale, exact=exact))
+    is_cubic = how.mode is InterpolationMode.CUBIC
+    if how.is_antialiased:
+        matrix = antialiased(old, new, scale, is_cubic=is_cubic)
+    else:
+        weights = cubic if is_cubic else linear
+        matrix = weights(old, new, scale, align_corners=align_corners)
     return _multiplied(x, axis, matrix)
 
 
-def _multiplied(x: Tensor, axis: int, matrix: torch.Tensor) -> Tensor:
-    """``(*A, old, *B) -> (*A, new, *B)`` by an ``(old, new)`` matrix, in float32."""
+def _multiplied(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """``(*A, old, *B) -> (*A, new, *B)`` by a ``(new, old)`` matrix, in float32."""
     wide = x.cast(DType.FLOAT32)
     if axis == x.rank - 1:
-        return (wide @ x.network.constant(matrix)).cast(x.dtype)
+        return (wide @ matrix.permute(1, 0)).cast(x.dtype)
     before, after = x.shape[:axis], x.shape[axis + 1 :]
     rows = wide.reshape(*before, x.shape[axis], math.prod(after))
-    product = x.network.constant(matrix.mT.contiguous()) @ rows
-    return product.reshape(*before, matrix.shape[1], *after).cast(x.dtype)
+    return (matrix @ rows).reshape(*before, matrix.shape[0], *after).cast(x.dtype)
 
 
 @converter(aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec, aten.upsample_nearest3d.vec)

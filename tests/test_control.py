@@ -108,7 +108,9 @@ def test_vmap_is_what_it_computes() -> None:
     [lambda x: x if x.sum() > 0 else -x, lambda x: x * 2 if bool(x.any()) else x,
      lambda x: x[: int(x.sum())]],
 )  # fmt: skip
-def test_python_branches_on_values_are_refused_at_their_line(branch: Any) -> None:
+def test_python_branches_on_values_are_refused_at_their_line(
+    branch: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     class Decides(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return branch(x)
@@ -118,3 +120,4 @@ def test_python_branches_on_values_are_refused_at_their_line(branch: Any) -> Non
     message = str(caught.value)
     assert f"{__file__}:" in message
     assert "choose with torch.where" in message
+    assert "def forward" not in capfd.readouterr().err  # the graph, which PyTorch prints

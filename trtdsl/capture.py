@@ -31,6 +31,7 @@ from trtdsl.inplace import drop_identities, has_inplace, hides_views, rewrite_in
 from trtdsl.lengths import symbolic_lengths
 from trtdsl.module_plugins import kept_whole
 from trtdsl.refusal import quiet, refusal
+from trtdsl.scalars import known_scalars
 from trtdsl.state import StateKey
 from trtdsl.storage import read_storage
 from trtdsl.torchvision_forms import exportable
@@ -170,7 +171,7 @@ def _exported_program(flat: Flat, leaves: tuple[torch.Tensor, ...], shapes: Any)
 @contextmanager
 def _traceable(model: nn.Module) -> Iterator[None]:
     """Have the model, and what it calls, in the form that torch.export can capture."""
-    with _restored(model), whole(), exportable(), symbolic_lengths(model):
+    with _restored(model), whole(), exportable(), symbolic_lengths(model), known_scalars(model):
         yield
 
 

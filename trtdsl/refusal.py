@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sysconfig
 import traceback
@@ -25,7 +26,7 @@ _LOGGERS = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_sha
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without PyTorch's own log of the error that is about to be explained."""
+    """Without what PyTorch logs and prints of the error that is about to be explained."""
 
     def below_warning(record: logging.LogRecord) -> bool:
         return record.levelno < logging.WARNING
@@ -33,11 +34,18 @@ def quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     for logger in loggers:
         logger.addFilter(below_warning)
+    file = vars(importlib.import_module("torch.export._trace"))
+    file["print"] = _nothing  # it prints the graph so far, thousands of lines of it
     try:
         yield
     finally:
+        file.pop("print")
         for logger in loggers:
             logger.removeFilter(below_warning)
+
+
+def _nothing(*values: object, file: object = None) -> None:
+    """Print nothing."""
 
 
 def refusal(error: Exception, flat: Flat) -> ConversionError:

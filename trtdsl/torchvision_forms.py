@@ -1,8 +1,9 @@
 """Functions of torchvision in forms that torch.export captures, for as long as it captures.
 
 torchvision asks in Python whether any box is left, and whether there are fewer than it wants, which
-values decide. The forms here give the same without asking.
-Source: torchvision.ops.boxes, torchvision.models.detection._utils.
+values decide. The forms here give the same without asking; those of masks and keypoints are in
+``torchvision_regions``.
+Source: torchvision.ops.boxes, torchvision.models.detection.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from trtdsl.torchvision_regions import keypoints_of, paste_masks_in_image, with_image_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,14 +29,17 @@ def exportable() -> Iterator[None]:
         for module, name, form in _FORMS
         if hasattr(sys.modules.get(module), name)
     ]
-    before = [getattr(module, name) for module, name, _ in places]
+    heads = getattr(sys.modules.get(_DETECTION + "roi_heads"), "RoIHeads", None)
+    if heads is not None:
+        places.append((heads, "forward", with_image_sizes(heads.forward)))
+    before = [getattr(place, name) for place, name, _ in places]
     try:
-        for module, name, form in places:
-            setattr(module, name, form)
+        for place, name, form in places:
+            setattr(place, name, form)
         yield
     finally:
-        for (module, name, _), function in zip(places, before, strict=True):
-            setattr(module, name, function)
+        for (place, name, _), function in zip(places, before, strict=True):
+            setattr(place, name, function)
 
 
 def _batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
@@ -53,10 +59,14 @@ def _topk_min(input: Tensor, orig_kval: int, axis: int) -> Any:
     return torch.sym_min(orig_kval, input.size(axis))  # type: ignore[no-untyped-call]
 
 
+_DETECTION = "torchvision.models.detection."
 _FORMS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("torchvision.ops", "batched_nms", _batched_nms),
     ("torchvision.ops.boxes", "batched_nms", _batched_nms),
     ("torchvision.ops.boxes", "_batched_nms_coordinate_trick", _batched_nms),
     ("torchvision.ops.boxes", "_batched_nms_vanilla", _batched_nms),
-    ("torchvision.models.detection._utils", "_topk_min", _topk_min),
+    (_DETECTION + "_utils", "_topk_min", _topk_min),
+    (_DETECTION + "roi_heads", "keypointrcnn_inference", keypoints_of),
+    (_DETECTION + "roi_heads", "paste_masks_in_image", paste_masks_in_image),
+    (_DETECTION + "transform", "paste_masks_in_image", paste_masks_in_image),
 )

@@ -68,4 +68,12 @@ CASES = [
     Case(aten.upsample_bilinear2d.vec, X[2], None, True, [1.5, 2.5], dynamic=BOTH),
     Case(aten.upsample_bicubic2d.vec, X[2], [9, 4], False, None, dynamic={(0, 0): "n", **BOTH}),
     Case(aten._upsample_bilinear2d_aa.vec, X[2], [3, 4], False, None, dynamic={(0, 0): "n"}),
+    # Sizes that change, and with them what PyTorch computes from sizes or from a scale.
+    *(Case(operator.vec, X[2], None, [1.5, 0.7], dynamic=BOTH) for operator in NEAREST[2]),
+    *(
+        Case(operator.vec, X[2], size, corners, factors, dynamic=BOTH)
+        for operator in LINEAR[2]
+        for corners in (False, True)
+        for size, factors in (([9, 4], None), (None, [1.5, 0.7]))
+    ),
 ]

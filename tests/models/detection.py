@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from torch import nn
 
 from tests.models.hugging import transformer
 from tests.models.row import Row, image, normal
+from tests.models.two_stage import keypoint_rcnn, mask_rcnn
 from tests.models.vision import detector
 
 RESNET: dict[str, Any] = {
@@ -65,13 +69,17 @@ def _pixels(name: str, config: str, size: int = 64, **values: Any) -> Row:
     return Row(make=transformer(name, config, **values), inputs={"pixel_values": image(size)})
 
 
-def _boxes(name: str, size: int = 128, **scales: float) -> Row:
+def _list(make: Callable[[], nn.Module], *images: tuple[int, int], **scales: float) -> Row:
     return Row(
-        make=detector(name, size),
-        inputs=([normal(3, size, size)],),
+        make=make,
+        inputs=([normal(3, *size) for size in images],),
         scales=scales,
         static="torchvision's detectors take a list of images",
     )
+
+
+def _boxes(name: str, size: int = 128, **scales: float) -> Row:
+    return _list(detector(name, size), (size, size), **scales)
 
 
 SMALL: dict[str, Row] = {
@@ -114,6 +122,8 @@ SMALL: dict[str, Row] = {
     "ssdlite": _boxes("ssdlite320_mobilenet_v3_large"),
     "fcos": _boxes("fcos_resnet50_fpn"),
     "faster_rcnn": _boxes("fasterrcnn_mobilenet_v3_large_320_fpn"),
+    "mask_rcnn": _list(mask_rcnn(96), (96, 80)),
+    "keypoint_rcnn": _list(keypoint_rcnn(96), (64, 96)),
 }
 """Small configurations, by name."""
 
@@ -142,5 +152,7 @@ REAL: dict[str, Row] = {
     "retinanet": _boxes("retinanet_resnet50_fpn", 320),
     "ssd": _boxes("ssd300_vgg16", 300, head=0.01),
     "faster_rcnn": _boxes("fasterrcnn_resnet50_fpn", 320),
+    "mask_rcnn": _boxes("maskrcnn_resnet50_fpn", 320, **{"roi_heads.mask_predictor": 0.1}),
+    "keypoint_rcnn": _boxes("keypointrcnn_resnet50_fpn", 320),
 }
 """Published nets, at smaller images."""
