@@ -18,6 +18,7 @@ from trtdsl.errors import BuildError, LoadError, UnavailableError
 from trtdsl.extension import library, plugins
 from trtdsl.manifest import PluginName
 from trtdsl.network import Network
+from trtdsl.tensorrt_api import Api
 from trtdsl.types import DType, TensorType
 
 FIELDS = {"score_threshold": "FLOAT32", "max_boxes": "INT32", "anchors": "INT32", "mode": "CHAR"}
@@ -126,7 +127,7 @@ def test_a_plugin_that_no_library_has(release: tuple[str, Any]) -> None:
     with pytest.raises(BuildError, match=r"has no plugin Absent, version 1[\s\S]*load_library"):
         lowered(net, version)
     trt = standin.load(version)
-    listed = plugins.names(net)
+    listed = plugins.names(net, Api(trt, None))
     assert listed == (PluginName(name="Absent", version="1"),)
     assert replace(F32, plugins=listed).to_json()["plugins"][0]["module"] == ""
     with pytest.raises(LoadError, match="Absent, version 1, of a library that is not loaded"):

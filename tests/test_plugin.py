@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import standin
 from tests.engine_parts import F32, PLAN
 from tests.plugins.samples import Failing, Rolled, RowSquares, Swish
 from trtdsl.errors import BuildError, ConversionError, LoadError, RunError
@@ -25,6 +26,7 @@ from trtdsl.network import Network
 from trtdsl.network_digest import engine_key
 from trtdsl.runtime import plan
 from trtdsl.runtime.device import Gpu
+from trtdsl.tensorrt_api import Api
 from trtdsl.types import DType, TensorType
 
 F = DType.FLOAT32
@@ -206,7 +208,7 @@ def test_a_manifest_lists_each_plugin_once_and_is_read_again() -> None:
     x = net.input("x", (2, 3))
     net.output(Swish(beta=1.0)(Swish(beta=2.0)(x)), "y")
     net.output(RowSquares().outputs(x)[0], "z")
-    listed = plugins.names(net)
+    listed = plugins.names(net, Api(standin.load("10.13.3.9"), None))
     samples = "tests.plugins.samples"
     assert listed == (
         PluginName(name="RowSquares", version="2", module=samples),

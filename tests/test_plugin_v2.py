@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -139,6 +140,9 @@ def _value(text: str, n: int) -> int:
     if "|" in infix_max:
         left, right = infix_max.strip("()").split("|")
         return max(int(left.replace("n", str(n))), int(right.replace("n", str(n))))
+    quotient = re.fullmatch(r"\((\w+)ceil(\w+)\)", infix_max)
+    if quotient:
+        return -(-eval(quotient[1], {"n": n}) // int(quotient[2]))
     return int(eval(infix_max, {"n": n}))
 
 

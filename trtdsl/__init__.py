@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
+    from trtdsl.extension.ahead_of_time import PythonNeededWarning
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
     from trtdsl.held import PrecisionWarning
@@ -58,6 +59,7 @@ _HOME = {
     "Network": "network",
     "Plugin": "ir.plugin",
     "PrecisionWarning": "held",
+    "PythonNeededWarning": "extension.ahead_of_time",
     "Reference": "reference",
     "ReferenceWarning": "conversion",
     "RunError": "errors",
@@ -88,6 +90,7 @@ __all__ = [
     "Network",
     "Plugin",
     "PrecisionWarning",
+    "PythonNeededWarning",
     "Reference",
     "ReferenceWarning",
     "RunError",

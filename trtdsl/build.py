@@ -85,12 +85,12 @@ def _built(
     if trt_network is None:
         raise BuildError(f"TensorRT made no network: {'; '.join(last_errors())}")
     api = Api(trt, trt_network, errors=last_errors, forget_errors=clear)
+    if options.hardware == "ampere_plus":
+        api.architecture = "80"
     lower(network, api)
     recipes = record(network, api) if options.refits else None
     config = configure(options, half=_halves(network))
-    held = plugins.names(network)
-    if held and all(plugin.module for plugin in held):  # a library's plugins may want cuDNN
-        plugins.without_libraries(trt, config)
+    plugins.configure(trt, config, network)
     for profile in profiles:
         _add_profile(network, builder(options.gpu), config, profile)
     with cache.timings(config):
@@ -277,7 +277,7 @@ def _engine(
         stripped=options.strip_weights,
         version_compatible=options.version_compatible,
         hardware=options.hardware,
-        plugins=plugins.names(network),
+        plugins=plugins.names(network, types),
         trtdsl=trtdsl.__version__,
     )
     return Engine(built.plan, manifest, device=options.gpu)

@@ -42,6 +42,10 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "built by", f"trtdsl {manifest.trtdsl}, TensorRT {manifest.tensorrt}"
     yield "built for", f"{manifest.device} (compute capability {manifest.compute_capability})"
     yield "runs on", _runs_on(manifest)
+    for plugin in manifest.plugins:
+        home = f"of module {plugin.module}" if plugin.module else "of a library"
+        where = "in the plan" if plugin.embedded else home
+        yield "plugin", f"{plugin.name} {plugin.version}, {where}"
     if manifest.refit is not None:
         count, keys = len(manifest.refit["weights"]), len(manifest.refit["keys"])
         lacks = ", none of them in the plan" if manifest.stripped else ""

@@ -64,13 +64,15 @@ class TensorSpec:
 class PluginName:
     """A plugin that an engine holds: its name and version, and the module that has its class.
 
-    A plugin of a library has no module; it has a namespace, mostly ``""``.
+    A plugin of a library has no module; it has a namespace, mostly ``""``. One that is ``embedded``
+    has its kernel in the plan, and needs no class.
     """
 
     name: str
     version: str
     module: str = ""
     namespace: str = ""
+    embedded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class Manifest:
       was built without; ``stripped``: whether the plan lacks the weights
     - ``version_compatible``: whether later releases of TensorRT load it; ``hardware``: the GPUs
       that it is for, one of ``trtdsl.options.HARDWARE``
-    - ``plugins``: what must be imported, or loaded, before it is
+    - ``plugins``: what must be imported, or loaded, before it is, unless it is embedded
     - ``sha256``, ``size``: of the plan; its bytes in hexadecimal, and their count
     """
 

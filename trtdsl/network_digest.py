@@ -81,7 +81,8 @@ def _add_network(digest: _Digest, network: Network) -> None:
         digest.add(operation.name, str(operation.source), _class(type(operation.layer)))
         digest.add(operation.layer, [numbers[x] for x in operation.inputs])
         if isinstance(operation.layer, Plugin):
-            digest.add("plugin", operation.layer.version, operation.layer.kernel)
+            cls = operation.layer
+            digest.add("plugin", cls.version, cls.kernel, cls.ahead_of_time, cls.aliases)
         for x in operation.outputs:
             numbers[x] = len(numbers)
             digest.add(x.name, x.type)

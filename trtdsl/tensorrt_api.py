@@ -25,11 +25,14 @@ __all__ = [
     "Api",
     "Folded",
     "Placed",
+    "allow_aliases",
     "allow_refit",
     "context_memory",
     "context_without_memory",
     "data_type",
     "dtype_of",
+    "has_ahead_of_time",
+    "has_aliases",
     "import_tensorrt",
     "installed_version",
     "is_strongly_typed",
@@ -136,6 +139,22 @@ def share_profiles(trt: Any, config: Any) -> None:
     """Let several execution contexts use one profile, which TensorRT 8 does not do unasked."""
     if trt.__version__.startswith("8."):
         config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
+
+
+def has_ahead_of_time(trt: Any) -> bool:
+    """Whether this release (10.9 and later) holds kernels of plugins in its engines."""
+    return hasattr(trt, "QuickPluginCreationRequest")
+
+
+def has_aliases(trt: Any) -> bool:
+    """Whether a plugin's output may be the memory of an input (10.3 and later)."""
+    return hasattr(trt, "IPluginV3OneBuildV2")
+
+
+def allow_aliases(trt: Any, config: Any) -> None:
+    """Let outputs of plugins be the memory of inputs, where the release has that."""
+    if has_aliases(trt):
+        config.set_preview_feature(trt.PreviewFeature.ALIASED_PLUGIN_IO_10_03, True)
 
 
 def refits_one_by_one(trt: Any) -> bool:
@@ -252,6 +271,8 @@ class Api:
         """The constants of layers that were expanded, and those of the network that they are."""
         self.plugins: list[Any] = []
         """Plugins written in Python, which live as long as the network that they are in."""
+        self.architecture: str | None = None
+        """The compute capability, as ``"80"``, of kernels that an engine holds; else this GPU's."""
         self._sizes_at: dict[int, int] = {}
 
     def __getattr__(self, name: str) -> Any:

@@ -11,8 +11,10 @@ import torch
 
 import trtdsl
 from tests.plugins.samples import Failing, Rolled, RowSquares, Swish
+from tests.test_plugin_aliases import AddToRows
 from trtdsl.build import BuildOptions, build
 from trtdsl.network import Network
+from trtdsl.tensorrt_api import has_ahead_of_time, import_tensorrt
 from trtdsl.types import DType
 
 pytestmark = pytest.mark.gpu
@@ -105,6 +107,41 @@ def test_saved_here_loaded_in_another_process(tmp_path: Path) -> None:
     failed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert failed.returncode == 1
     assert "import tests.plugins.samples before the engine is loaded" in failed.stderr
+
+
+def test_a_kernel_that_updates_an_input_leaves_the_inputs_own_memory() -> None:
+    net = Network()
+    x = net.input("x", (6, 4))
+    rows, values = net.input("rows", (2,), DType.INT32), net.input("values", (2, 4))
+    y = AddToRows()(x, rows, values)
+    net.output(AddToRows()(y * 2.0, rows, values), "z")
+    net.output(y, "y")
+    engine = build(net, FAST)
+    torch.manual_seed(0)
+    index = torch.tensor([4, 1], dtype=torch.int32)
+    for _ in range(3):
+        given = (torch.randn(6, 4), index, torch.randn(2, 4))
+        there = [v.cuda() for v in given]
+        for actual, expected in zip(engine(*there), net.evaluate(*given), strict=True):
+            torch.testing.assert_close(actual.cpu(), expected, rtol=1e-6, atol=1e-6)
+        assert torch.equal(there[0].cpu(), given[0])
+
+
+def test_a_kernel_that_the_engine_holds_needs_no_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_ahead_of_time(import_tensorrt()):
+        pytest.skip("TensorRT 10.9 and later hold kernels")
+    monkeypatch.setattr(Swish, "ahead_of_time", True)
+    net = Network()
+    rows = net.dim("rows", min=1, opt=4, max=64)
+    net.output(Swish(beta=0.5)(net.input("x", (rows, 33))), "y")
+    path, answer = tmp_path / "m.engine", tmp_path / "y.pt"
+    build(net, FAST).save(path)
+    without = _LOAD.replace("import tests.plugins.samples\n", "")
+    subprocess.run([sys.executable, "-c", without, str(path), str(answer)], check=True)
+    expected = net.evaluate(torch.linspace(-3, 3, 66).reshape(2, 33))
+    torch.testing.assert_close(torch.load(answer), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_many_calls_leak_nothing() -> None:

@@ -10,16 +10,18 @@ import ctypes
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
+from trtdsl.extension.ahead_of_time import Embedded
 from trtdsl.extension.buffer import Buffer
-from trtdsl.extension.launch import Launch, _scalar, _three
+from trtdsl.extension.launch import Launch, _three, scalar
 from trtdsl.ir.plugin import Plugin
-from trtdsl.types import DType, TensorType
+from trtdsl.types import DType, TensorType, bind
 
 COMPILER = shutil.which("g++")
 
@@ -33,6 +35,7 @@ using std::size_t;
 #define __global__
 #define __device__
 #define __restrict__
+#define __launch_bounds__(...)
 struct Three { unsigned x, y, z; };
 static Three threadIdx, blockIdx, blockDim, gridDim;
 struct float16 {
@@ -65,6 +68,16 @@ inline void sincospif(float x, float* sine, float* cosine) {
     *sine = (float)std::sin(M_PI * x);
     *cosine = (float)std::cos(M_PI * x);
 }
+inline float __int_as_float(int bits) {
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
+inline double __longlong_as_double(long long bits) {
+    double x;
+    std::memcpy(&x, &bits, 8);
+    return x;
+}
 template <class... A, size_t... I>
 void started(void (*kernel)(A...), void** args, std::index_sequence<I...>) {
     kernel(*(A*)args[I]...);
@@ -82,7 +95,8 @@ void grid_of(void (*kernel)(A...), const unsigned* s, void** args) {
 }
 """
 
-_KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(\w+)')
+_BOUNDS = r"(?:__launch_bounds__\(\d+\)\s+)?"
+_KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)')
 
 
 @cache
@@ -133,9 +147,10 @@ def emulate(
         results = tuple(_narrow(t) for t in results)
         types = tuple(map(_narrow, types))
     outputs = tuple(_garbage(t.shape, t.dtype.torch) for t in results)
+    _fill(plugin, values, outputs)
     scratch = _garbage((plugin.workspace(*types) + 64,), torch.uint8)
     tensors = (*values, *outputs, scratch)
-    buffers = [Buffer(t.data_ptr(), tuple(t.shape), DType.of(t.dtype)) for t in tensors]
+    buffers = list(map(_buffer, tensors))
     launched = plugin.launch(*buffers[:-1], workspace=buffers[-1])
     dtypes = (t.dtype for t in (*types, *results))
     kernels = library(plugin.kernel, plugin.defines(*dtypes))
@@ -145,9 +160,30 @@ def emulate(
     return outputs
 
 
+def emulate_embedded(
+    plan: Embedded, values: tuple[torch.Tensor, ...], sizes: Mapping[str, int]
+) -> tuple[torch.Tensor, ...]:
+    """The outputs of a kernel that an engine would hold, started as TensorRT would."""
+    launch, kind = plan.launch, plan.instance
+    inputs = tuple(x.contiguous() for x in values)
+    shapes = [tuple(bind(d, sizes) for d in t.shape) for t in plan.outputs]
+    outputs = tuple(_garbage(s, t.dtype.torch) for s, t in zip(shapes, plan.outputs, strict=True))
+    _fill(kind.plugin, inputs, outputs)
+    kernels = library(launch.source, kind.plugin.defines(*kind.inputs, *kind.outputs))
+    numbers = [bind(size, sizes) for size in launch.sizes]
+    args = (*map(_buffer, inputs), *numbers, *map(_buffer, outputs))
+    grid, block = (tuple(bind(d, sizes) for d in three) for three in (launch.grid, launch.block))
+    _start(kernels, Launch(kernel=launch.kernel, grid=grid, block=block, args=args))
+    return outputs
+
+
+def _buffer(x: torch.Tensor) -> Buffer:
+    return Buffer(x.data_ptr(), tuple(x.shape), DType.of(x.dtype))
+
+
 def _start(kernels: ctypes.CDLL, launch: Launch) -> None:
     args = [
-        ctypes.c_void_p(arg.pointer) if isinstance(arg, Buffer) else _scalar(launch.kernel, arg)
+        ctypes.c_void_p(arg.pointer) if isinstance(arg, Buffer) else scalar(launch.kernel, arg)
         for arg in launch.args
     ]
     array = (ctypes.c_void_p * len(args))(*map(ctypes.addressof, args))
@@ -159,6 +195,12 @@ def _garbage(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     size = torch.empty((), dtype=dtype).element_size()
     count = torch.Size(shape).numel()
     return torch.full((count * size,), 0xA5, dtype=torch.uint8).view(dtype).reshape(shape)
+
+
+def _fill(plugin: Plugin, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> None:
+    """What outputs begin as, where they update an input."""
+    for output, source in plugin.aliases.items():
+        outputs[output].copy_(inputs[source])
 
 
 def _narrow(x: TensorType) -> TensorType:

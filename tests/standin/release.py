@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import builder, network, plugins, refitting, values  # noqa: F401  (they register the behaviours)
+from . import builder, network, plugins, quick, refitting, values  # noqa: F401  (they register the behaviours)
 from .convert import normal
 from .enums import EnumType, make_enum
 from .errors import MissingNameError
@@ -37,6 +37,8 @@ class StandInModule(ModuleType):
 
     is_standin = True
     __version__: str
+    release: Release
+    op: Any
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -123,11 +125,13 @@ class Release:
             return getattr(self._kinds[member[1]], member[2])
         return self._kinds[text.rpartition(".")[2]]
 
-    def _function(self, name: str, texts: list[str]) -> Any:
+    def _function(self, name: str, texts: list[str], behave: Any = None) -> Any:
         overloads = [parse(t) for t in texts]
 
         def function(*args: Any, **kwargs: Any) -> Any:
             signature, arguments = call(self, name, overloads, args, kwargs)
+            if behave is not None:
+                return behave(*arguments.values())
             if name in _FUNCTIONS:
                 return _FUNCTIONS[name](self, *arguments.values())
             returns = normal(signature.returns)
@@ -144,8 +148,13 @@ class Release:
         self._make_classes(data["classes"], kinds)
         for name, kind in kinds.items():
             setattr(module, name, kind)
+        quick.complete(kinds)
+        module.release = self
+        module.op = quick.Namespaces("tensorrt.plugin.op")
         for name, texts in data["functions"].items():
-            setattr(module, name, self._function(name, texts))
+            behave = quick.FUNCTIONS.get(name)
+            known = None if behave is None else partial(behave, module)
+            setattr(module, name, self._function(name, texts, known))
         return module
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import LoadError, RunError
+from trtdsl.errors import LoadError
 from trtdsl.extension.buffer import Buffer
-from trtdsl.extension.launch import Launch, Planned, compiled, current_context
+from trtdsl.extension.launch import Planned, compiled, current_context, launches_of
 from trtdsl.ir.plugin import Plugin
+from trtdsl.runtime.driver import call
 from trtdsl.types import Dim, DType, TensorType
 
-__all__ = ["Instance", "Shapes"]
+if TYPE_CHECKING:
+    from trtdsl.network import Operation
+
+__all__ = ["Instance", "Shapes", "in_place"]
 
 Shapes = tuple[tuple[int, ...], ...]
 """The shapes of all inputs and then of all outputs."""
@@ -21,11 +27,15 @@ Shapes = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """A plugin in an engine. ``dtypes`` are the engine's, of the inputs and of the outputs."""
+    """A plugin in an engine, with the engine's dtypes of its inputs and of its outputs.
+
+    ``in_place`` are the aliases that TensorRT is told of while it builds.
+    """
 
     plugin: Plugin
     inputs: tuple[DType, ...]
     outputs: tuple[DType, ...]
+    in_place: Mapping[int, int] = field(default_factory=dict, compare=False)
     plans: dict[Any, tuple[Planned, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -73,11 +83,23 @@ class Instance:
 
     def run(self, shapes: Shapes, pointers: Sequence[int], *, workspace: int, stream: int) -> None:
         """Queue the kernel. ``pointers`` are of all inputs, then of all outputs."""
+        if self.plugin.aliases:
+            self._fill(shapes, pointers, stream)
         if self.plugin.queues_from_python():
             self._run_python(shapes, pointers, workspace, stream)
             return
         for planned in self._planned(shapes):
             planned.run((*pointers, workspace), stream)
+
+    def _fill(self, shapes: Shapes, pointers: Sequence[int], stream: int) -> None:
+        """Copy what outputs begin as, unless TensorRT let them be the input."""
+        for output, source in self.plugin.aliases.items():
+            target = pointers[len(self.inputs) + output]
+            size = math.prod(shapes[source]) * self.inputs[source].itemsize
+            if target != pointers[source] and size:
+                places = ctypes.c_uint64(target), ctypes.c_uint64(pointers[source])
+                rest = ctypes.c_size_t(size), ctypes.c_void_p(stream)
+                call("cuMemcpyDtoDAsync_v2", *places, *rest)
 
     def _run_python(
         self, shapes: Shapes, pointers: Sequence[int], workspace: int, stream: int
@@ -105,9 +127,19 @@ class Instance:
             self.plans.clear()
         buffers = self._buffers(shapes, [0] * len(shapes), 0)
         launched = self.plugin.launch(*buffers[:-1], workspace=buffers[-1])
-        launches = (launched,) if isinstance(launched, Launch) else tuple(launched)
-        if not all(isinstance(x, Launch) for x in launches):
-            raise RunError(f"launch() of plugin {self.name} gave {launched!r}, not Launches")
         defines = self.plugin.defines(*self.inputs, *self.outputs)
         cubin = compiled(self.plugin.kernel, defines)
+        launches = launches_of(self.plugin, launched)
         return tuple(Planned(launch, cubin, buffers) for launch in launches)
+
+
+def in_place(plugin: Plugin, operation: Operation) -> dict[int, int]:
+    """The aliases whose input nothing but this plugin sees, so that it may be overwritten."""
+    network = operation.outputs[0].network
+    reads = [x for op in network.operations for x in op.inputs]
+    seen = (*reads, *network.outputs, *network.numbers.values())
+    return {
+        output: source
+        for output, source in plugin.aliases.items()
+        if (x := operation.inputs[source]).producer and not x.is_constant and seen.count(x) == 1
+    }

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from trtdsl.errors import BuildError, explain
+from trtdsl.errors import BuildError, RunError, explain
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.nvrtc import compile_cuda
 from trtdsl.runtime.driver import call, check, library
 
-__all__ = ["Launch", "Planned", "compiled", "current_context"]
+__all__ = [
+    "Launch",
+    "Planned",
+    "architecture",
+    "compiled",
+    "current_context",
+    "launches_of",
+    "scalar",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +61,7 @@ class Planned:
                 values.append(ctypes.c_void_p())
                 self._pointers.append((values[-1], places[id(arg)]))
             else:
-                values.append(_scalar(launch.kernel, arg))
+                values.append(scalar(launch.kernel, arg))
         self._values = values
         self._parameters = (ctypes.c_void_p * max(len(values), 1))(
             *(ctypes.addressof(v) for v in values)
@@ -79,7 +87,20 @@ class Planned:
         check(self._driver, "cuLaunchKernel", status)
 
 
-def _scalar(kernel: str, value: Any) -> Any:
+def launches_of(plugin: Any, launched: Any) -> tuple[Launch, ...]:
+    """What ``launch`` of a plugin gave, as a tuple. Errors: RunError where it is no Launch."""
+    given = launched if isinstance(launched, list | tuple) else (launched,)
+    if not all(isinstance(x, Launch) for x in given):
+        name = type(plugin).__name__
+        raise RunError(f"launch() of plugin {name} gave {launched!r}, not Launches")
+    return tuple(given)
+
+
+def scalar(kernel: str, value: Any) -> Any:
+    """An argument of a kernel that is no Buffer, as ctypes has it.
+
+    Errors: BuildError for one that does not fit, or of another type.
+    """
     import numpy as np
 
     if value is None:
@@ -114,7 +135,7 @@ def _three(size: int | tuple[int, ...]) -> tuple[int, int, int]:
     return int(x), int(y), int(z)
 
 
-def _architecture() -> str:
+def architecture() -> str:
     """The compute capability of the current context's device, as ``"90"``."""
     device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     call("cuCtxGetDevice", ctypes.byref(device))
@@ -125,7 +146,7 @@ def _architecture() -> str:
 
 def compiled(source: str, defines: tuple[tuple[str, str], ...]) -> bytes:
     """The CUBIN of a source for the current context's device."""
-    return compile_cuda(source, _architecture(), defines)
+    return compile_cuda(source, architecture(), defines)
 
 
 def current_context() -> int:

@@ -1,4 +1,4 @@
-"""CUDA C++ to machine code, by NVRTC, which comes with PyTorch and with the CUDA toolkit.
+"""CUDA C++ to machine code or PTX, by NVRTC, which comes with PyTorch and with the CUDA toolkit.
 
 Source: https://docs.nvidia.com/cuda/nvrtc/.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trtdsl.errors import BuildError, UnavailableError, explain
 
-__all__ = ["PRELUDE", "compile_cuda"]
+__all__ = ["PRELUDE", "compile_cuda", "compile_ptx"]
 
 PRELUDE = """\
 // The types of tensors, by trtdsl's names, without a header of the CUDA toolkit.
@@ -49,19 +49,29 @@ def compile_cuda(source: str, architecture: str, defines: tuple[tuple[str, str],
     ``source`` follows ``PRELUDE``; ``defines`` are macros, as of ``-D``.
     Errors: BuildError with the compiler's messages; UnavailableError where NVRTC is not found.
     """
+    return _compiled(source, f"sm_{architecture}", defines, "CUBIN")
+
+
+@cache
+def compile_ptx(source: str, architecture: str, defines: tuple[tuple[str, str], ...]) -> str:
+    """The PTX of CUDA C++ for ``architecture`` and later ones; otherwise as ``compile_cuda``."""
+    return _compiled(source, f"compute_{architecture}", defines, "PTX").rstrip(b"\0").decode()
+
+
+def _compiled(source: str, target: str, defines: tuple[tuple[str, str], ...], form: str) -> bytes:
     library = _library()
     program = ctypes.c_void_p()
     text = f"{PRELUDE}#line 1\n{source}"
     _call("nvrtcCreateProgram", ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)
     try:
-        options = [f"--gpu-architecture=sm_{architecture}", "--std=c++17", "-default-device"]
+        options = [f"--gpu-architecture={target}", "--std=c++17", "-default-device"]
         options += [f"-D{name}={value}" for name, value in defines]
         array = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
         if library.nvrtcCompileProgram(program, len(options), array):
             log = _read("nvrtcGetProgramLogSize", "nvrtcGetProgramLog", program)
             said = log.rstrip(b"\0").decode(errors="replace").strip()
             raise BuildError(f"a plugin's kernel does not compile:\n{said}")
-        return _read("nvrtcGetCUBINSize", "nvrtcGetCUBIN", program)
+        return _read(f"nvrtcGet{form}Size", f"nvrtcGet{form}", program)
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 

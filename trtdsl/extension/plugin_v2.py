@@ -272,7 +272,7 @@ class _PluginV2(_Named):
         return self._known[key]
 
 
-_OPERATIONS = {"SUM": 0, "PROD": 1, "MAX": 2, "MIN": 3, "FLOOR_DIV": 7}
+_OPERATIONS = {"SUM": 0, "PROD": 1, "MAX": 2, "MIN": 3, "FLOOR_DIV": 7, "CEIL_DIV": 8}
 """nvinfer1::DimensionOperation."""
 
 

@@ -3,7 +3,8 @@
 The classes are made for the ``tensorrt`` module at hand, since nothing here imports it. A plugin
 holds its record, the one field that an engine keeps of it; a clone is a new object over the same
 ``Instance``, so that contexts share the compiled kernels.
-Source: IPluginV3, IPluginV3OneCore, IPluginV3OneBuild, IPluginV3OneRuntime, IPluginCreatorV3One.
+Source: IPluginV3, IPluginV3OneCore, IPluginV3OneBuild (IPluginV3OneBuildV2 of 10.3 and later),
+IPluginV3OneRuntime, IPluginCreatorV3One.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ def _kept(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @cache
-def _plugin_class(trt: Any) -> type:
-    """The class of the plugins of a ``tensorrt`` module."""
-    bases = (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime)
+def _plugin_class(trt: Any, *, in_place: bool) -> type:
+    """The class of the plugins of a ``tensorrt`` module, ``in_place`` where one has aliases."""
+    build = trt.IPluginV3OneBuildV2 if in_place else trt.IPluginV3OneBuild
+    bases = (trt.IPluginV3, trt.IPluginV3OneCore, build, trt.IPluginV3OneRuntime)
 
     def init(self: Any, instance: Instance) -> None:
         for base in bases:
@@ -65,9 +67,9 @@ def _core(trt: Any) -> dict[str, Any]:
         return self
 
     def clone(self: Any) -> Any:
-        made = _plugin_class(trt)(self.instance)
-        made.plugin_namespace = self.plugin_namespace
-        return made
+        other = made(trt, self.instance)
+        other.plugin_namespace = self.plugin_namespace
+        return other
 
     def attach_to_context(self: Any, resource_context: Any) -> Any:
         return self.clone()
@@ -119,8 +121,13 @@ def _build(trt: Any) -> dict[str, Any]:
         supports_format_combination,
         configure_plugin,
         get_workspace_size,
+        _get_aliased_input,
     )
-    return {method.__name__: _kept(method) for method in methods}
+    return {method.__name__.lstrip("_"): _kept(method) for method in methods}
+
+
+def _get_aliased_input(self: Any, output_index: int) -> int:
+    return int(self.instance.in_place.get(output_index, -1))
 
 
 def _runtime() -> dict[str, Any]:
@@ -174,7 +181,7 @@ def _creator_class(trt: Any) -> type:
         """For the builder, and for an engine that is loaded: both have the record."""
         for field in field_collection:
             if field.name == _RECORD:
-                return _plugin_class(trt)(Instance.from_bytes(field.data.tobytes()))
+                return made(trt, Instance.from_bytes(field.data.tobytes()))
         raise BuildError(f"plugin {self.name} is made of a record, which TensorRT did not give")
 
     methods = {"__init__": init, "create_plugin": _kept(create_plugin)}
@@ -192,18 +199,18 @@ def register(trt: Any, cls: type[Plugin]) -> Any:
 
     Errors: BuildError where TensorRT refuses it: another plugin has its name and version.
     """
-    made = creator(trt, cls)
-    if not trt.get_plugin_registry().register_creator(made, ""):
+    known = creator(trt, cls)
+    if not trt.get_plugin_registry().register_creator(known, ""):
         raise BuildError(
             f"TensorRT's registry refuses plugin {cls.__name__}, version {cls.version}; "
             "another one has this name"
         )
-    return made
+    return known
 
 
 def made(trt: Any, instance: Instance) -> Any:
     """An IPluginV3."""
-    return _plugin_class(trt)(instance)
+    return _plugin_class(trt, in_place=bool(instance.in_place))(instance)
 
 
 def _fields(trt: Any, instance: Instance) -> list[Any]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import BuildError, LoadError, explain
-from trtdsl.extension import plugin_v2, plugin_v3
+from trtdsl.extension import ahead_of_time, plugin_v2, plugin_v3
 from trtdsl.extension.failures import take
-from trtdsl.extension.instance import Instance
+from trtdsl.extension.instance import Instance, in_place
 from trtdsl.extension.library import LibraryPlugin, find_creator
 from trtdsl.ir.plugin import Plugin
 from trtdsl.manifest import PluginName
+from trtdsl.tensorrt_api import allow_aliases, has_aliases
 
 if TYPE_CHECKING:
     from trtdsl.network import Network
     from trtdsl.tensorrt_api import Api
 
-__all__ = ["add_plugin", "names", "register", "without_libraries"]
+__all__ = ["add_plugin", "configure", "names", "register", "without_libraries"]
 
 
 def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
@@ -28,10 +30,13 @@ def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
         plugin=plugin,
         inputs=tuple(api.physical(x.dtype) for x in operation.inputs),
         outputs=tuple(api.physical(x.dtype) for x in operation.outputs),
+        in_place=in_place(plugin, operation) if has_aliases(api.trt) else {},
     )
     take()
-    _register(api.trt, type(plugin))
     tensors = [api.tensor(x) for x in inputs]
+    if plugin.ahead_of_time and (layer := ahead_of_time.add(api, operation, tensors)):
+        return layer
+    _register(api.trt, type(plugin))
     if _is_v3(api.trt):
         made = plugin_v3.made(api.trt, instance)
         api.plugins.append(made)
@@ -44,15 +49,30 @@ def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
     return api.add_plugin_v2(tensors, made)
 
 
-def names(network: Network) -> tuple[PluginName, ...]:
-    """The plugins in a network, each once."""
+def names(network: Network, api: Api) -> tuple[PluginName, ...]:
+    """The plugins in a network's engine, each once."""
+    found: dict[PluginName, bool] = {}
+    for operation in network.operations:
+        layer = operation.layer
+        if isinstance(layer, Plugin):
+            cls = type(layer)
+            name = PluginName(name=cls.__name__, version=cls.version, module=cls.__module__)
+            held = ahead_of_time.embedded(api, operation)
+            found[name] = held and found.get(name, True)
+        elif isinstance(layer, LibraryPlugin):
+            name = PluginName(name=layer.name, version=layer.version, namespace=layer.namespace)
+            found[name] = False
+    return tuple(replace(name, embedded=found[name]) for name in sorted(found))
+
+
+def configure(trt: Any, config: Any, network: Network) -> None:
+    """Tell TensorRT what the plugins of a network want of a build."""
     layers = [op.layer for op in network.operations]
-    classes = {type(layer) for layer in layers if isinstance(layer, Plugin)}
-    found = {PluginName(name=c.__name__, version=c.version, module=c.__module__) for c in classes}
-    for layer in layers:
-        if isinstance(layer, LibraryPlugin):
-            found.add(PluginName(name=layer.name, version=layer.version, namespace=layer.namespace))
-    return tuple(sorted(found))
+    own = [layer for layer in layers if isinstance(layer, Plugin)]
+    if any(layer.aliases for layer in own):
+        allow_aliases(trt, config)
+    if own and not any(isinstance(layer, LibraryPlugin) for layer in layers):
+        without_libraries(trt, config)  # which a library's plugins may want
 
 
 def register(trt: Any, plugins: Sequence[PluginName]) -> None:
@@ -60,7 +80,8 @@ def register(trt: Any, plugins: Sequence[PluginName]) -> None:
 
     Errors: LoadError for one that has not been imported.
     """
-    for cls in [Plugin.find(p.name, p.version, p.module) for p in plugins if p.module]:
+    wanted = [p for p in plugins if p.module and not p.embedded]
+    for cls in [Plugin.find(p.name, p.version, p.module) for p in wanted]:
         _register(trt, cls)
     for p in plugins:
         if not p.module and find_creator(trt, p.name, p.version, p.namespace) is None:

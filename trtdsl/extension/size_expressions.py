@@ -56,9 +56,10 @@ def write(
             return known[e]
         if e.is_Integer:
             return constant(int(e))
-        if isinstance(e, sympy.floor):
+        if isinstance(e, sympy.floor | _Up):
             numerator, denominator = sympy.fraction(sympy.together(e.args[0]))
-            return operation("FLOOR_DIV", walk(numerator), walk(denominator))
+            rounded = "CEIL_DIV" if isinstance(e, _Up) else "FLOOR_DIV"
+            return operation(rounded, walk(numerator), walk(denominator))
         for kind, name in _OPERATIONS.items():
             if isinstance(e, kind):
                 return reduce(partial(operation, name), map(walk, e.args))
@@ -67,10 +68,18 @@ def write(
     return walk(_plain(sympy.sympify(size)))
 
 
+class _Up(sympy.Function):  # type: ignore[misc]
+    """A quotient rounded up; sympy turns its own into one of negative numbers rounded down."""
+
+
 def _plain(size: Any) -> Any:
-    """Remainders, quotients rounded up and powers, in the operations that there are."""
+    """Remainders and powers in the operations that there are; no quotient of negative numbers."""
     size = size.replace(sympy.Mod, lambda x, y: x - y * sympy.floor(x / y))
-    size = size.replace(sympy.ceiling, lambda x: -sympy.floor(-x))
+    size = size.replace(sympy.ceiling, _Up)
+    size = size.replace(
+        lambda e: isinstance(e, sympy.floor) and sympy.expand(e.args[0]).could_extract_minus_sign(),
+        lambda e: -_Up(-e.args[0]),
+    )
     return size.replace(
         lambda e: e.is_Pow and e.exp.is_Integer and e.exp > 0,
         lambda e: sympy.Mul(*[e.base] * int(e.exp), evaluate=False),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
+    from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
     from trtdsl.types import DType
 
@@ -40,34 +41,66 @@ class Plugin(Layer):
     convert from and to ``float``. Attributes reach a kernel as arguments.
 
     In an engine a plugin goes by its class's name and ``version``; the engine keeps the attributes,
-    and loads where the class has been imported.
+    and loads where the class has been imported. ``class RMSNorm(Plugin, kernel=SOURCE,
+    ahead_of_time=True)`` is compiled into the engine, which then needs neither the class nor
+    Python, if TensorRT has that (10.9 and later) and can start the kernel: one kernel in CUDA C++,
+    without a workspace, with a ``launch`` that only computes with sizes. Where not,
+    PythonNeededWarning says why, and the engine's manifest lists the class. Never seen running yet.
+
+    A kernel that updates a tensor names the output that begins as a copy of an input:
+    ``aliases={0: 1}`` for output 0 and input 1, of one type. It finds the values in the output, and
+    does not read the input, which may be the same memory: TensorRT 10.3 and later save the copy
+    where nothing else reads the input. ``evaluate`` gives the new values, as ever.
+
     Source: IPluginV3 of TensorRT 10 and later; IPluginV2DynamicExt of TensorRT 8, which
     ``trtdsl.extension.plugin_v2`` builds as a C++ object, on Linux and x86-64 only.
     """
 
     kernel: ClassVar[str] = ""
     version: ClassVar[str] = "1"
-    formats: ClassVar[tuple[str, ...]] = ("LINEAR",)
+    ahead_of_time: ClassVar[bool] = False
+    aliases: ClassVar[Mapping[int, int]] = {}
+    """The outputs, by index, that begin as copies of inputs."""
 
     classes: ClassVar[dict[tuple[str, str], type[Plugin]]] = {}
     """Every plugin class that has been imported, by name and version."""
 
     def __init_subclass__(
-        cls, *, kernel: str | Path = "", version: str | None = None, **more: Any
+        cls,
+        *,
+        kernel: str | Path = "",
+        version: str | None = None,
+        ahead_of_time: bool | None = None,
+        aliases: Mapping[int, int] | None = None,
+        **more: Any,
     ) -> None:
         super().__init_subclass__(**more)
-        if version is not None:
-            cls.version = version
+        given = {"version": version, "ahead_of_time": ahead_of_time, "aliases": aliases}
+        for name, value in given.items():
+            if value is not None:
+                setattr(cls, name, value)
+        if len(set(cls.aliases.values())) < len(cls.aliases):
+            what = f"plugin {cls.__name__} has aliases={dict(cls.aliases)}"
+            raise ConversionError(explain(what, fix="give each output an input of its own"))
         if kernel:
             cls.kernel = _source(cls, kernel)
         if not inspect.isabstract(cls):
             Plugin.classes[cls.__name__, cls.version] = cls
 
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        made = super().outputs(*inputs)
+        for i, j in self.aliases.items():
+            self.require(i < len(made) and j < len(inputs), f"has no output {i} or no input {j}")
+            told = f"output {i} is {made[i].type}, and input {j} that it begins as {inputs[j].type}"
+            self.require(made[i].type == inputs[j].type, told)
+        return made
+
     def launch(self, *tensors: Any, **_: Any) -> Launch | Sequence[Launch]:
         """How the CUDA C++ kernel is started for tensors of these shapes: inputs, then outputs.
 
         They are Buffers, and so is the keyword ``workspace``. It is called once for each
-        combination of shapes; pointers are filled in later.
+        combination of shapes, pointers are filled in later; and ahead of time with open sizes as
+        ``trtdsl.extension.unknown_size`` has them.
         """
         raise ConversionError(
             explain(
