@@ -76,7 +76,7 @@ def test_without_a_gpu_tensorrt_is_not_even_imported(monkeypatch: pytest.MonkeyP
         raise AssertionError("TensorRT without a GPU ends the process")
 
     monkeypatch.setattr("trtdsl.runtime.device.find_gpu", lambda index=0: None)
-    monkeypatch.setattr(tensorrt_api, "import_tensorrt", refuse)
+    monkeypatch.setattr("trtdsl.tensorrt_api.installed.import_tensorrt", refuse)
     with pytest.raises(UnavailableError, match="no NVIDIA GPU was found") as caught:
         trtdsl.convert(nn.ReLU().eval(), (f32(2),), backend="tensorrt")
     assert "fix: " in str(caught.value)
@@ -96,8 +96,7 @@ def test_a_network_by_hand_builds_or_says_what_is_missing(
 ) -> None:
     monkeypatch.setattr("trtdsl.runtime.device.find_gpu", lambda index=0: None)
     monkeypatch.setattr(
-        tensorrt_api,
-        "import_tensorrt",
+        "trtdsl.tensorrt_api.installed.import_tensorrt",
         lambda: (_ for _ in ()).throw(UnavailableError("none here")),
     )
     with Network("sum") as net:

@@ -203,7 +203,7 @@ def test_everything_made_is_destroyed(cuda: FakeCuda) -> None:
 @pytest.mark.parametrize("version", standin.VERSIONS)
 def test_every_release_lends_a_workspace(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     trt = standin.load(version)
-    monkeypatch.setattr(tensorrt_api, "import_tensorrt", lambda: trt)
+    monkeypatch.setattr("trtdsl.tensorrt_api.settings.import_tensorrt", lambda: trt)
     engine = trt.ICudaEngine.release.new("ICudaEngine")
     context = tensorrt_api.context_without_memory(engine)
     tensorrt_api.set_workspace(context, 4096, 512)

@@ -13,7 +13,7 @@ from trtdsl.extension.instance import Instance, in_place
 from trtdsl.extension.library import LibraryPlugin, find_creator
 from trtdsl.ir.plugin import Plugin
 from trtdsl.manifest import PluginName
-from trtdsl.tensorrt_api import allow_aliases, has_aliases
+from trtdsl.tensorrt_api import allow_aliases, has_aliases, has_python_plugins
 
 if TYPE_CHECKING:
     from trtdsl.network import Network
@@ -37,7 +37,7 @@ def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
     if plugin.ahead_of_time and (layer := ahead_of_time.add(api, operation, tensors)):
         return layer
     _register(api.trt, type(plugin))
-    if _is_v3(api.trt):
+    if has_python_plugins(api.trt):
         made = plugin_v3.made(api.trt, instance)
         api.plugins.append(made)
         return api.add_plugin_v3(tensors, [], made)
@@ -109,13 +109,8 @@ def without_libraries(trt: Any, config: Any) -> None:
         raise BuildError("TensorRT refused to leave cuDNN and cuBLAS out")
 
 
-def _is_v3(trt: Any) -> bool:
-    """Whether Python may subclass plugins: TensorRT 10 and later."""
-    return hasattr(trt, "IPluginV3")
-
-
 def _register(trt: Any, cls: type[Plugin]) -> None:
-    if _is_v3(trt):
+    if has_python_plugins(trt):
         plugin_v3.register(trt, cls)
         return
     major, minor, patch = (int(part) for part in trt.__version__.split(".")[:3])

@@ -1,19 +1,14 @@
-"""The only module that knows that TensorRT has versions: 8.6, 10.x and 11.x behind one face.
-
-``Api`` wraps one ``INetworkDefinition`` while a network is lowered into it. The functions answer
-what is installed. Nothing here imports tensorrt before it is asked for, and nothing asks TensorRT
-anything before a GPU was found: without one it crashes the process.
-"""
+"""``Api``: a TensorRT network under construction, whatever the release."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import BuildError, UnavailableError, explain
+from trtdsl.errors import BuildError, explain
 from trtdsl.folded import Folded, Placed, narrow, require_finite
+from trtdsl.tensorrt_api.release import NAMES, is_strongly_typed, refits_one_by_one
 from trtdsl.types import Dim, DType
 
 if TYPE_CHECKING:
@@ -21,217 +16,7 @@ if TYPE_CHECKING:
 
     from trtdsl.network import Operation, Tensor
 
-__all__ = [
-    "Api",
-    "Folded",
-    "Placed",
-    "allow_aliases",
-    "allow_refit",
-    "context_memory",
-    "context_without_memory",
-    "data_type",
-    "dtype_of",
-    "has_ahead_of_time",
-    "has_aliases",
-    "import_tensorrt",
-    "installed_version",
-    "is_strongly_typed",
-    "network_flags",
-    "refits_one_by_one",
-    "set_compatibility",
-    "set_workspace",
-    "share_profiles",
-    "why_unavailable",
-]
-
-_NAMES = {
-    DType.FLOAT32: "FLOAT",
-    DType.FLOAT16: "HALF",
-    DType.BFLOAT16: "BF16",
-    DType.INT64: "INT64",
-    DType.INT32: "INT32",
-    DType.INT8: "INT8",
-    DType.UINT8: "UINT8",
-    DType.BOOL: "BOOL",
-}
-_INSTALL = "pip install 'trtdsl[tensorrt]'"
-
-
-def installed_version() -> str | None:
-    """The version of the tensorrt package, without importing it; None where there is none."""
-    for package in (
-        "tensorrt",
-        "tensorrt_bindings",
-        "tensorrt_cu13_bindings",
-        "tensorrt_cu12_bindings",
-    ):
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    try:
-        import tensorrt
-    except ImportError:
-        return None
-    return str(tensorrt.__version__)
-
-
-def import_tensorrt() -> Any:
-    """The tensorrt module. Errors: UnavailableError says what to install."""
-    try:
-        import tensorrt
-    except ImportError as error:
-        raise UnavailableError(
-            explain(f"TensorRT cannot be imported: {error}", fix=_INSTALL)
-        ) from error
-    major, minor = (int(part) for part in tensorrt.__version__.split(".")[:2])
-    if (major, minor) < (8, 6):
-        raise UnavailableError(
-            explain(
-                f"TensorRT {tensorrt.__version__} is too old: trtdsl needs 8.6 or later",
-                fix="pip install --upgrade tensorrt",
-            )
-        )
-    return tensorrt
-
-
-def why_unavailable() -> str | None:
-    """What is missing to build or run an engine here; None when nothing is."""
-    from trtdsl.runtime.device import find_gpu
-
-    if find_gpu() is None:
-        return explain(
-            "no NVIDIA GPU was found", fix="run on a machine with one; see `trtdsl doctor`"
-        )
-    try:
-        import_tensorrt()
-    except UnavailableError as error:
-        return str(error)
-    return None
-
-
-def dtype_of(trt_dtype: Any) -> DType:
-    """The DType of a ``tensorrt.DataType``. Errors: BuildError for one that DType has not."""
-    for dtype, name in _NAMES.items():
-        if trt_dtype.name == name:
-            return dtype
-    raise BuildError(f"TensorRT's data type {trt_dtype.name} has no counterpart in trtdsl")
-
-
-def data_type(trt: Any, dtype: DType) -> Any:
-    """The ``tensorrt.DataType`` of a dtype that the release has."""
-    return getattr(trt.DataType, _NAMES[dtype])
-
-
-def network_flags(trt: Any) -> int:
-    """The flags of a new network: explicit batch and strongly typed, where the release has them."""
-    known = trt.NetworkDefinitionCreationFlag
-    names = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
-    return sum(1 << int(getattr(known, name)) for name in names if hasattr(known, name))
-
-
-def is_strongly_typed(trt: Any) -> bool:
-    """Whether this release builds each layer in the types that the network says, without flags."""
-    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
-
-
-def share_profiles(trt: Any, config: Any) -> None:
-    """Let several execution contexts use one profile, which TensorRT 8 does not do unasked."""
-    if trt.__version__.startswith("8."):
-        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
-
-
-def has_ahead_of_time(trt: Any) -> bool:
-    """Whether this release (10.9 and later) holds kernels of plugins in its engines."""
-    return hasattr(trt, "QuickPluginCreationRequest")
-
-
-def has_aliases(trt: Any) -> bool:
-    """Whether a plugin's output may be the memory of an input (10.3 and later)."""
-    return hasattr(trt, "IPluginV3OneBuildV2")
-
-
-def allow_aliases(trt: Any, config: Any) -> None:
-    """Let outputs of plugins be the memory of inputs, where the release has that."""
-    if has_aliases(trt):
-        config.set_preview_feature(trt.PreviewFeature.ALIASED_PLUGIN_IO_10_03, True)
-
-
-def refits_one_by_one(trt: Any) -> bool:
-    """Whether this release (10.1 and later) can keep all weights but marked ones as they are."""
-    return hasattr(trt.BuilderFlag, "REFIT_INDIVIDUAL")
-
-
-def allow_refit(trt: Any, config: Any, *, strip: bool) -> None:
-    """Let weights of the engine be changed later; ``strip`` leaves them out of the plan.
-
-    Errors: BuildError where the release cannot leave them out.
-    """
-    if trt.__version__.startswith("8.") and config.get_flag(trt.BuilderFlag.VERSION_COMPATIBLE):
-        raise BuildError(
-            explain(
-                f"TensorRT {trt.__version__} cannot refit version-compatible plans",
-                fix="use TensorRT 10 or later, or leave out one of the two",
-            )
-        )
-    kind = "REFIT_INDIVIDUAL" if refits_one_by_one(trt) else "REFIT"
-    config.set_flag(getattr(trt.BuilderFlag, kind))
-    if not strip:
-        return
-    if not hasattr(trt.BuilderFlag, "STRIP_PLAN"):
-        raise BuildError(
-            explain(
-                f"TensorRT {trt.__version__} makes no plans without weights",
-                fix="use TensorRT 10 or later, or leave out strip_weights",
-            )
-        )
-    config.set_flag(trt.BuilderFlag.STRIP_PLAN)
-
-
-def set_compatibility(trt: Any, config: Any, *, versions: bool, hardware: str) -> None:
-    """Make a plan for later versions or for other GPUs; ``hardware`` is one of options.HARDWARE.
-
-    Errors: BuildError where the release has no such plans.
-    """
-    if versions:
-        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    if hardware == "same":
-        return
-    level = hardware.upper()
-    if not hasattr(trt.HardwareCompatibilityLevel, level):
-        raise BuildError(
-            explain(
-                f"TensorRT {trt.__version__} has no HardwareCompatibilityLevel.{level}",
-                fix='use TensorRT 10.9 or later, or hardware_compatible="ampere_plus"',
-            )
-        )
-    config.hardware_compatibility_level = getattr(trt.HardwareCompatibilityLevel, level)
-
-
-def context_memory(engine: Any) -> int:
-    """Bytes that each execution context of an ICudaEngine takes for its workspace."""
-    # device_memory_size went with TensorRT 11, and device_memory_size_v2 came with 10.1.
-    if hasattr(engine, "device_memory_size_v2"):
-        return int(engine.device_memory_size_v2)
-    return int(engine.device_memory_size)
-
-
-def context_without_memory(engine: Any) -> Any:
-    """An execution context that ``set_workspace`` must give memory to; None when refused."""
-    # create_execution_context_without_device_memory went with TensorRT 11; the strategy of
-    # create_execution_context came with 10.0.
-    if hasattr(engine, "create_execution_context_without_device_memory"):
-        return engine.create_execution_context_without_device_memory()
-    strategy = import_tensorrt().ExecutionContextAllocationStrategy.USER_MANAGED
-    return engine.create_execution_context(strategy)
-
-
-def set_workspace(context: Any, address: int, size: int) -> None:
-    """Let a context use ``size`` bytes of device memory at ``address`` as its workspace."""
-    if hasattr(context, "set_device_memory"):  # since 10.1
-        context.set_device_memory(address, size)
-    else:
-        context.device_memory = address
+__all__ = ["Api"]
 
 
 class Api:
@@ -336,7 +121,7 @@ class Api:
 
     def dtype(self, dtype: DType) -> Any:
         """TensorRT's name for a dtype. Errors: BuildError when this release has no such type."""
-        name = _NAMES[self.physical(dtype)]
+        name = NAMES[self.physical(dtype)]
         if not hasattr(self.trt.DataType, name):
             raise BuildError(
                 explain(
