@@ -48,7 +48,7 @@ def trace(
             TensorRT round the operands of matrix products to 10 bits of mantissa.
     Errors: ConversionError and below.
     """
-    from trtdsl import capture, flat, fold, registry, walk
+    from trtdsl import capture, flat, fold, registry, rotary, walk
     from trtdsl import precision as half
 
     captured = capture.capture(
@@ -58,7 +58,8 @@ def trace(
         opt=opt,
         keep=walk.keeps(registry.find),
     )
-    network = fold.fold_scale(walk.network(captured, name=type(model).__name__))
+    network = walk.network(captured, name=type(model).__name__)
+    network = rotary.fold_rotary(fold.fold_scale(network))
     return half.to_precision(network, precision)
 
 
