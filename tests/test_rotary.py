@@ -1,4 +1,4 @@
-"""Rotary embeddings as models write them: one layer where it is the same, and else what they are."""
+"""Rotary embeddings as models write them: one layer where it is the same, else many."""
 
 from __future__ import annotations
 

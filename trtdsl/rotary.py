@@ -1,8 +1,8 @@
 """``fold_rotary``: rotary embeddings that a model computes by hand, as TensorRT's layer for them.
 
-What is looked for is ``x * cos + cat((-x[..., h:], x[..., :h]), -1) * sin``, as transformers has it,
-with a cos and a sin that are each one half twice by the way they were computed: the layer takes
-that half. Nothing is concluded from the values of a table, which refitting may change.
+What is looked for is ``x * cos + cat((-x[..., h:], x[..., :h]), -1) * sin``, as transformers has
+it, with a cos and a sin that are each one half twice by the way they were computed: the layer
+takes that half. Nothing is concluded from the values of a table, which refitting may change.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def _unturned(quarter: Tensor) -> Tensor | None:
     made = _made_by(quarter, Concatenation)
     if made is None or made[0].axis != 3 or len(made[1]) != 2:
         return None
-    negative, low = (_made_by(t, kind) for t, kind in zip(made[1], (Unary, Slice), strict=True))
-    if negative is None or low is None or negative[0].op is not UnaryOperation.NEG:  # type: ignore[attr-defined]
+    negative, low = _made_by(made[1][0], Unary), _made_by(made[1][1], Slice)
+    if negative is None or low is None or negative[0].op is not UnaryOperation.NEG:
         return None
     high = _made_by(negative[1][0], Slice)
     if high is None or high[1] != low[1] or len(low[1]) != 1:

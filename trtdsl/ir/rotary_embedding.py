@@ -28,8 +28,8 @@ class RotaryEmbedding(Layer):
     Inputs: x ``(B, N, S, H)`` and cos and sin ``(B, S, R / 2)``, floats of one dtype; or cos and
     sin ``(P, R / 2)``, with positions ``(B, S)``, int32 or int64 below P, as a fourth input.
     R is ``rotary_embedding_dim``, or with 0 all of H; what is behind the first R elements of a head
-    stays as it is. Element i is paired with ``i + R / 2``, or with ``interleaved`` element ``2 * i``
-    with ``2 * i + 1``. Output: as x.
+    stays as it is. Element i is paired with ``i + R / 2``, or with ``interleaved`` element
+    ``2 * i`` with ``2 * i + 1``. Output: as x.
     Source: INetworkDefinition.add_rotary_embedding (10.15).
     """
 
@@ -79,7 +79,7 @@ class RotaryEmbedding(Layer):
         half = cos.shape[-1]
         turned, rest = x[..., : 2 * half], x[..., 2 * half :]
         shape, axis = ((half, 2), -1) if self.interleaved else ((2, half), -2)
-        a, b = turned.unflatten(-1, shape).unbind(axis)
+        a, b = turned.reshape(*turned.shape[:3], *shape).unbind(axis)
         pairs = torch.stack([a * cos - b * sin, b * cos + a * sin], axis)
         return torch.cat([pairs.flatten(-2), rest], -1)
 
@@ -92,7 +92,7 @@ class RotaryEmbedding(Layer):
             layer.set_input(3, positions)
         return layer
 
-    def expand(self, x: Tensor, cos: Tensor, sin: Tensor, *positions: Tensor) -> Tensor:  # type: ignore[override]
+    def expand(self, x: Tensor, cos: Tensor, sin: Tensor, *positions: Tensor) -> Tensor:
         """Products of the halves, or of every second element."""
         if positions:
             cos, sin = (Gather(axis=0)(table, positions[0]) for table in (cos, sin))

@@ -11,9 +11,7 @@ from tests.cases.base import LayerCase, f16, f32, i32, i64
 from trtdsl.ir.rotary_embedding import RotaryEmbedding
 
 
-def row(
-    *inputs: torch.Tensor, interleaved: bool = False, dim: int = 0, **given: Any
-) -> LayerCase:
+def row(*inputs: torch.Tensor, interleaved: bool = False, dim: int = 0, **given: Any) -> LayerCase:
     def reference(
         x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *positions: torch.Tensor
     ) -> torch.Tensor:
