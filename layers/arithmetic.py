@@ -7,7 +7,18 @@ import torch
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.network import Operand, Scalar, Tensor
-from trtdsl.operators import cast, maximum, minimum, power, promote, promoted, where
+from trtdsl.operators import (
+    cast,
+    logical_and,
+    maximum,
+    minimum,
+    narrowed,
+    power,
+    promote,
+    promoted,
+    where,
+    widened,
+)
 from trtdsl.registry import converter
 from trtdsl.types import DType
 
@@ -19,37 +30,37 @@ aten = torch.ops.aten
 @converter(aten.add.Tensor)
 def add(x: Tensor, other: Operand, *, alpha: Scalar = 1) -> Tensor:
     """``x + alpha * other``."""
-    return x + _scaled(other, alpha)
+    return x + _scaled(other, alpha, promoted(x, other))
 
 
 @converter(aten.add.Scalar)
 def add_scalar(x: Tensor, other: Scalar, alpha: Scalar = 1) -> Tensor:
     """``x + alpha * other``."""
-    return x + _scaled(other, alpha)
+    return x + _scaled(other, alpha, promoted(x, other))
 
 
 @converter(aten.sub.Tensor, aten.subtract.Tensor)
 def sub(x: Tensor, other: Operand, *, alpha: Scalar = 1) -> Tensor:
     """``x - alpha * other``."""
-    return x - _scaled(other, alpha)
+    return x - _scaled(other, alpha, promoted(x, other))
 
 
 @converter(aten.sub.Scalar, aten.subtract.Scalar)
 def sub_scalar(x: Tensor, other: Scalar, alpha: Scalar = 1) -> Tensor:
     """``x - alpha * other``."""
-    return x - _scaled(other, alpha)
+    return x - _scaled(other, alpha, promoted(x, other))
 
 
 @converter(aten.rsub.Tensor)
 def rsub(x: Tensor, other: Operand, *, alpha: Scalar = 1) -> Tensor:
     """``other - alpha * x``."""
-    return other - _scaled(x, alpha)
+    return other - _scaled(x, alpha, promoted(x, other))
 
 
 @converter(aten.rsub.Scalar)
 def rsub_scalar(x: Tensor, other: Scalar, alpha: Scalar = 1) -> Tensor:
     """``other - alpha * x``."""
-    return other - _scaled(x, alpha)
+    return other - _scaled(x, alpha, promoted(x, other))
 
 
 @converter(aten.mul.Tensor, aten.mul.Scalar, aten.multiply.Tensor, aten.multiply.Scalar)
@@ -88,23 +99,23 @@ def remainder(x: Operand, other: Operand) -> Tensor:
 @converter(aten.fmod.Tensor, aten.fmod.Scalar)
 def fmod(x: Tensor, other: Operand) -> Tensor:
     """``x - other * trunc(x / other)``: the sign is x's; floats by way of float32."""
-    x, y = promote(x, other)
-    dtype = x.dtype
+    dtype = promoted(x, other)
+    x, y = widened(x, other, dtype=dtype)
     if dtype.is_float:
         # In half precision the product would be as coarse as x, and the difference all rounding.
         x, y = x.cast(DType.FLOAT32), y.cast(DType.FLOAT32)
-    return (x - _truncated_quotient(x, y) * y).cast(dtype)
+    return narrowed(x - _truncated_quotient(x, y) * y, dtype)
 
 
 @converter(aten.pow.Tensor_Tensor)
 def pow_tensor(x: Tensor, exponent: Tensor) -> Tensor:
-    """``x ** exponent``, of floats."""
+    """``x ** exponent``."""
     return power(x, exponent)
 
 
 @converter(aten.pow.Scalar)
 def pow_scalar(x: Scalar, exponent: Tensor) -> Tensor:
-    """``x ** exponent`` of a scalar, as floats."""
+    """``x ** exponent`` of a scalar."""
     return power(x, exponent)
 
 
@@ -132,13 +143,15 @@ def square(x: Tensor) -> Tensor:
 @converter(aten.addcmul.default)
 def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
     """``x + value * tensor1 * tensor2``."""
-    return x + _scaled(tensor1 * tensor2, value)
+    product = tensor1 * tensor2
+    return x + _scaled(product, value, product.dtype)
 
 
 @converter(aten.addcdiv.default)
 def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
     """``x + value * tensor1 / tensor2``."""
-    return x + _scaled(tensor1 / tensor2, value)
+    quotient = tensor1 / tensor2
+    return x + _scaled(quotient, value, quotient.dtype)
 
 
 @converter(aten.lerp.Scalar, aten.lerp.Tensor)
@@ -191,8 +204,13 @@ def hypot(x: Tensor, other: Tensor) -> Tensor:
     return Unary(op=UnaryOperation.SQRT)(squares).cast(promoted(x, other))
 
 
-def _scaled(x: Operand, factor: Scalar) -> Operand:
-    return x if factor == 1 else x * factor
+def _scaled(x: Operand, factor: Scalar, dtype: DType) -> Operand:
+    """``factor * x``, computed in the dtype of the sum that it is a part of."""
+    if factor == 1:
+        return x
+    if dtype is DType.BOOL:
+        return logical_and(x, bool(factor)) if isinstance(x, Tensor) else bool(x and factor)
+    return x.cast(dtype) * factor if isinstance(x, Tensor) else x * factor
 
 
 def _product(x: Tensor, count: int) -> Tensor:
@@ -204,10 +222,10 @@ def _product(x: Tensor, count: int) -> Tensor:
 
 
 def _truncated_quotient(x: Tensor, y: Operand) -> Tensor:
-    x, y = promote(x, y)
+    dtype = promoted(x, y)
     # TensorRT's DIV of integers rounds toward zero by itself.
-    quotient = ElementWise(op=ElementWiseOperation.DIV)(x, y)
-    return truncated(quotient)
+    quotient = ElementWise(op=ElementWiseOperation.DIV)(*widened(x, y, dtype=dtype))
+    return narrowed(truncated(quotient), dtype)
 
 
 def truncated(x: Tensor) -> Tensor:

@@ -76,6 +76,8 @@ for _operator, _op in _OF_INTEGERS_THEMSELVES.items():
 @converter(aten.abs.default)
 def absolute(x: Tensor) -> Tensor:
     """``|x|``."""
+    if x.dtype in (DType.BOOL, DType.UINT8):
+        return x
     # TensorRT's ABS takes floats.
     return Unary(op=Op.ABS)(x) if x.dtype.is_float else maximum(x, -x)
 
@@ -91,6 +93,8 @@ def sign(x: Tensor) -> Tensor:
     """-1, 0 or 1."""
     if x.dtype is DType.BOOL:
         return x
+    if x.dtype is DType.UINT8:
+        return minimum(x, 1)
     # TensorRT's SIGN takes no int64.
     return Unary(op=Op.SIGN)(x) if x.dtype.is_float else minimum(maximum(x, -1), 1)
 

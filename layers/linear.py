@@ -122,12 +122,16 @@ def _added(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
 
 def _times_transposed(x: Tensor, weight: Tensor) -> Tensor:
     """``x @ weight.T``, of which TensorRT reads the weight as it lies in memory."""
+    if x.dtype.is_integer:
+        return x @ weight.permute(1, 0)
     rows, columns = align(x, weight)
     return MatrixMultiply(op1=MatrixOperation.TRANSPOSE)(rows, columns)
 
 
 def multiply(x: Tensor, y: Tensor) -> Tensor:
     """``x @ y`` of ranks of 2 and more; operands that only were transposed are read in place."""
+    if x.dtype.is_integer:
+        return x @ y
     (x, op0), (y, op1) = _untransposed(x), _untransposed(y)
     return MatrixMultiply(op0=op0, op1=op1)(*align(x, y))
 

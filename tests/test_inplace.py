@@ -99,9 +99,15 @@ def used_before_and_after(x: torch.Tensor) -> torch.Tensor:
     return before * y
 
 
+def comparing(x: torch.Tensor) -> torch.Tensor:
+    y = x * 2
+    return y.gt_(0.5) + (x + 1).logical_not_()
+
+
 FUNCTIONS = [
-    fresh, written_through_a_view, view_made_before, view_read_after, alias_that_looks_new,
-    broadcast, assigned, promoting, in_the_input_s_copy, used_before_and_after,
+    comparing, fresh, written_through_a_view, view_made_before, view_read_after,
+    alias_that_looks_new, broadcast, assigned, promoting, in_the_input_s_copy,
+    used_before_and_after,
 ]  # fmt: skip
 
 

@@ -163,10 +163,17 @@ def test_powers_of_floats() -> None:
     equals_pytorch(operator.pow, 2.0, x, tolerance=1e-6)
 
 
-@pytest.mark.parametrize("exponent", [-1, torch.tensor([2, 3])])
-def test_powers_that_tensorrt_lacks_are_refused(exponent: Any) -> None:
-    with pytest.raises(ShapeError, match="floats to a power, not int64"):
-        applied(operator.pow, torch.tensor([2, 3]), exponent)
+def test_powers_of_integers_by_integers() -> None:
+    x = torch.tensor([2, -3, 1, -1, 0, 7])
+    for exponent in (torch.tensor([5, 3, -4, -7, 2, 0]), torch.tensor(3)):
+        equals_pytorch(operator.pow, x, exponent)
+        equals_pytorch(operator.pow, x.int(), exponent.int())
+    equals_pytorch(operator.pow, -2, torch.tensor([0, 1, 31, 62]))
+
+
+def test_powers_that_integers_have_not_are_refused() -> None:
+    with pytest.raises(ShapeError, match="integers have no such power"):
+        applied(operator.pow, torch.tensor([2, 3]), -1)
 
 
 COMPARISONS = {

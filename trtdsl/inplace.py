@@ -51,6 +51,12 @@ _FRESH = {
 }  # fmt: skip
 
 
+_OF_BOOL = {
+    *("eq", "ge", "greater", "greater_equal", "gt", "le", "less", "less_equal", "lt", "ne"),
+    *("not_equal", "logical_and", "logical_not", "logical_or", "logical_xor"),
+}
+"""Operators that give bool whatever they read, but in place keep the dtype."""
+
 _DROPOUTS = {
     aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default,
     aten.feature_alpha_dropout.default, aten.dropout_.default, aten.feature_dropout_.default,
@@ -151,6 +157,8 @@ def _made(node: Node) -> Node:
 
 
 def _promotes(node: Node, before: torch.Tensor) -> bool:
+    if node.target._schema.name.removeprefix("aten::").removesuffix("_") in _OF_BOOL:  # type: ignore[union-attr]
+        return before.dtype is not torch.bool
     operands = [a.meta["val"] for a in node.args[1:] if isinstance(a, Node)]
     return any(isinstance(o, torch.Tensor) and o.dtype != before.dtype for o in operands)
 

@@ -14,8 +14,9 @@ from trtdsl.errors import ShapeError, explain
 from trtdsl.ir.cast import Cast, Identity
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
+from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.select import Select
-from trtdsl.ir.shuffle import Shuffle, Unsqueeze
+from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
 from trtdsl.real import is_real, is_truth, real
 from trtdsl.types import Dim, DType, as_dim
 
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 __all__ = [
     "add", "align", "as_tensor", "cast", "divide", "equal", "floating", "floor_divide",
     "identity", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "matmul", "maximum", "minimum", "multiply", "negative", "network_of", "permute", "power",
-    "promote", "promote_dtype", "promoted", "remainder", "reshape", "subtract", "where",
+    "matmul", "maximum", "minimum", "multiply", "narrowed", "negative", "network_of", "permute",
+    "power", "promote", "promote_dtype", "promoted", "remainder", "reshape", "subtract", "where",
+    "widened",
 ]  # fmt: skip
 
 Op = ElementWiseOperation
+_BYTES = (DType.INT8, DType.UINT8)
 
 
 def network_of(*values: Any) -> Network:
@@ -99,7 +102,22 @@ def align(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def _binary(op: Op, x: Operand, y: Operand, dtype: DType | None = None) -> Tensor:
-    return ElementWise(op=op)(*promote(x, y, dtype=dtype))
+    dtype = dtype or promoted(x, y)
+    return narrowed(ElementWise(op=op)(*widened(x, y, dtype=dtype)), dtype)
+
+
+def widened(*values: Operand, dtype: DType) -> tuple[Tensor, ...]:
+    """The values as of ``dtype`` and of one rank; bytes as int32, as TensorRT adds up none."""
+    network = network_of(*values)
+    tensors = (as_tensor(v, network, dtype) for v in values)
+    return align(*(cast(x, DType.INT32) if dtype in _BYTES else x for x in tensors))
+
+
+def narrowed(x: Tensor, dtype: DType) -> Tensor:
+    """A result of ``widened`` operands in their dtype: of bytes the last eight bits."""
+    if dtype is DType.INT8 and x.dtype is DType.INT32:
+        x = subtract(remainder(add(x, 128), 256), 128)
+    return cast(x, dtype)
 
 
 def add(x: Operand, y: Operand) -> Tensor:
@@ -134,34 +152,49 @@ def floor_divide(x: Operand, y: Operand) -> Tensor:
 
 def remainder(x: Operand, y: Operand) -> Tensor:
     """``x - y * floor(x / y)``: the sign is y's, as in Python; floats by way of float32."""
-    x, y = promote(x, y)
-    dtype = x.dtype
+    dtype = promoted(x, y)
+    x, y = widened(x, y, dtype=dtype)
     if dtype.is_float:
         # In half precision the product would be as coarse as x, and the difference all rounding.
         x, y = cast(x, DType.FLOAT32), cast(y, DType.FLOAT32)
-    return cast(subtract(x, multiply(y, floor_divide(x, y))), dtype)
+    return narrowed(subtract(x, multiply(y, floor_divide(x, y))), dtype)
 
 
 def power(x: Operand, y: Operand) -> Tensor:
-    """``x ** y``; integers only with a Python integer of 0 or more, by repeated multiplication."""
+    """``x ** y``; of integers by repeated multiplication, exact wherever the result fits."""
     dtype = promoted(x, y)
     if dtype.is_float:
         return _binary(Op.POW, x, y, dtype)
-    if not (_is_tensor(x) and isinstance(y, int) and y >= 0):
+    dtype = DType.INT64 if dtype is DType.BOOL else dtype
+    base, exponent = widened(x, y, dtype=dtype)
+    if isinstance(y, int) and y < 0:
         raise ShapeError(
-            explain(
-                f"TensorRT raises floats to a power, not {dtype.value}: {x} ** {y}",
-                fix="cast to float32 before it; integers to a fixed power, as in x ** 2, are fine",
-            )
+            explain(f"{x} ** {y}: integers have no such power", fix="cast to float32 before it")
         )
-    (base,) = promote(x, dtype=dtype)
-    if y == 0:
-        return add(multiply(base, 0), 1)
-    half = power(base, y // 2) if y > 1 else None
-    square = multiply(half, half) if half is not None else None
-    if square is None:
-        return base
-    return multiply(square, base) if y % 2 else square
+    known = _known_power(base, y) if isinstance(y, int) else _open_power(base, exponent)
+    return narrowed(known, dtype)
+
+
+def _known_power(base: Tensor, exponent: int) -> Tensor:
+    if exponent < 2:
+        return base if exponent else add(multiply(base, 0), 1)
+    half = _known_power(base, exponent // 2)
+    square = multiply(half, half)
+    return multiply(square, base) if exponent % 2 else square
+
+
+def _open_power(base: Tensor, exponent: Tensor) -> Tensor:
+    """A power bit by bit; with a negative exponent 0, but for a base of 1 or -1."""
+    left = maximum(exponent, negative(exponent))
+    result, square = base.network.constant(1, base.dtype), base
+    for _ in range(6):  # beyond 63 only powers of 0, 1 and -1 fit, and the last square is theirs
+        rest = floor_divide(left, 2)
+        odd = equal(subtract(left, multiply(rest, 2)), 1)
+        result = where(odd, multiply(result, square), result)
+        left, square = rest, multiply(square, square)
+    result = where(less(0, left), multiply(result, square), result)
+    fraction = logical_and(less(exponent, 0), logical_not(equal(multiply(base, base), 1)))
+    return where(fraction, 0, result)
 
 
 def maximum(x: Operand, y: Operand) -> Tensor:
@@ -190,7 +223,7 @@ def negative(x: Tensor) -> Tensor:
 def _compared(x: Operand, y: Operand) -> tuple[Tensor, ...]:
     # TensorRT compares floats, int32 and int64 only.
     dtype = promoted(x, y)
-    return promote(x, y, dtype=DType.INT32 if dtype.itemsize == 1 else dtype)
+    return widened(x, y, dtype=DType.INT32 if dtype is DType.BOOL else dtype)
 
 
 def less(x: Operand, y: Operand) -> Tensor:
@@ -240,12 +273,27 @@ def where(condition: Tensor, x: Operand, y: Operand, dtype: DType | None = None)
 def matmul(x: Tensor, y: Tensor) -> Tensor:
     """``x @ y`` with the ranks that ``torch.matmul`` takes, vectors included."""
     x, y = promote_dtype(x, y)
+    if x.dtype.is_integer:
+        return _integer_matmul(x, y)
     op0 = MatrixOperation.VECTOR if x.rank == 1 else MatrixOperation.NONE
     op1 = MatrixOperation.VECTOR if y.rank == 1 else MatrixOperation.NONE
     batch = max(x.rank - (x.rank > 1) - 1, y.rank - (y.rank > 1) - 1)
     x = _leading(x, batch + (2 if x.rank > 1 else 1))
     y = _leading(y, batch + (2 if y.rank > 1 else 1))
     return MatrixMultiply(op0=op0, op1=op1)(x, y)
+
+
+def _integer_matmul(x: Tensor, y: Tensor) -> Tensor:
+    """Products of rows and columns, added up: TensorRT's own takes floats."""
+    rows, columns = (cast(t, DType.INT32) if t.dtype in _BYTES else t for t in (x, y))
+    rows = rows if x.rank > 1 else Unsqueeze(axes=(0,))(rows)
+    columns = columns if y.rank > 1 else Unsqueeze(axes=(1,))(columns)
+    rows, columns = align(rows, columns)
+    rank = rows.rank
+    products = multiply(Unsqueeze(axes=(rank,))(rows), Unsqueeze(axes=(rank - 2,))(columns))
+    total = Reduce(op=ReduceOperation.SUM, axes=(rank - 1,))(products)
+    vectors = (rank - 2,) * (x.rank == 1) + (rank - 1,) * (y.rank == 1)
+    return narrowed(Squeeze(axes=vectors)(total) if vectors else total, x.dtype)
 
 
 def promote_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
