@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.pooling import Pooling, PoolingType
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.network import Tensor
+from trtdsl.operators import where
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -73,10 +73,13 @@ def _average(image: Tensor, output_size: Sequence[Dim]) -> Tensor:
 def _maximum(image: Tensor, output_size: Sequence[int]) -> Tensor:
     sizes = per_axis(output_size, image.rank - 2)
     image = _pooled(image, sizes, PoolingType.MAX)
+    for axis, out in enumerate(sizes, 2):
+        if not isinstance(image.shape[axis], int) and out != 1:
+            image = _largest(image, axis, out)
     if image.shape[2:] == sizes:
         return image
     pairs = zip(image.shape[2:], sizes, strict=True)
-    return maximum_of(image, [_windows(_known(image, size), out) for size, out in pairs])
+    return maximum_of(image, [_windows(int(size), out) for size, out in pairs])
 
 
 def _with_indices(x: Tensor, output_size: tuple[int, ...]) -> tuple[Tensor, Tensor | Absent]:
@@ -133,25 +136,40 @@ def _windows(size: int, out: int) -> list[list[int]]:
 
 def _multiplied(image: Tensor, axis: int, out: int) -> Tensor:
     """An axis averaged by a matrix, whose rows hold the weights of each window."""
-    size = _known(image, image.shape[axis])
+    weights = _weights(image, image.shape[axis], out).cast(image.dtype)
+    weights = weights.reshape(*(1,) * (image.rank - 2), *weights.shape)
+    if axis == image.rank - 2:
+        return MatrixMultiply()(weights, image)
+    order = list(range(image.rank))
+    order[axis], order[-1] = order[-1], order[axis]
+    turned = (*range(image.rank - 2), image.rank - 1, image.rank - 2)
+    return MatrixMultiply()(image.permute(*order), weights.permute(*turned)).permute(*order)
+
+
+def _weights(image: Tensor, size: Dim, out: int) -> Tensor:
+    """What each window reads of each element: float32 ``(out, size)``."""
+    if not isinstance(size, int):
+        members, count = _members(image, size, out)
+        return members.cast(DType.FLOAT32) / count
     matrix = torch.zeros(out, size)
     for row, window in zip(matrix, _windows(size, out), strict=True):
         row[window] = 1 / len(window)
-    weights = matrix.reshape((1,) * (image.rank - 2) + matrix.shape).to(image.dtype.torch)
-    network = image.network
-    if axis == image.rank - 2:
-        return MatrixMultiply()(network.constant(weights), image)
-    order = list(range(image.rank))
-    order[axis], order[-1] = order[-1], order[axis]
-    return MatrixMultiply()(image.permute(*order), network.constant(weights.mT)).permute(*order)
+    return image.network.constant(matrix)
 
 
-def _known(image: Tensor, size: Dim) -> int:
-    if isinstance(size, int):
-        return size
-    raise ConversionError(
-        explain(
-            f"adaptive pooling to a fixed size other than 1 needs known sizes, not {image}",
-            fix="pool to size 1, or give the module sizes that are not dynamic",
-        )
-    )
+def _members(image: Tensor, size: Dim, out: int) -> tuple[Tensor, Tensor]:
+    """Which elements each window holds, bool ``(out, size)``, and how many, ``(out, 1)``."""
+    places = iota(image.network, size).reshape(1, size)
+    window = iota(image.network, out).reshape(out, 1)
+    start, end = window * size // out, ((window + 1) * size + (out - 1)) // out
+    return (places >= start) & (places < end), end - start
+
+
+def _largest(image: Tensor, axis: int, out: int) -> Tensor:
+    """The largest element of each window along an axis whose size is known at run time only."""
+    members, _ = _members(image, image.shape[axis], out)
+    behind = (1,) * (image.rank - 1 - axis)
+    members = members.reshape(*(1,) * axis, *members.shape, *behind)
+    spread = Unsqueeze(axes=(axis,))(image)
+    picked = where(members, spread, float("-inf"), image.dtype)
+    return Reduce(op=ReduceOperation.MAX, axes=(axis + 1,))(picked)

@@ -76,7 +76,13 @@ def test_what_needs_known_sizes_is_refused() -> None:
         network(pooling.max_pool2d, [2, 2], [1, 1], [0, 0], [2, 2], False)
     with pytest.raises(ConversionError, match="divisor_override with ceil_mode needs known sizes"):
         network(pooling.avg_pool2d, [2, 2], [2, 2], [0, 0], True, True, 3)
-    with pytest.raises(ConversionError, match="adaptive pooling to a fixed size"):
-        network(adaptive_pooling.adaptive_avg_pool2d, [2, 1])
-    with pytest.raises(ConversionError, match="adaptive pooling to a fixed size"):
-        network(adaptive_pooling.adaptive_max_pool2d, [2, 1])
+
+
+@pytest.mark.parametrize("out", [[2, 1], [4, 5], [7, 2]])
+def test_adaptive_pooling_to_a_fixed_size_has_windows_of_the_run(out: list[int]) -> None:
+    average = network(adaptive_pooling.adaptive_avg_pool2d, out)
+    largest = network(adaptive_pooling.adaptive_max_pool2d, out)
+    for x in images():
+        expected = F.adaptive_avg_pool2d(x, out)
+        assert torch.allclose(answer(average, x), expected, rtol=1e-5, atol=1e-6)
+        assert torch.equal(answer(largest, x), F.adaptive_max_pool2d(x, out))
