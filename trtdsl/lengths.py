@@ -1,8 +1,9 @@
-"""``len(x)`` of a tensor while a module is exported: a symbolic size, not the example's number."""
+"""``len(x)`` and ``math.sqrt(size)`` while a module is exported: symbolic, no example's number."""
 
 from __future__ import annotations
 
 import builtins
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,15 @@ from torch import nn
 
 __all__ = ["symbolic_lengths"]
 
+_plain_sqrt = math.sqrt
+
 
 @contextmanager
 def symbolic_lengths(model: nn.Module) -> Iterator[None]:
     """Inside, in the source files of the module's classes, ``len(x)`` is ``x.shape[0]``.
 
-    Python's own ``len`` has to be a number. Files with a ``len`` of their own keep it.
+    Python's own ``len`` has to be a number. Files with a ``len`` of their own keep it. The square
+    root of a symbolic size is ``torch.sym_sqrt``'s, for everyone who takes it from ``math``.
     """
     names = {type(m).__module__ for m in model.modules()}
     files = [sys.modules[name] for name in names if name in sys.modules]
@@ -26,10 +30,17 @@ def symbolic_lengths(model: nn.Module) -> Iterator[None]:
     try:
         for file in places:
             setattr(file, "len", _length)  # noqa: B010 - it is no attribute of a module's type
+        math.sqrt = _sqrt
         yield
     finally:
+        math.sqrt = _plain_sqrt
         for file in places:
             vars(file).pop("len", None)
+
+
+def _sqrt(value: Any, /) -> Any:
+    symbolic = isinstance(value, torch.SymInt | torch.SymFloat)
+    return torch.sym_sqrt(value) if symbolic else _plain_sqrt(value)
 
 
 def _length(value: Any) -> Any:

@@ -17,6 +17,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from trtdsl.errors import ConversionError, explain
+from trtdsl.torch_forms import FORMS
 
 __all__ = ["whole"]
 
@@ -139,5 +140,5 @@ class _Whole(TorchFunctionMode):
                     "lengths - 1 is the last state of a forward direction",
                 )
             )
-        operator = _RECURRENT.get(func) or _OTHERS.get(func) or func
+        operator = _RECURRENT.get(func) or _OTHERS.get(func) or FORMS.get(func) or func
         return operator(*args, **(kwargs or {}))

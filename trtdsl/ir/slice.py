@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.cast import Cast
 from trtdsl.ir.detour import Mover
-from trtdsl.types import Dim, DType, TensorType, is_static
+from trtdsl.types import Dim, DType, TensorType, as_dim, is_static
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,10 @@ class Slice(Mover):
     shape: tuple[Dim, ...]
     stride: tuple[Dim, ...]
     mode: SampleMode = SampleMode.STRICT_BOUNDS
+
+    def __post_init__(self) -> None:
+        for name in ("start", "shape", "stride"):
+            object.__setattr__(self, name, tuple(map(as_dim, getattr(self, name))))
 
     def infer(self, x: TensorType, fill: TensorType | None = None) -> TensorType:
         for name in ("start", "shape", "stride"):

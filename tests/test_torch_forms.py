@@ -1,0 +1,81 @@
+"""Functions that torch.export cannot capture as they are, static and with sizes of the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.export import Dim
+
+import trtdsl
+from tests.cases.base import f32, i64
+from tests.test_ir import answers, assert_close
+
+
+class Calls(nn.Module):
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.function(x)
+
+
+WEIGHTS, COUNTS = f32(4, low=0.1), i64(4, low=1, high=5)
+
+OF_ROWS = [
+    lambda x: torch.cov(x),
+    lambda x: x.cov(correction=0),
+    lambda x: torch.cov(x[0]),
+    lambda x: torch.cov((x * 9).int()),
+    lambda x: torch.cov(x, fweights=COUNTS),
+    lambda x: torch.cov(x, aweights=WEIGHTS),
+    lambda x: torch.cov(x, fweights=COUNTS, aweights=WEIGHTS, correction=2),
+    lambda x: torch.corrcoef(x),
+    lambda x: x[0].corrcoef(),
+    lambda x: torch.combinations(x[0]),
+    lambda x: torch.combinations(x[0], 3, with_replacement=True),
+    lambda x: x.data * 2,
+    lambda x: torch.linspace(-1, 1, x.shape[0]),
+    lambda x: torch.linspace(0.5, x.shape[0] - 0.5, x.shape[0], dtype=x.dtype) + x[:, 0],
+    lambda x: torch.linspace(1, 20, steps=x.shape[0], dtype=torch.int64),
+    lambda x: torch.logspace(0, 1, x.shape[0]),
+    lambda x: F.one_hot(torch.arange(x.shape[0]), x.shape[0]),
+    lambda x: torch.as_tensor(x.shape[0]) * x,
+    lambda x: torch.cdist(x, x + 1),
+    lambda x: F.max_pool1d(x.T, 3, 2, 1),
+    lambda x: nn.MaxPool1d(2, 1)(x.T[None]),
+    lambda x: x.chunk(2),
+    lambda x: torch.chunk(x, chunks=2, dim=0)[1],
+    lambda x: x / math.sqrt(x.shape[0]),
+    lambda x: F.pad(x, (0, 0, 0, 40 - x.shape[0])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("function", OF_ROWS)
+def test_functions_answer_as_pytorch_does(function: Callable[..., object]) -> None:
+    model, x = Calls(function).eval(), f32(5, 4)
+    network = trtdsl.trace(model, (x,))
+    rows = {"x": {0: Dim("rows", min=3, max=40)}}
+    dynamic = trtdsl.trace(model, (x,), dynamic_shapes=rows)
+    for net, size in ((network, 5), (dynamic, 5), (dynamic, 3), (dynamic, 31)):
+        x = f32(size, 4, seed=size)
+        for ours, theirs in zip(answers(net.evaluate(x)), answers(model(x)), strict=True):
+            assert_close(ours, theirs, 2e-5)
+
+
+def test_parts_whose_number_depends_on_the_size_are_refused() -> None:
+    model, rows = Calls(lambda x: x.chunk(3)), {"x": {0: Dim("rows", min=3, max=40)}}
+    with pytest.raises(trtdsl.ConversionError, match="cannot have all sizes of dynamic_shapes"):
+        trtdsl.trace(model.eval(), (f32(5, 4),), dynamic_shapes=rows)
+
+
+def test_functions_are_pytorch_s_own_again_behind() -> None:
+    square_root, truth = math.sqrt, torch.SymBool.__bool__
+    trtdsl.trace(Calls(torch.cov).eval(), (f32(5, 4),))
+    assert math.sqrt is square_root
+    assert torch.SymBool.__bool__ is truth

@@ -1,0 +1,184 @@
+"""Functions of PyTorch in forms that torch.export captures.
+
+Some ask in Python what only values tell, others make a number of a size that is symbolic. The forms
+here compute the same by functions that do neither. Source: the documentation of each function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from itertools import combinations, combinations_with_replacement
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["FORMS"]
+
+
+def _cov(
+    input: Tensor,
+    *,
+    correction: int = 1,
+    fweights: Tensor | None = None,
+    aweights: Tensor | None = None,
+) -> Tensor:
+    """``torch.cov`` without a look at the weights' signs."""
+    rows = input if input.dim() == 2 else input.reshape(1, -1)
+    if fweights is None and aweights is None:
+        centred = rows - rows.mean(1, keepdim=True) if rows.is_floating_point() else _centred(rows)
+        product, norm = centred @ centred.mT, rows.shape[1] - correction
+        result = product / (max(norm, 0) if isinstance(norm, int) else norm)
+    else:
+        result = _weighted_cov(rows, correction, fweights, aweights)
+    return result.reshape(()) if rows.shape[0] == 1 else result
+
+
+def _centred(rows: Tensor) -> Tensor:
+    numbers = rows.to(torch.get_default_dtype())
+    return numbers - numbers.mean(1, keepdim=True)
+
+
+def _weighted_cov(
+    rows: Tensor, correction: int, fweights: Tensor | None, aweights: Tensor | None
+) -> Tensor:
+    weights = aweights if fweights is None else fweights
+    if fweights is not None and aweights is not None:
+        weights = fweights * aweights
+    assert weights is not None
+    total = weights.sum()
+    centred = rows - (rows * weights).sum(1, keepdim=True) / total
+    lost = correction if aweights is None else correction * (weights * aweights).sum() / total
+    return centred @ (centred * weights).mT / (total - lost).clamp(min=0)
+
+
+def _corrcoef(input: Tensor) -> Tensor:
+    """``torch.corrcoef``."""
+    c = _cov(input)
+    if c.dim() == 0:
+        return c / c
+    deviation = c.diagonal().sqrt()
+    return (c / deviation[:, None] / deviation).clip(-1, 1)
+
+
+def _combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """``torch.combinations``: which elements there are is known without a mask."""
+    choose = combinations_with_replacement if with_replacement else combinations
+    rows = list(choose(range(input.shape[0]), r))
+    return input[torch.tensor(rows, dtype=torch.int64, device=input.device).reshape(-1, r)]
+
+
+def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
+    """``torch.cdist``, which for more than 25 rows may take a product of matrices."""
+    return torch.cdist(x1, x2, p, "donot_use_mm_for_euclid_dist")
+
+
+def _max_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """``max_pool1d`` as a ``max_pool2d`` of one row."""
+
+    def pair(value: Any, other: int) -> tuple[int, int]:
+        return other, value if isinstance(value, int) else value[0]
+
+    return F.max_pool2d(
+        input.unsqueeze(-2),
+        pair(kernel_size, 1),
+        pair(stride or kernel_size, 1),
+        pair(padding, 0),
+        pair(dilation, 1),
+        ceil_mode,
+    ).squeeze(-2)
+
+
+def _linspace(start: Any, end: Any, steps: Any, **given: Any) -> Tensor:
+    """``torch.linspace``, from both ends, as PyTorch does."""
+    dtype, device = given.get("dtype") or torch.get_default_dtype(), given.get("device")
+    index = torch.arange(steps, device=device)
+    step = (end - start) / torch.sym_max(steps - 1, 1)  # type: ignore[no-untyped-call]
+    low, high = start + index.float() * step, end - (steps - 1 - index).float() * step
+    return torch.where(index < steps // 2, low, high).to(dtype)
+
+
+def _logspace(start: Any, end: Any, steps: Any, base: float = 10.0, **given: Any) -> Tensor:
+    """``torch.logspace``."""
+    dtype = given.get("dtype") or torch.get_default_dtype()
+    device = given.get("device")
+    return torch.pow(base, _linspace(start, end, steps, device=device)).to(dtype)
+
+
+def _one_hot(input: Tensor, num_classes: Any = -1) -> Tensor:
+    """``one_hot``: equal to the number of the class."""
+    return (input.unsqueeze(-1) == torch.arange(num_classes, device=input.device)).long()
+
+
+def _chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """``torch.chunk`` into just as many parts as asked for, which has to hold for all sizes."""
+    whole = input.shape[dim]
+    size = (whole + chunks - 1) // chunks
+    torch._check(size * (chunks - 1) < whole)  # type: ignore[no-untyped-call]
+    starts = [i * size for i in range(chunks)]
+    parts = [input.narrow(dim, start, size) for start in starts[:-1]]
+    return (*parts, input.narrow(dim, starts[-1], whole - starts[-1]))
+
+
+def _as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``torch.as_tensor`` of a symbolic size."""
+    whole = isinstance(data, torch.SymInt)
+    own = torch.int64 if whole else torch.get_default_dtype()
+    return torch.full((), data, dtype=dtype or own, device=device)
+
+
+def _where_symbolic(
+    original: Callable[..., Any], form: Callable[..., Any], *, sizes: bool
+) -> Callable[..., Any]:
+    """The form where an argument is a symbolic number, or with ``sizes`` a size of a tensor is."""
+
+    @wraps(original)
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        symbolic = any(_is_symbolic(v, sizes) for v in (*args, *kwargs.values()))
+        indices = kwargs.get("return_indices") or len(args) == 7
+        return (form if symbolic and not indices else original)(*args, **kwargs)
+
+    return chosen
+
+
+def _is_symbolic(value: Any, sizes: bool) -> bool:
+    if sizes:
+        shape = value.shape if isinstance(value, Tensor) else ()
+        return any(isinstance(n, torch.SymInt) for n in shape)
+    return isinstance(value, torch.SymInt | torch.SymFloat)
+
+
+def _of_numbers(function: Callable[..., Any], form: Callable[..., Any]) -> dict[Any, Any]:
+    return {function: _where_symbolic(function, form, sizes=False)}
+
+
+def _of_sizes(form: Callable[..., Any], *functions: Callable[..., Any]) -> dict[Any, Any]:
+    return {f: _where_symbolic(f, form, sizes=True) for f in functions}
+
+
+FORMS: dict[Any, Callable[..., Any]] = {
+    torch.cov: _cov,
+    torch.Tensor.cov: _cov,
+    torch.corrcoef: _corrcoef,
+    torch.Tensor.corrcoef: _corrcoef,
+    torch.combinations: _combinations,
+    torch.Tensor.data.__get__: lambda x: x.detach(),  # type: ignore[attr-defined]
+    **_of_numbers(torch.linspace, _linspace),
+    **_of_numbers(torch.logspace, _logspace),
+    **_of_numbers(F.one_hot, _one_hot),
+    **_of_numbers(torch.as_tensor, _as_tensor),
+    **_of_sizes(_cdist, torch.cdist),
+    **_of_sizes(_max_pool1d, F.max_pool1d, torch.max_pool1d),
+    **_of_sizes(_chunk, torch.chunk, torch.Tensor.chunk),
+}
+"""What a function of PyTorch is called as while a module is exported."""
