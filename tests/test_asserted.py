@@ -113,3 +113,91 @@ def test_a_size_that_breaks_what_torch_export_cannot_prove_is_told() -> None:
     with pytest.raises(ConversionError, match="n = 6 are in the ranges") as caught:
         trtdsl.trace(Parity(7), (f32(3),), dynamic_shapes=({0: n},))
     assert "if (n * n) % self.modulus == 1" in str(caught.value)
+
+
+class Halves(nn.Module):
+    """The first half of the rows, which ``int`` makes a number of rows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[: int(x.shape[0] * 0.5)]
+
+
+def test_a_size_that_became_a_number_on_the_way_is_told() -> None:
+    with pytest.raises(ConversionError, match=r"n = 2 are in the ranges") as caught:
+        trtdsl.trace(Halves().eval(), (f32(4),), dynamic_shapes={"x": {0: Dim("n", min=2, max=8)}})
+    assert "return x[: int(x.shape[0] * 0.5)]" in str(caught.value)
+
+
+class Strided(nn.Module):
+    """Halves its input three times; ``ask`` does so by a branch of its own."""
+
+    def __init__(self, ask: str = "") -> None:
+        super().__init__()
+        self.ask = ask
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(3):
+            x = nn.functional.max_pool2d(x, 3, 2, 1)
+        if self.ask == "branch" and x.shape[2] == 1:
+            return x.flatten(2) * 100
+        if self.ask == "check":
+            torch._check(x.shape[2] != 1)
+        if self.ask == "squeeze":
+            return x.squeeze().flatten(1) + 1
+        return x.flatten(2) + 1
+
+
+def test_a_size_of_one_that_only_pytorch_asks_for_is_one_of_many() -> None:
+    h = Dim("h", min=2, max=40)
+    network = trtdsl.trace(Strided().eval(), (f32(2, 3, 32, 9),), dynamic_shapes={"x": {2: h}})
+    for size in (2, 8, 9, 33):
+        x = f32(2, 3, size, 9)
+        assert torch.equal(network.evaluate(x), Strided()(x))
+
+
+@pytest.mark.parametrize("ask", ["branch", "check", "squeeze"])
+def test_a_size_of_one_that_the_model_asks_for_is_told(ask: str) -> None:
+    h = {"x": {2: Dim("h", min=2, max=40)}}
+    with pytest.raises(ConversionError, match="h = 2 are in the ranges"):
+        trtdsl.trace(Strided(ask).eval(), (f32(2, 3, 32, 9),), dynamic_shapes=h)
+
+
+class Numbers(nn.Module):
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        match self.way:
+            case "float":
+                return x / float(x.shape[0])
+            case "loop":
+                return torch.stack([x[i] * i for i in range(x.shape[0])])
+            case "pad":
+                return nn.functional.pad(x.mT, (3, 3), mode="reflect")
+        return x + torch.ones(4, 1)
+
+
+@pytest.mark.parametrize(
+    ("way", "what", "line", "fix"),
+    [
+        (
+            "float",
+            "makes the number 4 of the size n",
+            "return x / float(x.shape[0])",
+            "leave n out",
+        ),
+        ("loop", "makes the number 4 of the size n", "range(x.shape[0])", "without int"),
+        ("ones", "makes the number 4 of the size n", "return x + torch.ones(4, 1)", "a tensor of"),
+        ("pad", "4 <= x.shape[0] and x.shape[0] <= 9", "", "fix: n = Dim('n', min=4, max=9)"),
+    ],
+)
+def test_why_a_size_cannot_be_dynamic(way: str, what: str, line: str, fix: str) -> None:
+    n = {"x": {0: Dim("n", min=2, max=9)}}
+    with pytest.raises(ConversionError) as caught:
+        trtdsl.trace(Numbers(way).eval(), (f32(4, 3),), dynamic_shapes=n)
+    message = str(caught.value)
+    assert what in message
+    assert line in message
+    assert fix in message
+    assert "TORCH_LOGS" not in message

@@ -127,7 +127,7 @@ def test_arithmetic_of_sizes(sizes: tuple[int, int]) -> None:
         (BY_NAME, {"batch": "8"}, r"opt of size batch is '8', outside of 1\.\.16"),
         (BY_NAME, {"rows": 2}, "opt names rows; the dynamic sizes are batch"),
         (None, {"rows": 2}, "opt names rows; the dynamic sizes are none"),
-        ({"x": {0: BATCH}}, None, "cannot capture Halves"),
+        ({"x": {0: BATCH}}, None, "Halves makes the number 3 of the size batch"),
         ({"x": BATCH}, None, "dynamic_shapes of input x is .*batch"),
         (({0: BATCH}, {0: BATCH}, {}), None, "the inputs are x, y"),
         (BATCH, None, "the inputs are x, y"),

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
+from trtdsl.branches import Asked
 from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, explain
 from trtdsl.source import Source
@@ -44,16 +45,23 @@ class UncheckedWarning(UserWarning):
 
 
 def hold_guards(
-    inputs: Sequence[Node], symbols: Mapping[str, DimRange], names: Mapping[Any, str]
+    inputs: Sequence[Node],
+    symbols: Mapping[str, DimRange],
+    names: Mapping[Any, str],
+    asked: Asked | None,
 ) -> None:
     """Hold the conditions that a graph was captured under against the ranges of its sizes.
 
+    ``asked`` are those that the model itself asked for. Of PyTorch's own, those may fail that only
+    tell a size of 1 from others; without ``asked``, of a finished export, none may.
     Errors: ConversionError where sizes of 2 and more, within their ranges, violate one.
     """
     ranges = {symbol: symbols[name] for symbol, name in names.items() if name in symbols}
-    for condition in (*_guards(inputs), *_deferred(inputs)):
+    graph = inputs[0].graph if inputs else Graph()
+    layout = _Layout(graph) if asked is not None else None
+    for condition in (*_asked(inputs, asked), *_guards(inputs), *_deferred(inputs)):
         if condition.expr.free_symbols <= ranges.keys():
-            _hold(condition, ranges, names)
+            _hold(condition, ranges, names, None if condition.by_model else layout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,30 +70,83 @@ class _Condition:
 
     expr: Any
     place: str | None
+    by_model: bool = False
 
     def test(self) -> Callable[[Mapping[Any, int]], Any]:
-        """Whether it is true of sizes by symbol; compiled, as it may be asked thousands of times.
+        """Whether it is true of sizes by symbol."""
+        return _compiled(self.expr)
 
-        Source: what PyTorch writes its own guards with.
-        """
-        from torch.utils._sympy.printers import PythonPrinter
 
-        code = compile(PythonPrinter().doprint(self.expr), "<condition>", "eval")
-        known = {"math": math, "torch": torch}
+def _compiled(expr: Any) -> Callable[[Mapping[Any, int]], Any]:
+    """The value of an expression; compiled, as it may be asked for thousands of times.
 
-        def holds(sizes: Mapping[Any, int]) -> Any:
-            return eval(code, known, {s.name: n for s, n in sizes.items()})
+    Source: what PyTorch writes its own guards with.
+    """
+    from torch.utils._sympy.printers import PythonPrinter
 
-        return holds
+    code = compile(PythonPrinter().doprint(expr), "<condition>", "eval")
+    known = {"math": math, "torch": torch}
+
+    def value(sizes: Mapping[Any, int]) -> Any:
+        return eval(code, known, {s.name: n for s, n in sizes.items()})
+
+    return value
+
+
+class _Layout:
+    """What a graph computes where PyTorch took a size for other than 1: the same, mostly."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.squeezes = any(str(n.target) == "aten.squeeze.default" for n in graph.nodes)
+        values = (v for n in graph.nodes for v in _tensors(n.meta.get("val")))
+        symbolic = {d.node.expr for v in values for d in _symbolic(v)}
+        self.sizes = [(e.free_symbols, _compiled(e)) for e in symbolic if not e.is_Symbol]
+
+    def allows(self, condition: _Condition, sizes: Mapping[Any, int]) -> bool:
+        """Whether the condition is of layout alone: no tensor is empty there, or changes rank."""
+        if self.squeezes or type(condition.expr).__name__ not in ("Unequality", "Ne"):
+            return False
+        known = (value for free, value in self.sizes if free <= sizes.keys())
+        return all(value(sizes) > 0 for value in known)
+
+
+def _symbolic(x: torch.Tensor) -> Iterator[Any]:
+    return (d for d in x.shape if isinstance(d, torch.SymInt))
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for v in value:
+            yield from _tensors(v)
+
+
+def _shape_env(inputs: Sequence[Node]) -> Any:
+    modes = (getattr(node.meta["val"], "fake_mode", None) for node in inputs)
+    return next((m.shape_env for m in modes if m is not None and m.shape_env is not None), None)
+
+
+def _asked(inputs: Sequence[Node], asked: Asked | None) -> Iterator[_Condition]:
+    import sympy
+
+    env = _shape_env(inputs)
+    for condition, (answer, place) in asked.by_model.items() if env and asked else ():
+        expr = env.replace(condition)
+        yield _Condition(expr=expr if answer else sympy.Not(expr), place=place, by_model=True)
 
 
 def _guards(inputs: Sequence[Node]) -> Iterator[_Condition]:
-    for node in inputs:
-        mode = getattr(node.meta["val"], "fake_mode", None)
-        if mode is not None and mode.shape_env is not None:
-            for guard in mode.shape_env.guards:
-                yield _Condition(expr=guard.expr, place=_place(guard))
-            return
+    env = _shape_env(inputs)
+    if env is None:
+        return
+    for guard in env.guards:
+        yield _Condition(expr=guard.expr, place=_place(guard))
+    # Of the ones to be asserted, not all have found their way into the graph.
+    for several in env.deferred_runtime_asserts.values():
+        for guard in several:
+            place = Source(stack="".join(guard.stack.format())).line or None
+            yield _Condition(expr=guard.expr, place=place)
 
 
 def _deferred(inputs: Sequence[Node]) -> Iterator[_Condition]:
@@ -104,11 +165,16 @@ def _asserted(node: Node) -> torch.SymBool | None:
     return value if isinstance(value, torch.SymBool) else None
 
 
-def _hold(condition: _Condition, ranges: Mapping[Any, DimRange], names: Mapping[Any, str]) -> None:
+def _hold(
+    condition: _Condition,
+    ranges: Mapping[Any, DimRange],
+    names: Mapping[Any, str],
+    layout: _Layout | None,
+) -> None:
     symbols = sorted(condition.expr.free_symbols, key=lambda s: names[s])
     holds = condition.test()
     for sizes in _points({s: ranges[s] for s in symbols}):
-        if holds(sizes):
+        if holds(sizes) or (layout is not None and layout.allows(condition, sizes)):
             continue
         expr = condition.expr.subs({s: names[s] for s in sizes})
         given = ", ".join(f"{names[s]} = {n}" for s, n in sizes.items())

@@ -22,6 +22,7 @@ from torch.fx import GraphModule, Node
 
 from trtdsl import dynamic
 from trtdsl.asserted import hold_guards
+from trtdsl.branches import Asked, asked
 from trtdsl.doubles import without_doubles
 from trtdsl.drawn import draw_nothing
 from trtdsl.dynamic import Bounds
@@ -84,8 +85,8 @@ def capture(
     """
     if opt is not None and not isinstance(opt, Mapping):
         raise ConversionError(explain(f"opt is {opt!r}", fix='name the sizes: opt={"batch": 8}'))
-    with kept_whole(model):
-        program, flat = _exported(model, tuple(args), dict(kwargs or {}), dynamic_shapes)
+    with kept_whole(model), asked() as conditions:
+        program, flat = _exported(model, args, kwargs or {}, dynamic_shapes, conditions)
         exported, program = _user_inputs(program), _functional(program, keep)
     nodes = _user_inputs(program)
     _refuse_state(program, dict(zip(nodes, flat.input_names, strict=True)) if flat else {})
@@ -96,7 +97,7 @@ def capture(
     symbols, renamed = dynamic.ranges(
         program, nodes, wanted, opt or {}, flat.leaves if flat else None
     )
-    hold_guards(exported, symbols, renamed)
+    hold_guards(exported, symbols, renamed, conditions if flat else None)
     prefix = "model." if flat else ""
     weights = without_doubles(program.graph_module, _weights(program, prefix))
     return Captured(
@@ -117,13 +118,14 @@ def capture(
 
 def _exported(
     model: nn.Module | ExportedProgram,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
     dynamic_shapes: Any,
+    conditions: Asked,
 ) -> tuple[ExportedProgram, Flat | None]:
     if not isinstance(model, ExportedProgram):
-        flat = Flat(model, args, kwargs)
-        return _export(flat, dynamic_shapes), flat
+        flat = Flat(model, tuple(args), dict(kwargs))
+        return _export(flat, dynamic_shapes, conditions), flat
     if dynamic_shapes:
         raise ConversionError(
             explain(
@@ -137,7 +139,7 @@ def _exported(
     return program, None
 
 
-def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
+def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgram:
     specs = flat.specs(dynamic_shapes)
     leaves = dynamic.widened(flat.leaves, specs)
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
@@ -147,7 +149,7 @@ def _export(flat: Flat, dynamic_shapes: Any) -> ExportedProgram:
     except TrtdslError:
         raise
     except Exception as error:
-        raise refusal(error, flat) from error
+        raise refusal(error, flat, conditions) from error
 
 
 def _exported_program(flat: Flat, leaves: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch._dynamo.exc import UserError, UserErrorType
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from trtdsl.branches import Asked
 from trtdsl.errors import ConversionError, explain
 from trtdsl.flat import Flat
 from trtdsl.source import Source
@@ -20,6 +23,9 @@ from trtdsl.source import Source
 __all__ = ["quiet", "refusal"]
 
 _MAX_LINES = 12
+_SPECIALIZED = re.compile(r"marked (\S+) as dynamic but your code specialized it to .*?\((\d+)\)")
+_LEAF = re.compile(r"L\['leaves'\]\[(\d+)\]\.size\(\)")
+_SUGGESTED = re.compile(r"Suggested fixes:\n((?:  .+\n)+)")
 # They print what the exception says again, with PyTorch's own stack.
 _LOGGERS = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
 
@@ -48,7 +54,7 @@ def _nothing(*values: object, file: object = None) -> None:
     """Print nothing."""
 
 
-def refusal(error: Exception, flat: Flat) -> ConversionError:
+def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
     """The error to raise: the model's own where it cannot be called with its example inputs."""
     name = type(flat.model).__name__
     own = _own_error(flat)
@@ -62,6 +68,8 @@ def refusal(error: Exception, flat: Flat) -> ConversionError:
                 + (", and put both on one device" if "device" in str(own) else ""),
             )
         )
+    if isinstance(error, UserError) and error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
+        return _violation(str(error), flat, asked)
     fix = "make torch.export.export(model, inputs, strict=False) work; see above"
     if isinstance(error, GuardOnDataDependentSymNode):
         fix = (
@@ -76,6 +84,36 @@ def refusal(error: Exception, flat: Flat) -> ConversionError:
             fix=fix,
         )
     )
+
+
+def _violation(message: str, flat: Flat, asked: Asked) -> ConversionError:
+    """What cannot be for all sizes of the ranges, in a few words of PyTorch's many."""
+    name = type(flat.model).__name__
+    number = _SPECIALIZED.search(message)
+    if number is None:
+        lines = [_named(s[4:], flat) for s in message.splitlines() if s.startswith("  - ")]
+        suggested = _SUGGESTED.search(message)
+        return ConversionError(
+            explain(
+                f"{name} cannot have all sizes of dynamic_shapes: " + "\n  ".join(lines[:3]),
+                fix=" ".join(suggested[1].split()) if suggested else "narrow the ranges",
+            )
+        )
+    size, value = number.groups()
+    places = [place for c, place in asked.equal.items() if value in (str(c.lhs), str(c.rhs))]
+    return ConversionError(
+        explain(
+            f"{name} makes the number {value} of the size {size}, which is dynamic",
+            at=places[0] if places else None,
+            fix="use x.shape[...] as it is, without int(), float(), range(), a tensor of that size "
+            f"or a function that takes plain numbers only, or leave {size} out of dynamic_shapes",
+        )
+    )
+
+
+def _named(guard: str, flat: Flat) -> str:
+    """A guard of PyTorch's with the model's own names of its inputs."""
+    return _LEAF.sub(lambda m: f"{flat.input_names[int(m[1])]}.shape", guard)
 
 
 def _own_error(flat: Flat) -> Exception | None:

@@ -1,0 +1,107 @@
+"""``asked``: which conditions of sizes a model's own code asks for while it is exported, and where.
+
+torch.export notes every condition that anything asks for. PyTorch's own functions ask whether a
+size is 1 to choose a layout in memory, and compute the same either way; a model means to ask.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import sympy
+import torch
+from torch.fx.experimental.sym_node import SymNode
+
+__all__ = ["Asked", "asked"]
+
+_OURS, _TORCH = Path(__file__).parent, Path(torch.__file__).parent
+_NUMBERS = tuple(
+    str(_TORCH / name)
+    for name in ("__init__.py", "fx/experimental/sym_node.py", "fx/experimental/symbolic_shapes.py")
+)
+"""Where arithmetic and comparisons of symbolic sizes pass through."""
+
+
+@dataclass
+class Asked:
+    """What was asked so far."""
+
+    by_model: dict[Any, tuple[bool, str]] = field(default_factory=dict)
+    """By condition: whether it was found to be true, and the line that asked."""
+    equal: dict[Any, str] = field(default_factory=dict)
+    """The equations that anything found to be true, and the model's line at that time."""
+
+    def note(self, condition: Any, answer: bool, frame: FrameType | None) -> None:
+        while frame is not None and _is_between(frame.f_code.co_filename):
+            frame = frame.f_back
+        direct = frame is not None and _is_models(frame)
+        place = _place(frame)
+        if direct:
+            self.by_model.setdefault(condition, (answer, place))
+        if answer and getattr(condition, "rel_op", "") == "==":
+            self.equal.setdefault(condition, place)
+
+
+@contextmanager
+def asked() -> Iterator[Asked]:
+    """Inside, collect the conditions that are asked, by the model those outside of PyTorch.
+
+    ``torch.nn``, whose functions have branches in Python, counts as the model.
+    """
+    conditions = Asked()
+    truth: Any = torch.SymBool.__bool__
+    check: Any = torch._check
+    guard_int: Any = SymNode.guard_int
+
+    def noted_truth(self: torch.SymBool) -> bool:
+        condition = self.node.expr
+        answer: bool = truth(self)
+        conditions.note(condition, answer, sys._getframe(1))
+        return answer
+
+    def noted_check(cond: Any, message: Any = None) -> None:
+        if isinstance(cond, torch.SymBool):
+            conditions.note(cond.node.expr, True, sys._getframe(1))
+        check(cond, message)
+
+    def noted_int(self: SymNode, file: str, line: int) -> int:
+        size = self.expr
+        number: int = guard_int(self, file, line)
+        if size.free_symbols:
+            conditions.note(sympy.Eq(size, number), True, sys._getframe(1))
+        return number
+
+    torch.SymBool.__bool__, torch._check = noted_truth, noted_check  # type: ignore[method-assign]
+    SymNode.guard_int = noted_int  # type: ignore[method-assign]
+    try:
+        yield conditions
+    finally:
+        torch.SymBool.__bool__, torch._check = truth, check  # type: ignore[method-assign]
+        SymNode.guard_int = guard_int  # type: ignore[method-assign]
+
+
+def _is_between(file: str) -> bool:
+    return file in _NUMBERS or Path(file).parent == _OURS
+
+
+def _is_models(frame: FrameType) -> bool:
+    file = Path(frame.f_code.co_filename)
+    return _TORCH not in file.parents or _TORCH / "nn" in file.parents
+
+
+def _place(frame: FrameType | None) -> str:
+    """The innermost line outside of PyTorch and of trtdsl."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not {_TORCH, _OURS} & set(Path(file).parents):
+            code = linecache.getline(file, frame.f_lineno).strip()
+            return f"{file}:{frame.f_lineno}, {frame.f_code.co_name}: {code}"
+        frame = frame.f_back
+    return ""
