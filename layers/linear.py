@@ -113,6 +113,8 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
 
 def _added(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+    if product.dtype.is_integer:
+        beta, alpha = int(beta), int(alpha)  # as PyTorch does
     if alpha != 1:
         product = product * alpha
     if beta == 0:  # PyTorch then ignores x, nan and inf included

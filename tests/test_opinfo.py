@@ -106,12 +106,11 @@ _REFUSED = {
 """What TensorRT cannot do, in any dtype: operator, and the pattern of the refusal."""
 
 _FLOATS_ONLY = {
-    *("addbmm", "addmm", "addmv", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "pow"),
     *("avg_pool1d", "avg_pool2d", "avg_pool3d"),
-    *("bilinear", "conv1d", "conv2d", "conv3d", "linear", "local_response_norm"),
+    *("conv1d", "conv2d", "conv3d", "local_response_norm"),
     *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool2d", "max_pool3d"),
 }
-_INTEGERS_REFUSED = r"(takes floats|to a power)(.|\n)*fix:"
+_INTEGERS_REFUSED = r"takes floats(.|\n)*fix:"
 """What TensorRT cannot do with integers: operators, and the pattern of the refusal."""
 
 _PER_OPERATOR = 8

@@ -33,6 +33,7 @@ CASES = [
     Case(aten.mm.default, f32(4, 6), f32(6, 5), dynamic=N),
     Case(aten.mm.default, i64(4, 6), i64(6, 5), dynamic=N),
     Case(aten.addmm.default, i64(4, 5), i64(4, 6), i64(6, 5), kwargs={"alpha": 2}),
+    Case(aten.addmv.default, i64(4), i64(4, 6), i64(6), kwargs={"alpha": 2.7, "beta": 0.2}),
     Case(aten.matmul.default, i64(2, 4, 6), i64(6)),
     Case(aten.matmul.default, i64(6), i64(3, 6, 2)),
     Case(aten.matmul.default, i64(6), i64(6)),
