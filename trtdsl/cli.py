@@ -159,23 +159,22 @@ def check(
     input: Inputs = None,
     dynamic: Dynamic = None,
     stub: Annotated[
-        Path | None, typer.Option("--stub", help="write plugins to fill in to this file")
+        Path | None, typer.Option("--stub", help="write what to fill in to this file")
     ] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="without what to fill in")] = False,
 ) -> None:
-    """List every operator that trtdsl cannot convert; needs no GPU."""
+    """List every operator that trtdsl cannot convert, and plugins to fill in; needs no GPU."""
     from trtdsl.conversion import check as check_model
 
     work = _job(target, input, dynamic)
     with _stage("capturing"):
         report = check_model(work.model, work.args, work.kwargs, dynamic_shapes=work.dynamic_shapes)
     _OUT.print(escape(str(report)), highlight=False, soft_wrap=True)
-    if stub is None and not report.ok:
-        _OUT.print("--stub my_plugin.py writes a plugin or converter to fill in for each")
-    if stub is not None and not report.ok:
-        if stub.exists():
-            raise UsageError(f"{stub} is there already, and is not written over")
-        stub.write_text(report.stubs())
-        _OUT.print(f"wrote {stub}, to be filled in")
+    stubs = report.stubs()
+    if stub is not None and stubs:
+        _write_new(stub, stubs)
+    elif stubs and not brief:
+        typer.echo(f"\n{stubs}", nl=False)
     raise typer.Exit(0 if report.ok else FOUND)
 
 
@@ -248,6 +247,13 @@ def doctor() -> None:
     _OUT.print(diagnosis.table())
     _OUT.print("engines can be built here" if diagnosis.ready else "engines cannot be built here")
     raise typer.Exit(0 if diagnosis.ready else FOUND)
+
+
+def _write_new(path: Path, text: str) -> None:
+    if path.exists():
+        raise UsageError(f"{path} is there already, and is not written over")
+    path.write_text(text)
+    _OUT.print(f"wrote {path}, to be filled in")
 
 
 def _save(engine: Engine, output: Path | None) -> None:

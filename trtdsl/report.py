@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -38,13 +38,14 @@ class Unsupported:
     """What to do about it."""
 
     def __str__(self) -> str:
-        lines = [f"  {call}" for call in self.calls[:3]]
         modules = ((p.line, f" (module {p.module})" if p.module else "") for p in self.places)
-        lines += [f"    at:  {line}{module}" for line, module in list(dict.fromkeys(modules))[:3]]
+        places = [f"{line}{module}" for line, module in dict.fromkeys(modules)]
+        lines = [f"  {call}" for call in _first(self.calls)]
+        lines += [f"    at:  {place}" for place in _first(places)]
         uses = f"{len(self.places)} use{'s' * (len(self.places) > 1)}"
         lines.append(f"    fix: {uses}; {self.fix}")
         if note := layer_note(self.operator):
-            lines.append(f"    {note}")
+            lines.append(f"    trt: {note}")
         return "\n".join(lines)
 
 
@@ -74,7 +75,18 @@ class Report:
             )
         count = len(self.unsupported)
         has = "operators have" if count > 1 else "operator has"
-        return "\n".join([f"{count} {has} no converter", *map(str, self.unsupported)])
+        lines = [f"{count} {has} no converter", *map(str, self.unsupported)]
+        if self.stubs():
+            lines.append(
+                "to fill in: report.stubs() of trtdsl.check, or `trtdsl check --stub FILE`"
+            )
+        return "\n".join(lines)
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """The first three, and how many there are more."""
+    more = len(lines) - 3
+    return [*lines[:3], f"and {more} more"] if more > 0 else list(lines)
 
 
 def report(captured: Captured) -> Report:

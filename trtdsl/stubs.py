@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["LAYERS", "layer_note", "source", "stub"]
+__all__ = ["LAYERS", "Since", "layer_note", "source", "stub"]
+
+
+class Since(NamedTuple):
+    """A method of INetworkDefinition, and the first release that has it for an operator.
+
+    ``member`` is the enumeration's member that the operator needs, where that came later.
+    """
+
+    method: str
+    release: str
+    member: str = ""
+
 
 LAYERS = {
-    "_c10d_functional.": ("add_dist_collective", "10.16"),
-    "quantized_decomposed.quantize_": ("add_quantize", "8.6"),
-    "quantized_decomposed.dequantize_": ("add_dequantize", "8.6"),
-    "aten.fake_quantize_": ("add_quantize", "8.6"),
-    "aten.cumsum": ("add_cumulative", "10.8"),
-    "aten.cumprod": ("add_cumulative", "10.8"),
+    "_c10d_functional.all_gather": Since("add_dist_collective", "10.16"),
+    "_c10d_functional.all_reduce": Since("add_dist_collective", "10.16"),
+    "_c10d_functional.all_to_all": Since(
+        "add_dist_collective", "11.0", "CollectiveOperation.ALL_TO_ALL"
+    ),
+    "_c10d_functional.broadcast": Since("add_dist_collective", "10.16"),
+    "_c10d_functional.reduce_scatter": Since("add_dist_collective", "10.16"),
+    "aten._efficient_attention_forward": Since("add_attention", "10.14"),
+    "aten._fake_quantize_": Since("add_quantize", "8.6"),
+    "aten._flash_attention_forward": Since("add_attention", "10.14"),
+    "aten._weight_int4pack_mm": Since("add_dequantize", "10.0", "DataType.INT4"),
+    "aten._weight_int8pack_mm": Since("add_dequantize", "8.6"),
+    "aten.conv_tbc": Since("add_convolution_nd", "8.6"),
+    "aten.dequantize": Since("add_dequantize", "8.6"),
+    "aten.fake_quantize_": Since("add_quantize", "8.6"),
+    "aten.nonzero_static": Since("add_non_zero", "8.6"),
+    "aten.quantize_per_": Since("add_quantize", "8.6"),
+    "onnx.Attention": Since("add_attention", "10.14"),
+    "onnx.RotaryEmbedding": Since("add_rotary_embedding", "10.15"),
+    "quantized_decomposed.dequantize_per_channel": Since("add_dequantize", "8.6"),
+    "quantized_decomposed.dequantize_per_tensor": Since("add_dequantize", "8.6"),
+    "quantized_decomposed.quantize_per_channel": Since("add_quantize", "8.6"),
+    "quantized_decomposed.quantize_per_tensor": Since("add_quantize", "8.6"),
 }
-"""Beginnings of operators' names; the layer that does it, and the first release that has it."""
+"""By the beginnings of operators that have no converter, the layer that does the main part of it.
+
+Random operators are not here: TensorRT's fill layer draws numbers, but trtdsl wants them as inputs.
+No operator of PyTorch is the layer of a mixture of experts, of a key-value cache, of a reversal of
+sequences or of a dynamic quantization to 4 bits.
+"""
 
 _HEADER = '''\
 """Operators that trtdsl does not know, to be filled in; import this module before converting.
@@ -98,16 +132,19 @@ _TYPES = {
 
 def layer_note(operator: str) -> str:
     """Which TensorRT has a layer for an operator, as far as known; else nothing."""
-    for beginning, (method, release) in LAYERS.items():
+    for beginning, (method, release, member) in LAYERS.items():
         if operator.startswith(beginning):
-            return f"TensorRT {release} and later have INetworkDefinition.{method}"
+            what = f"INetworkDefinition.{method}" + (f" with {member}" if member else "")
+            return f"TensorRT {release} and later have {what}"
     return ""
 
 
 def source(operators: Sequence[str]) -> str:
-    """A module with a stub for each operator (``"mylib.op.default"``)."""
+    """A module with a stub for each operator (``"mylib.op.default"``); "" where none has one."""
     stubs = [stub(name) for name in operators]
     body = "\n".join(s for s in stubs if s)
+    if not body:
+        return ""
     return f"{_HEADER}\n{body}" if body.startswith("\n@") else f"{_HEADER}{body}"
 
 
