@@ -250,3 +250,21 @@ def test_profiles_as_text() -> None:
         {"batch": (8, 16, 32), "n": 4},
     ]
     assert profiles([]) is None
+
+
+def test_convert_with_fallback_shows_the_pieces_and_writes_none(models: str) -> None:
+    words = ("convert", f"{models}:Unsupported", "-i", "x=4x4", "--backend", "reference")
+    result = call(*words, "--fallback", "torch")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("PyTorch runs everything, 1 operator, and no engine is built")
+    assert "return torch.linalg.svdvals(x)" in result.stdout
+    assert "FallbackWarning" not in result.output
+    written = call(*words, "--fallback", "torch", "-o", "m.engine")
+    assert written.exit_code == 2
+    assert "which no file holds: leave out -o" in written.stderr
+    other = call(*words, "--fallback", "onnx")
+    assert other.exit_code == 3
+    assert "fallback is None or 'torch', not 'onnx'" in other.stderr
+    plain = call("convert", f"{models}:tiny", "-i", "input=4x8", "--fallback", "torch", *words[-2:])
+    assert plain.exit_code == 0
+    assert plain.stdout == "Reference(Sequential)\n"

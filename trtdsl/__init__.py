@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from trtdsl.extension.ahead_of_time import PythonNeededWarning
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
+    from trtdsl.fallback import FallbackWarning
     from trtdsl.held import PrecisionWarning
+    from trtdsl.hybrid import Hybrid
     from trtdsl.ir.plugin import Plugin
     from trtdsl.network import Network, Tensor
     from trtdsl.reference import Reference
@@ -54,6 +56,8 @@ _HOME = {
     "ConversionError": "errors",
     "DType": "types",
     "Engine": "engine",
+    "FallbackWarning": "fallback",
+    "Hybrid": "hybrid",
     "Launch": "extension.launch",
     "LoadError": "errors",
     "Network": "network",
@@ -85,6 +89,8 @@ __all__ = [
     "ConversionError",
     "DType",
     "Engine",
+    "FallbackWarning",
+    "Hybrid",
     "Launch",
     "LoadError",
     "Network",

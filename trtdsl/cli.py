@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import traceback as tracebacks
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,6 +87,9 @@ Dynamic = Annotated[
 ]
 Precision = Annotated[str | None, typer.Option(help="fp32, tf32, fp16 or bf16; as the module is")]
 Backend = Annotated[str, typer.Option(help="auto, tensorrt or reference")]
+Fallback = Annotated[
+    str | None, typer.Option(help="torch: PyTorch runs what no engine can; shown, not written")
+]
 Workspace = Annotated[str | None, typer.Option(help="device memory a layer may use: 4GiB")]
 Profiles = Annotated[
     list[str] | None,
@@ -118,6 +122,7 @@ def convert(
     dynamic: Dynamic = None,
     precision: Precision = None,
     backend: Backend = "auto",
+    fallback: Fallback = None,
     workspace: Workspace = None,
     level: Level = None,
     profile: Profiles = None,
@@ -128,9 +133,6 @@ def convert(
     cache: Cache = True,
 ) -> None:
     """Build an engine, and write it and its manifest (OUTPUT.json)."""
-    from trtdsl.build import build
-    from trtdsl.conversion import trace
-
     options = replace(
         _options(precision, workspace, level),
         profiles=profiles(profile or []),
@@ -140,17 +142,12 @@ def convert(
         hardware_compatible=hardware_compatible,
         cache=cache,
     )
-    on_gpu = _on_gpu(backend, output)
+    on_gpu = _on_gpu(backend, None if fallback else output)
     work = _job(target, input, dynamic)
-    with _stage("capturing and converting"):
-        network = trace(work.model, work.args, work.kwargs, precision=precision, **_shapes(work))
-    _OUT.print(escape(str(network).splitlines()[0]), highlight=False)
-    if not on_gpu:
-        _OUT.print("converted; nothing is written without TensorRT and -o")
+    if fallback is not None:
+        _show_pieces(work, fallback, options, output, on_gpu=on_gpu)
         return
-    engine = build(network, options)
-    _OUT.print(escape(f"{engine!r}: {engine.num_layers} layers, {len(engine.plan):,} bytes"))
-    _save(engine, output)
+    _build(work, options, output, on_gpu=on_gpu)
 
 
 @app.command()
@@ -260,6 +257,51 @@ def _save(engine: Engine, output: Path | None) -> None:
     if output is not None:
         engine.save(output)
         _OUT.print(f"wrote {output} and {output}.json")
+
+
+def _build(work: Job, options: BuildOptions, output: Path | None, *, on_gpu: bool) -> None:
+    from trtdsl.build import build
+    from trtdsl.conversion import trace
+
+    with _stage("capturing and converting"):
+        network = trace(
+            work.model, work.args, work.kwargs, precision=options.precision, **_shapes(work)
+        )
+    _OUT.print(escape(str(network).splitlines()[0]), highlight=False)
+    if not on_gpu:
+        _OUT.print("converted; nothing is written without TensorRT and -o")
+        return
+    engine = build(network, options)
+    _OUT.print(escape(f"{engine!r}: {engine.num_layers} layers, {len(engine.plan):,} bytes"))
+    _save(engine, output)
+
+
+def _show_pieces(
+    work: Job, fallback: Any, options: BuildOptions, output: Path | None, *, on_gpu: bool
+) -> None:
+    """Build the engines that there are, and list what PyTorch has to run."""
+    from trtdsl.conversion import convert
+    from trtdsl.fallback import FallbackWarning
+
+    if output is not None:
+        raise UsageError(
+            "with --fallback PyTorch runs a part of the model, which no file holds: leave out -o, "
+            'or call trtdsl.convert(..., fallback="torch") where it runs'
+        )
+    arguments = {field.name: getattr(options, field.name) for field in fields(options)}
+    backend = "tensorrt" if on_gpu else "reference"
+    with _stage("converting in pieces"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FallbackWarning)  # it is printed below
+        result = convert(
+            work.model,
+            work.args,
+            work.kwargs,
+            backend=backend,  # type: ignore[arg-type]
+            fallback=fallback,
+            **_shapes(work),
+            **arguments,
+        )
+    _OUT.print(escape(str(result)), highlight=False, soft_wrap=True)
 
 
 def _job(target: str, inputs: list[str] | None, dynamic: list[str] | None) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from trtdsl.errors import ConversionError, UnavailableError, explain
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
+    from trtdsl.capture import Captured
     from trtdsl.engine import Engine
-    from trtdsl.options import BuildArguments
+    from trtdsl.hybrid import Hybrid
+    from trtdsl.options import BuildArguments, BuildOptions
     from trtdsl.reference import Reference
     from trtdsl.report import Report
 
@@ -48,19 +51,10 @@ def trace(
             TensorRT round the operands of matrix products to 10 bits of mantissa.
     Errors: ConversionError and below.
     """
-    from trtdsl import capture, flat, fold, registry, rotary, walk
-    from trtdsl import precision as half
+    from trtdsl import walk
 
-    captured = capture.capture(
-        model,
-        *flat.given_inputs(model, args, kwargs),
-        dynamic_shapes=dynamic_shapes,
-        opt=opt,
-        keep=walk.keeps(registry.find),
-    )
-    network = walk.network(captured, name=type(model).__name__)
-    network = rotary.fold_rotary(fold.fold_scale(network))
-    return half.to_precision(network, precision)
+    captured = _captured(model, args, kwargs, dynamic_shapes, opt)
+    return _finished(walk.network(captured, name=type(model).__name__), precision)
 
 
 def check(
@@ -74,15 +68,9 @@ def check(
 
     ``report.ok`` is the answer, ``print(report)`` the list.
     """
-    from trtdsl import capture, flat, registry, report, walk
+    from trtdsl import report
 
-    captured = capture.capture(
-        model,
-        *flat.given_inputs(model, args, kwargs),
-        dynamic_shapes=dynamic_shapes,
-        keep=walk.keeps(registry.find),
-    )
-    return report.report(captured)
+    return report.report(_captured(model, args, kwargs, dynamic_shapes))
 
 
 def convert(
@@ -94,21 +82,29 @@ def convert(
     opt: Mapping[str, int] | None = None,
     precision: str | None = None,
     backend: Backend = "auto",
+    fallback: Literal["torch"] | None = None,
     **build_arguments: Unpack[BuildArguments],
-) -> Engine | Reference:
+) -> Engine | Reference | Hybrid:
     """A callable that answers as the module does, run by TensorRT.
 
     Inputs: as of ``trace``, and
         backend: ``"tensorrt"``; ``"reference"`` evaluates with PyTorch; ``"auto"`` is TensorRT
             where it and a GPU are found, else the reference, with one ReferenceWarning.
+        fallback: ``"torch"`` runs the operators that no engine computes in PyTorch, between as
+            few engines as possible, and gives a ``Hybrid``; a FallbackWarning lists them. Where
+            there are none, the result is the same as without. It cannot be saved or refitted.
         build_arguments: ``workspace``, ``optimization_level``, ``profiles``, ``device`` and more,
             as of ``trtdsl.options.BuildOptions``.
     Errors: ConversionError, BuildError, UnavailableError and below.
     """
+    from trtdsl import walk
     from trtdsl.build import BuildOptions, build
+    from trtdsl.fallback import FallbackWarning, check_fallback, converted
+    from trtdsl.hybrid import Hybrid
     from trtdsl.reference import Reference
 
     options = BuildOptions(precision=precision, **build_arguments)
+    check_fallback(fallback, options)
     chosen, missing = choose(backend)
     if missing is not None:
         warnings.warn(
@@ -116,10 +112,51 @@ def convert(
             ReferenceWarning,
             stacklevel=2,
         )
-    network = trace(
-        model, args, kwargs, dynamic_shapes=dynamic_shapes, opt=opt, precision=precision
+    captured = _captured(model, args, kwargs, dynamic_shapes, opt)
+    name = type(model).__name__
+    if fallback is None:
+        network = _finished(walk.network(captured, name=name), precision)
+        return Reference(network) if chosen == "reference" else build(network, options)
+    device = f"cuda:{options.gpu}" if chosen == "tensorrt" else None
+    result = converted(captured, partial(_made, chosen), options, name=name, device=device)
+    if isinstance(result, Hybrid):
+        warnings.warn(str(result), FallbackWarning, stacklevel=2)
+    return result
+
+
+def _made(backend: str, network: Network, options: BuildOptions) -> Engine | Reference:
+    from trtdsl.build import build
+    from trtdsl.reference import Reference
+
+    network = _finished(network, options.precision)
+    return Reference(network) if backend == "reference" else build(network, options)
+
+
+def _captured(
+    model: nn.Module | ExportedProgram,
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    dynamic_shapes: Any,
+    opt: Mapping[str, int] | None = None,
+) -> Captured:
+    from trtdsl import capture, flat, registry, walk
+
+    return capture.capture(
+        model,
+        *flat.given_inputs(model, args, kwargs),
+        dynamic_shapes=dynamic_shapes,
+        opt=opt,
+        keep=walk.keeps(registry.find),
     )
-    return Reference(network) if chosen == "reference" else build(network, options)
+
+
+def _finished(network: Network, precision: str | None) -> Network:
+    """A network as it is built: what can be folded is, and it is in its precision."""
+    from trtdsl.fold import fold_scale
+    from trtdsl.precision import to_precision
+    from trtdsl.rotary import fold_rotary
+
+    return to_precision(fold_rotary(fold_scale(network)), precision)
 
 
 def choose(backend: Backend) -> tuple[Literal["tensorrt", "reference"], str | None]:

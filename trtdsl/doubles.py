@@ -159,11 +159,12 @@ def _rounded(value: torch.Tensor, node: Node) -> torch.Tensor:
 
 
 def _narrow(node: Node) -> None:
-    """Have a node say float32 where it says float64."""
+    """Have a node say float32 where it says float64; ``meta["double"]`` is what it was."""
     node.args = _mapped(node.args)
     node.kwargs = _mapped(node.kwargs)
     if _is_double(node):
         value = node.meta["val"]
+        node.meta["double"] = next(x.dtype for x in _tensors(node) if x.dtype in _NARROW)
         several = isinstance(value, tuple | list)
         narrow = [_narrowed(x) for x in (value if several else (value,))]
         node.meta["val"] = type(value)(narrow) if several else narrow[0]

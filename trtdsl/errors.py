@@ -15,6 +15,8 @@ line where there is one, and the fix.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "BuildError",
     "ConversionError",
@@ -34,6 +36,9 @@ class TrtdslError(Exception):
 
 class ConversionError(TrtdslError):
     """A PyTorch module, or one of its operators, cannot become a network."""
+
+    node: Any = None
+    """The node of the captured graph whose converter refused its arguments, where one did."""
 
 
 class UnsupportedError(ConversionError):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trtdsl.network import Network, Tensor
 
-__all__ = ["Reference", "evaluate", "fold", "run", "signature", "spec"]
+__all__ = ["Reference", "as_numpy", "evaluate", "fold", "from_numpy", "run", "signature", "spec"]
 
 
 def evaluate(network: Network, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -124,7 +124,18 @@ def _last_uses(network: Network) -> dict[int, list[Tensor]]:
     return uses
 
 
-def _as_numpy(x: torch.Tensor, name: str) -> Any:
+def from_numpy(x: Any) -> torch.Tensor:
+    """A numpy array as a tensor that shares its memory; ml_dtypes' bfloat16 as PyTorch's."""
+    import numpy as np
+    import torch
+
+    if str(x.dtype) != "bfloat16":
+        return torch.from_numpy(x)
+    return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+
+
+def as_numpy(x: torch.Tensor, name: str) -> Any:
+    """A CPU tensor as a numpy array; bfloat16 as ml_dtypes', named in the error without it."""
     import torch
 
     from trtdsl.runtime.numbers import numpy_dtype
@@ -151,15 +162,13 @@ class Reference:
 
     def answer(self, leaves: Sequence[Any]) -> Any:
         """The model's answer for its input tensors in a flat list. Errors: RunError."""
-        import torch
-
         sizes = self.signature.check(leaves)
         if kind_of(leaves) == "torch":
             check_device(self.signature.inputs, leaves, str(leaves[0].device) if leaves else "cpu")
             return self._output_tree.unflatten(run(self.network, leaves, sizes))
-        outputs = run(self.network, [torch.from_numpy(x) for x in leaves], sizes)
+        outputs = run(self.network, [from_numpy(x) for x in leaves], sizes)
         pairs = zip(outputs, self.network.outputs, strict=True)
-        return self._output_tree.unflatten([_as_numpy(x, y.name) for x, y in pairs])
+        return self._output_tree.unflatten([as_numpy(x, y.name) for x, y in pairs])
 
     def __repr__(self) -> str:
         return f"Reference({self.network.name})"

@@ -18,9 +18,11 @@ from trtdsl.nodes import REGIONS, call_of, converter_of, is_symbolic, source_of
 from trtdsl.source import Source
 from trtdsl.stubs import layer_note, source
 
-__all__ = ["Report", "Unsupported", "report"]
+__all__ = ["READS", "Report", "Unsupported", "advice", "is_known", "report"]
 
-_READS = {"aten.item.default", "aten._local_scalar_dense.default"}
+READS = {"aten.item.default", "aten._local_scalar_dense.default"}
+"""The operators that read a number from a tensor."""
+
 _FACTORS = re.compile(
     r"aten\.(_?linalg_(eig|qr|svd|lu|ldl|lstsq|pinv|householder)|geqrf|lu|_lu|qr|svd|pinverse)"
 )
@@ -94,7 +96,7 @@ def report(captured: Captured) -> Report:
     nodes = list(_nodes(captured.module))
     targets = {str(n.target) for n in nodes}
     missing: dict[str, list[Node]] = {}
-    unknown = [n for n in nodes if not _is_known(n)]
+    unknown = [n for n in nodes if not is_known(n)]
     for node in unknown:
         missing.setdefault(str(node.target), []).append(node)
     unsupported = tuple(
@@ -102,14 +104,15 @@ def report(captured: Captured) -> Report:
             operator=target,
             calls=tuple(dict.fromkeys(call_of(node, captured.names) for node in uses)),
             places=tuple(source_of(node, captured.prefix) for node in uses),
-            fix=_fix(uses[0]),
+            fix=advice(uses[0]),
         )
         for target, uses in missing.items()
     )
     return Report(operators=len(targets), unsupported=unsupported)
 
 
-def _is_known(node: Node) -> bool:
+def is_known(node: Node) -> bool:
+    """Whether an operator has a converter, or needs none."""
     target = str(node.target)
     if is_symbolic(node) and not symbols_of(node):
         return True
@@ -126,8 +129,9 @@ def _nodes(module: GraphModule) -> Iterator[Node]:
         yield from (n for n in calls if isinstance(n.target, torch._ops.OperatorBase))
 
 
-def _fix(node: Node) -> str:
-    if str(node.target) in _READS:
+def advice(node: Node) -> str:
+    """What to do about an operator that has no converter."""
+    if str(node.target) in READS:
         return "leave the number in its tensor, without item(), int(), float() or bool()"
     if isinstance(node.target, torch._ops.HigherOrderOperator):
         return "compute every branch and choose with torch.where; loops and branches are not yet"

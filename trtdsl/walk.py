@@ -83,7 +83,8 @@ class _Walker:
             if node.op == "output":
                 return self.argument(node.args[0])
             if node not in self.values and node not in unneeded:
-                self.values[node] = self.value(node, module)
+                with _at(node):
+                    self.values[node] = self.value(node, module)
         return None
 
     def value(self, node: Node, module: GraphModule) -> Any:
@@ -275,6 +276,16 @@ class _Walker:
             for which in ("min", "opt", "max")
         )
         return all(bind(ours, point) == bind(theirs, point) for point in points)
+
+
+@contextmanager
+def _at(node: Node) -> Iterator[None]:
+    """An error that comes out carries the node: of those around it, the outermost."""
+    try:
+        yield
+    except ConversionError as error:
+        error.node = node
+        raise
 
 
 @contextmanager

@@ -1,0 +1,84 @@
+"""``trtdsl.partition``: how many engines there are, and what is worth one."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from tests.breaking import BATCH, check, converted, mixed, order, seeded
+from tests.cases.base import f32
+
+
+def test_few_operators_between_breaks_stay_in_pytorch() -> None:
+    class Few(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.special.bessel_j0(x) * 2 + 1  # two operators, and looks at tensors
+            y = torch.special.bessel_j1(y.mT.reshape(8, 4).unsqueeze(0))
+            return (y * 2 + 1).relu() @ x  # four
+
+    hybrid = converted(Few(), f32(4, 8))
+    assert order(hybrid) == "TE"
+    assert str(hybrid).endswith(
+        "  and 5 more operators between them, too few for an engine of their own"
+    )
+    check(hybrid, Few(), f32(4, 8, seed=1))
+
+
+def test_what_is_of_weights_alone_goes_with_its_users() -> None:
+    class Prepared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.l = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            places = torch.arange(x.shape[0])[:, None] / 8  # of sizes alone: no engine before
+            weight = self.l.weight.softmax(1)
+            y = torch.special.zeta(x.abs() + 2, places + 1)
+            y = torch.special.bessel_j0(y @ weight) @ weight + places
+            return self.l(y)  # type: ignore[no-any-return]
+
+    model = seeded(Prepared)
+    hybrid = converted(model, f32(4, 8), dynamic_shapes={"x": BATCH})
+    assert order(hybrid) == "TETE"
+    for rows in (4, 1, 9):
+        check(hybrid, model, f32(rows, 8, seed=rows))
+
+
+class Web(nn.Module):
+    """A random graph of layers and breaks, each of one or two values before it."""
+
+    def __init__(self, seed: int, size: int = 14) -> None:
+        super().__init__()
+        rng = random.Random(seed)
+        self.steps: list[tuple[bool, list[int]]] = []
+        for i in range(size):
+            before = [rng.randrange(max(0, i - 4), i + 1) for _ in range(rng.choice((1, 2)))]
+            self.steps.append((rng.random() < 0.35, before))
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(size))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        values = [x]
+        for (breaks, before), layer in zip(self.steps, self.layers, strict=True):
+            first, last = values[before[0]], values[before[-1]]
+            values.append(mixed(first, last) if breaks else layer(first - last / 2))
+        return values[1:]
+
+    def fewest(self) -> int:
+        """The most runs of layers on any path, with breaks between them."""
+        runs = [0]
+        for breaks, before in self.steps:
+            ends = [runs[i] + (i > 0 and self.steps[i - 1][0] and not breaks) for i in before]
+            runs.append(max([*ends, 0 if breaks else 1]))
+        return max(runs)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_fewer_engines_would_do(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = Web(seed)
+    hybrid = converted(model, f32(4, 4))
+    assert len(hybrid.engines) == model.fewest()
+    check(hybrid, model, f32(4, 4, seed=1))
