@@ -24,6 +24,10 @@ scatter_reduce      aten::scatter_reduce, aten::scatter_add    a comparison of a
 a function for use in a ``torch.nn.Module``, which becomes the plugin.
 ``fft`` has transforms of pairs for networks written by hand.
 
+``RoIAlign.ahead_of_time = True`` has engines of TensorRT 10.9 and later hold the kernel of one, as
+``trtdsl.Plugin`` says, and then nothing of trtdsl is needed to run them; transforms of more than
+one pass, running extremes and scattering cannot.
+
 ``creator`` makes a layer of any plugin of TensorRT's own library, or of one that ``load_library``
 has loaded. ``pycuda_stream`` lets a plugin's ``run`` launch kernels of pycuda's.
 

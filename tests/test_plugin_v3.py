@@ -134,6 +134,39 @@ def test_what_the_builder_asks(version: str) -> None:
     assert plugin.get_workspace_size([x], [y]) == 14, "for the largest sizes"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beside(Plugin):
+    """Two tensors of one shape, side by side."""
+
+    def infer(self, x: TensorType, y: TensorType) -> TensorType:
+        self.require(x == y, f"takes two of one type, not {x} and {y}")
+        return x.with_shape((x.shape[0], 2 * y.shape[1]))
+
+    def evaluate(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, y], 1)
+
+    def run(self, *_: Any, **__: Any) -> None:
+        """Nothing: no test runs it."""
+
+
+@pytest.mark.parametrize("version", LATER)
+def test_sizes_that_the_network_has_equal_are_equal_when_tensorrt_asks(version: str) -> None:
+    trt = standin.load(version)
+    net = Network()
+    n, m = (net.dim(name, min=1, opt=2, max=8) for name in ("n", "m"))
+    shape = (n, 2 * m + 1)
+    net.output(Beside()(net.input("x", shape), net.input("y", shape)), "z")
+    api = lowered(net, version)
+    (plugin,) = [x.plugin for x in api.created if type(x).__name__ == "IPluginV3Layer"]
+    assert Instance.from_bytes(plugin.instance.to_bytes()) == plugin.instance
+    release = type(plugin).release
+    given = [trt.DimsExprs([size(release, f"a{i}"), size(release, f"b{i}")]) for i in range(2)]
+    (told,) = plugin.get_output_shapes(given, [], trt.IExprBuilder())
+    texts = [told[axis].state["value"] for axis in range(2)]
+    assert texts[0] == "a0"
+    assert eval(texts[1], {"b0": 7}) == 14
+
+
 @pytest.mark.parametrize("version", LATER)
 def test_a_run_gets_pointers_and_the_shapes_of_now(version: str) -> None:
     trt = standin.load(version)
@@ -186,6 +219,15 @@ def test_a_second_class_of_a_name_is_refused() -> None:
             plugin_v3.register(trt, twin)
     finally:
         Plugin.classes["Widened", "4"] = Widened
+
+
+def test_a_type_that_the_release_lacks_is_said_before_tensorrt_guesses() -> None:
+    net = Network()
+    x = net.input("x", (2, 3))
+    y = type("Rounded", (Swish,), {"infer": lambda self, x: x.with_dtype(DType.BFLOAT16)})
+    net.output(y(beta=1.0)(x), "y")
+    with pytest.raises(BuildError, match=r"TensorRT 8\.6\.1 has no bfloat16"):
+        lowered(net, "8.6.1")
 
 
 def test_on_8_6_the_layer_is_made_by_the_registered_creator(

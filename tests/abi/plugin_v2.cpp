@@ -211,7 +211,7 @@ extern "C" int32_t obsolete(Creator* creator, char const* record, int32_t length
     answered += plugin->obsoleteWorkspace(1) == 0;
     answered += plugin->obsoleteEnqueue(1, nullptr, nullptr, nullptr, nullptr) == 1;
     answered += !plugin->isBroadcast(0, &flag, 1);
-    answered += !plugin->canBroadcast(0);
+    answered += plugin->canBroadcast(0);
     plugin->configureStatic(&dims, 1, &dims, 1, &type, &type, &flag, &flag, 0, 1);
     delete plugin;  // the destructor that frees memory
     return answered;

@@ -29,12 +29,14 @@ Shapes = tuple[tuple[int, ...], ...]
 class Instance:
     """A plugin in an engine, with the engine's dtypes of its inputs and of its outputs.
 
-    ``in_place`` are the aliases that TensorRT is told of while it builds.
+    ``sizes`` are the network's sizes of the inputs, as text; ``in_place`` are the aliases that
+    TensorRT is told of while it builds.
     """
 
     plugin: Plugin
     inputs: tuple[DType, ...]
     outputs: tuple[DType, ...]
+    sizes: tuple[tuple[str, ...], ...] = ()
     in_place: Mapping[int, int] = field(default_factory=dict, compare=False)
     plans: dict[Any, tuple[Planned, ...]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -51,6 +53,7 @@ class Instance:
             "attributes": self.plugin.attributes(),
             "inputs": [d.value for d in self.inputs],
             "outputs": [d.value for d in self.outputs],
+            "sizes": self.sizes,
         }
         return json.dumps(record).encode()
 
@@ -69,6 +72,7 @@ class Instance:
             plugin=plugin,
             inputs=tuple(map(DType, record["inputs"])),
             outputs=tuple(map(DType, record["outputs"])),
+            sizes=tuple(map(tuple, record["sizes"])),
         )
 
     def infer(self, shapes: Sequence[tuple[Dim, ...]]) -> tuple[TensorType, ...]:

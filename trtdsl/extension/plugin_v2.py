@@ -1,8 +1,17 @@
 """Plugins for TensorRT 8, where Python cannot subclass them: C++ objects made by ``cpp``.
 
 The interfaces are IPluginV2DynamicExt and IPluginCreator of NvInferRuntime.h and
-NvInferRuntimePlugin.h, release 8.6. What this cannot do: other machines than Linux on x86-64,
-layouts other than row major, and release the GIL while a kernel is queued.
+NvInferRuntimePlugin.h, release 8.6. What this cannot do:
+
+- Run elsewhere than on Linux and x86-64, with another major release of TensorRT, or in a process
+  without Python, such as trtexec: the creator and the plugins are objects of this process.
+- Layouts other than row major, and types that release 8.6 has not: bfloat16, int64, float8.
+- Outputs whose sizes values decide, and ``infer`` by values: it sees the sizes of inputs alone.
+- Let an output be the memory of an input: aliases are copied.
+- Queue kernels of several contexts at the same time: every call takes the GIL.
+- Pass an exception through: TensorRT is told that a call failed, and the exception is raised
+  afterwards, by whoever called TensorRT. Where it gave no answer, TensorRT goes on with a harmless
+  one: a rank of -1, no workspace, no support.
 """
 
 from __future__ import annotations
@@ -73,7 +82,7 @@ _Exprs = ctypes.POINTER(DimsExprs)
 
 
 def _never(*takes: Any, gives: Any = None, otherwise: Any = None) -> Method:
-    """A function of a base class that IPluginV2DynamicExt has made private."""
+    """A function of a base class that IPluginV2DynamicExt has made private, and its answer."""
     return Method(name="obsolete", gives=gives, takes=takes, otherwise=otherwise)
 
 
@@ -103,7 +112,7 @@ _BASE = (
 _EXT = (
     Method(name="output_type", gives=_Int, takes=(_Int, Pointer, _Int), otherwise=0),
     _never(_Int, Pointer, _Int, gives=_Bool, otherwise=False),  # isOutputBroadcastAcrossBatch
-    _never(_Int, gives=_Bool, otherwise=False),  # canBroadcastInputAcrossBatch
+    _never(_Int, gives=_Bool, otherwise=True),  # canBroadcastInputAcrossBatch
     _never(*(Pointer, _Int) * 2, *(Pointer,) * 4, _Int, _Int),  # configurePlugin
     Method(name="attach", takes=(Pointer, Pointer, Pointer)),
     Method(name="nothing"),  # detachFromContext
@@ -239,7 +248,7 @@ class _PluginV2(_Named):
         self, result: DimsExprs, index: int, inputs: Any, count: int, builder: int
     ) -> None:
         sizes = [inputs[i].sizes[: inputs[i].count] for i in range(count)]
-        shapes, known = read(sizes, _constant)
+        shapes, known = read(sizes, _constant, self._instance.sizes)
         output = self._instance.infer(shapes)[index]
         constant, operation = _builder(builder)
         result.count = output.rank

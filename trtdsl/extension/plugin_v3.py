@@ -93,7 +93,7 @@ def _build(trt: Any) -> dict[str, Any]:
         self: Any, inputs: Any, shape_inputs: Any, expr_builder: Any
     ) -> list[Any]:
         sizes = [[dims[axis] for axis in range(len(dims))] for dims in inputs]
-        shapes, known = read(sizes, _constant)
+        shapes, known = read(sizes, _constant, self.instance.sizes)
         return [
             trt.DimsExprs(
                 [

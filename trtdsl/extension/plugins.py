@@ -30,8 +30,11 @@ def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
         plugin=plugin,
         inputs=tuple(api.physical(x.dtype) for x in operation.inputs),
         outputs=tuple(api.physical(x.dtype) for x in operation.outputs),
+        sizes=tuple(tuple(map(str, x.shape)) for x in operation.inputs),
         in_place=in_place(plugin, operation) if has_aliases(api.trt) else {},
     )
+    for x in operation.outputs:
+        api.dtype(x.dtype)  # which says so where this release has no such type
     take()
     tensors = [api.tensor(x) for x in inputs]
     if plugin.ahead_of_time and (layer := ahead_of_time.add(api, operation, tensors)):

@@ -20,11 +20,14 @@ _OPERATIONS = {sympy.Add: "SUM", sympy.Mul: "PROD", sympy.Max: "MAX", sympy.Min:
 
 
 def read(
-    sizes: Sequence[Sequence[Expression]], constant: Callable[[Expression], int | None]
+    sizes: Sequence[Sequence[Expression]],
+    constant: Callable[[Expression], int | None],
+    names: Sequence[Sequence[str]] = (),
 ) -> tuple[list[tuple[Dim, ...]], dict[Any, Expression]]:
     """The shapes of a plugin's inputs, and the expressions that the symbols in them stand for.
 
-    ``constant`` gives the value of an expression that is one, None of any other.
+    ``constant`` gives the value of an expression that is one, None of any other. TensorRT does not
+    tell whether two of the others are equal; those that have one of the ``names`` are.
     """
     known: dict[Any, Expression] = {}
     shapes = []
@@ -33,8 +36,9 @@ def read(
         for axis, expression in enumerate(expressions):
             value = constant(expression)
             if value is None:
-                value = sympy.Symbol(f"s{i}_{axis}", **_SIZE)
-                known[value] = expression
+                name = names[i][axis] if names else f"s{i}_{axis}"
+                value = sympy.Symbol(name, **_SIZE)
+                known.setdefault(value, expression)
             shape.append(value)
         shapes.append(tuple(shape))
     return shapes, known

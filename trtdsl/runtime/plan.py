@@ -47,7 +47,7 @@ def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
 
 def _register_plugins(trt: Any, manifest: Manifest) -> None:
     """Make the engine's plugins known to TensorRT; without any, import nothing."""
-    if manifest.plugins:
+    if not all(plugin.embedded for plugin in manifest.plugins):
         from trtdsl.extension.plugins import register
 
         register(trt, manifest.plugins)
