@@ -12,6 +12,7 @@ from trtdsl.operators import floating, maximum, minimum, power, promote, promote
 from trtdsl.registry import converter
 from trtdsl.types import DType
 
+from .comparison import isnan
 from .function import absolute
 
 __all__: list[str] = []
@@ -25,13 +26,22 @@ _STEPS = {8: 13, 32: 46, 64: 91}
 @converter(aten.fmax.default)
 def fmax(x: Tensor, other: Tensor) -> Tensor:
     """The larger of each two elements; the other one where one is NaN."""
-    return maximum(x, other)  # TensorRT's MAX gives the number beside a NaN
+    return maximum(*_numbers(x, other))
 
 
 @converter(aten.fmin.default)
 def fmin(x: Tensor, other: Tensor) -> Tensor:
     """The smaller of each two elements; the other one where one is NaN."""
-    return minimum(x, other)
+    return minimum(*_numbers(x, other))
+
+
+def _numbers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Each with the other one's element for a NaN: of these, TensorRT's kernels make either."""
+    dtype = promoted(x, y)
+    if not dtype.is_float:
+        return x, y
+    x, y = x.cast(dtype), y.cast(dtype)
+    return where(isnan(x), y, x, dtype), where(isnan(y), x, y, dtype)
 
 
 @converter(aten.signbit.default)

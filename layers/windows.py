@@ -12,8 +12,9 @@ from trtdsl.ir.slice import SampleMode, Slice, section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import add
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType, as_dim
+from trtdsl.types import Dim, DType, as_dim, is_static
 
+from .convolution import conv_transpose2d
 from .creation import iota
 from .padding import padded
 from .shape import expanded
@@ -21,6 +22,9 @@ from .shape import expanded
 __all__: list[str] = []
 
 aten = torch.ops.aten
+
+_MOST_TAPS = 2**22
+"""The largest kernel that patches are put in place by."""
 
 
 @converter(aten.unfold.default)
@@ -93,6 +97,9 @@ def col2im(
     rows, places = counts
     n = len(lead)
     channels = columns // (high * wide)
+    if is_static((*output_size, rows, places)) and columns * high * wide <= _MOST_TAPS:
+        patches = x.reshape(*lead, columns, rows, places)
+        return _deconvolved(patches, output_size, kernel_size, dilation, padding, stride)
     patches = x.reshape(*lead, channels, high, wide, rows, places)
     # One axis after the other: (*N, C, kh, oh, kw, ow), then (*N, C, W, kh, oh).
     patches = patches.permute(*range(n + 1), n + 1, n + 3, n + 2, n + 4)
@@ -100,6 +107,29 @@ def col2im(
     strips = strips.permute(*range(n + 1), n + 3, n + 1, n + 2)
     image = _summed(strips, output_size[0], dilation[0], padding[0], stride[0])
     return image.permute(*range(n + 1), n + 2, n + 1)
+
+
+def _deconvolved(
+    patches: Tensor,
+    output_size: Sequence[int],
+    kernel_size: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+) -> Tensor:
+    """``(*N, C * kh * kw, oh, ow)`` by a kernel that puts each of an image's taps in its place."""
+    high, wide = kernel_size
+    columns = patches.shape[-3]
+    taps = torch.eye(high * wide).reshape(high * wide, 1, high, wide)
+    kernel = taps.repeat(columns // (high * wide), 1, 1, 1).to(patches.dtype.torch)
+    rest = [
+        (size + 2 * p - d * (k - 1) - 1) % s
+        for size, k, d, p, s in zip(
+            output_size, kernel_size, dilation, padding, stride, strict=True
+        )
+    ]
+    weight, groups = patches.network.constant(kernel), columns // (high * wide)
+    return conv_transpose2d(patches, weight, None, stride, padding, rest, groups, dilation)
 
 
 def _summed(x: Tensor, size: Dim, dilation: int, padding: int, stride: int) -> Tensor:

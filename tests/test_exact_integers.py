@@ -48,6 +48,19 @@ def test_divisions_by_constants(coarse: None, op: ElementWiseOperation, divisor:
     assert torch.equal(exact_integers(net).evaluate(values), expected)
 
 
+@pytest.mark.parametrize("op", [ElementWiseOperation.FLOOR_DIV, ElementWiseOperation.DIV])
+def test_divisions_by_tensors(coarse: None, op: ElementWiseOperation) -> None:
+    net = Network()
+    x, y = (net.input(name, (1013,), DType.INT32) for name in "xy")
+    net.output(ElementWise(op=op)(x, y))
+    values = torch.cat([torch.tensor(ENDS).int(), random(1000)])
+    divisors = random(1013) >> torch.arange(1013).int() % 31 | 1
+    rounding = "floor" if op is ElementWiseOperation.FLOOR_DIV else "trunc"
+    expected = torch.div(values.long(), divisors.long(), rounding_mode=rounding).int()
+    assert not torch.equal(net.evaluate(values, divisors), expected), "float32 is exact here"
+    assert torch.equal(exact_integers(net).evaluate(values, divisors), expected)
+
+
 @pytest.mark.parametrize("op", [o for o in ReduceOperation if o is not ReduceOperation.AVG])
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 2), (0, 1, 2)])
 def test_reductions(op: ReduceOperation, axes: tuple[int, ...]) -> None:

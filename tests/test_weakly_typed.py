@@ -9,6 +9,8 @@ import trtdsl
 from tests.cases.base import f32
 from tests.test_lowering import lowered
 from trtdsl.ir.cast import Cast
+from trtdsl.ir.gather import Gather
+from trtdsl.ir.nonzero import NonZero, positions
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.recurrent import Recurrent, RecurrentMode
 from trtdsl.network import Network
@@ -81,3 +83,16 @@ def test_recurrent_layers_of_float16_are_computed_in_float32() -> None:
     inputs = torch.randn(5, 2, 9).half(), torch.randn(2, 3).half()
     for ours, theirs in zip(lowered.evaluate(*inputs), net.evaluate(*inputs), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3)
+
+
+def test_positions_of_an_input_are_those_of_what_is_computed() -> None:
+    net = Network()
+    mask, x = net.input("mask", (5,), DType.BOOL), net.input("x", (5, 2))
+    found = positions(mask)
+    net.output(Gather(axis=0)(x, found.reshape(-1)), "picked")
+    plain = without_casts(net)
+    (operation,) = [op for op in plain.operations if isinstance(op.layer, NonZero)]
+    assert operation.inputs[0].producer is not None
+    given = torch.tensor([True, False, True, True, False]), f32(5, 2)
+    assert torch.equal(plain.evaluate(*given), given[1][given[0]])
+    assert lowered(plain, "8.6.1").created

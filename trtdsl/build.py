@@ -14,6 +14,7 @@ from trtdsl.cached import BuildCache, Built
 from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.exact_integers import exact_integers
 from trtdsl.extension import plugins
+from trtdsl.half_squares import scaled_squares
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
@@ -57,7 +58,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     trt = import_tensorrt()
     gpu = _gpu(options.gpu)
     if not is_strongly_typed(trt):
-        network = exact_integers(without_casts(network))
+        network = exact_integers(scaled_squares(without_casts(network)))
     cache = BuildCache.of(network, options, trt.__version__, gpu)
     with _BUILDING:
         content = cache.load()

@@ -1,7 +1,7 @@
 """Integers that TensorRT 8.6 computes in float32, which is exact up to 2 ** 24 only, made exact.
 
-Seen there: a reduction of int32 is computed in float32 and saturates, and so is a division by a
-constant. Sums, products, extremes, comparisons and divisions of two tensors are exact.
+Seen there: a reduction of int32 is computed in float32 and saturates, and so are divisions, of two
+tensors in some networks only. Sums, products, extremes and comparisons are exact.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
         return None
     if isinstance(layer, Reduce):
         return None if _is_small(x, layer) else (_reduced(x, layer),)
-    if _divides(layer) and inputs[1].is_constant:
+    if _divides(layer) and (x.rank > 0 or inputs[1].is_constant):  # a scalar may be a size
         floored = _floor_divided(x, inputs[1])
         exact = floored if layer == ElementWise(op=_Op.FLOOR_DIV) else _cut(x, inputs[1], floored)
         return (exact,)

@@ -333,7 +333,9 @@ def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
 def _quotient(volume: Dim, known: Dim) -> Dim:
     if isinstance(volume, int) and isinstance(known, int):
         return volume // known
-    return volume / known  # exact, so never a floor
+    import sympy
+
+    return sympy.cancel(volume / known)  # exact, so never a floor
 
 
 def permute(x: Tensor, order: Sequence[int]) -> Tensor:

@@ -27,6 +27,9 @@ def lower_size(api: Api, dim: Dim) -> Any:
     if dim.is_Symbol:
         return api.symbols[dim.name]()
     numerator, denominator = sympy.fraction(sympy.together(dim))
+    if getattr(denominator, "free_symbols", ()):
+        # TensorRT takes a * b // c for a * (b // c) where c is of b's terms.
+        numerator, denominator = sympy.fraction(sympy.cancel(dim))
     if denominator != 1:
         return _divide(api, numerator, denominator)
     if isinstance(dim, sympy.floor):

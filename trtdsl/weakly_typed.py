@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from trtdsl.ir.attention import Attention
 from trtdsl.ir.cast import Cast
+from trtdsl.ir.nonzero import NonZero
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.operators import cast
+from trtdsl.operators import cast, less
 from trtdsl.rewrite import rewrite
 from trtdsl.types import DType
 
@@ -26,7 +27,9 @@ def without_casts(network: Network) -> Network:
     """float16, cast to float32, normalized and cast back: as one normalization of float16.
 
     So for softmax; and attention, of which this TensorRT has no layer, as its parts in float16.
-    Recurrent layers of float16 go the other way: TensorRT 8.6 was seen to compute them wrong.
+    Recurrent layers of float16 go the other way: TensorRT 8.6 was seen to compute them wrong. And
+    it was seen to build no engine where what gathers reads the positions of an input's true
+    elements: these are computed first.
     """
     return rewrite(network, _rule)
 
@@ -36,6 +39,8 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
         return (_named(operation.layer.expand(*inputs, wide=False), operation),)
     if isinstance(operation.layer, Recurrent) and inputs[0].dtype is DType.FLOAT16:
         return _wide(operation, inputs)
+    if isinstance(operation.layer, NonZero) and inputs[0].producer is None:
+        return (_named(operation.layer(less(0, cast(inputs[0], DType.INT32))), operation),)
     if operation.layer != Cast(dtype=DType.FLOAT16):
         return None
     wide = inputs[0].producer

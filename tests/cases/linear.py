@@ -10,6 +10,12 @@ aten = torch.ops.aten
 
 N = {(0, 0): "n"}
 
+
+def transposed_first(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """A linear layer of rows that are not where they lie in memory."""
+    return torch.nn.functional.linear(x.transpose(0, 1), weight, bias)
+
+
 CASES = [
     Case(aten.linear.default, f32(4, 6), f32(5, 6), constants=(1,), dynamic=N),
     Case(aten.linear.default, f32(4, 6), f32(5, 6), f32(5), constants=(1, 2)),
@@ -17,6 +23,7 @@ CASES = [
         aten.linear.default, f32(2, 3, 6), f32(5, 6), f32(5), constants=(1, 2),
         dynamic={(0, 0): "n", (0, 1): "l"},
     ),
+    Case(transposed_first, f32(2, 3, 6), f32(5, 6), f32(5), constants=(1, 2), dynamic=N),
     Case(aten.linear.default, f32(2, 3, 4, 6), f32(5, 6), None, constants=(1,)),
     Case(aten.linear.default, f32(6), f32(5, 6), f32(5), constants=(1, 2)),
     Case(aten.linear.default, f32(2, 6), f32(6), constants=(1,)),

@@ -40,7 +40,12 @@ CASES = [
     Case(aten.lgamma.default, LARGE),
     Case(aten.lgamma.default, POLES),
     Case(aten.lgamma.default, i64(5, low=1)),
-    Case(aten.lgamma.default, f16(3, 4).abs() + 2.5, tolerance=2e-3),
+    Case(
+        aten.lgamma.default,
+        f16(3, 4).abs() + 2.5,
+        tolerance=2e-3,
+        gpu="TensorRT 8.6 computes float32 layers beside float16 ones in float16, which overflows",
+    ),
     Case(aten.mvlgamma.default, ABOVE + 2, 3),
     Case(aten.digamma.default, ABOVE, dynamic=BATCH),
     Case(aten.digamma.default, AROUND),

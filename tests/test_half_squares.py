@@ -1,0 +1,76 @@
+"""``trtdsl.half_squares``: roots of sums of squares that stay within float16."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import trtdsl
+from tests.cases.base import f32
+from trtdsl.half_squares import scaled_squares
+from trtdsl.network import Network
+
+
+class Deviation(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.std(-1, unbiased=False)
+
+
+class Unit(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(x, dim=1)
+
+
+class Rms(nn.Module):
+    """As language models write it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)
+
+
+class Halved(nn.Module):
+    """A module behind a product in float16."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.first = nn.Linear(12, 12, bias=False)
+        nn.init.eye_(self.first.weight)
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.inner(self.first(x))
+        return y
+
+
+def all_values(network: Network, x: torch.Tensor) -> list[torch.Tensor]:
+    """Every float that the network computes."""
+    inner = [o.outputs[0] for o in network.operations if o.outputs[0].dtype.is_float]
+    for i, y in enumerate(y for y in inner if y not in network.outputs and not y.is_constant):
+        network.output(y, f"inner{i}")
+    return list(network.evaluate(x))
+
+
+@pytest.mark.parametrize("model", [Deviation(), Unit(), Rms(), nn.RMSNorm(12, 1e-5)], ids=str)
+def test_large_numbers(model: nn.Module) -> None:
+    x = f32(5, 12) * 4000
+    x[1] = 0
+    x[2] *= 1e-8
+    whole = Halved(model).eval()
+    network = trtdsl.trace(whole, (x,), precision="fp16")
+    scaled = scaled_squares(network)
+    torch.testing.assert_close(
+        scaled.evaluate(x), network.evaluate(x), rtol=1e-5, atol=1e-6, equal_nan=True
+    )
+    network.output_tree = scaled.output_tree = None
+    # A row of zeros is no number where PyTorch's float16 has none either.
+    before, after = (
+        max(float(v.nan_to_num().abs().max()) for v in all_values(each, x))
+        for each in (network, scaled)
+    )
+    assert before > 65504 > after
+
+
+def test_networks_without_float16_stay() -> None:
+    network = trtdsl.trace(Rms().eval(), (f32(3, 12),))
+    assert scaled_squares(network) is network
