@@ -113,6 +113,26 @@ def test_operators_without_a_plugin_get_a_converter_and_what_is_none_gets_nothin
     compile(source(names), "stubs", "exec")
 
 
+def test_what_is_for_the_model_to_change_gets_no_stub() -> None:
+    class Drawn(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.special.airy_ai(x) + torch.rand_like(x) + torch.linalg.svdvals(x).sum()
+
+    report = trtdsl.check(Drawn().eval(), (torch.ones(2, 2),))
+    assert len(report.unsupported) == 3
+    assert "class SpecialAiryAi" in report.stubs()
+    assert report.stubs().count("@trtdsl.plugin(") == 1
+    assert str(report).endswith("`trtdsl check --stub FILE`")
+
+    class Random(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.rand_like(x)
+
+    report = trtdsl.check(Random().eval(), (torch.ones(2, 2),))
+    assert report.stubs() == ""
+    assert "to fill in" not in str(report)
+
+
 def test_releases_that_have_a_layer_are_named() -> None:
     said = layer_note("_c10d_functional.all_reduce.default")
     assert said == "TensorRT 10.16 and later have INetworkDefinition.add_dist_collective"

@@ -23,6 +23,7 @@ __all__ = ["READS", "Report", "Unsupported", "advice", "is_known", "report"]
 READS = {"aten.item.default", "aten._local_scalar_dense.default"}
 """The operators that read a number from a tensor."""
 
+_REGISTER = "@trtdsl.converter"
 _FACTORS = re.compile(
     r"aten\.(_?linalg_(eig|qr|svd|lu|ldl|lstsq|pinv|householder)|geqrf|lu|_lu|qr|svd|pinverse)"
 )
@@ -38,6 +39,11 @@ class Unsupported:
     places: tuple[Source, ...]
     fix: str
     """What to do about it."""
+
+    @property
+    def wants_converter(self) -> bool:
+        """Whether a converter or a plugin is the way, and not a change to the model."""
+        return self.fix.startswith(_REGISTER)
 
     def __str__(self) -> str:
         modules = ((p.line, f" (module {p.module})" if p.module else "") for p in self.places)
@@ -64,8 +70,8 @@ class Report:
         return not self.unsupported
 
     def stubs(self) -> str:
-        """Python with a plugin or a converter to fill in for each operator that has none."""
-        return source([missing.operator for missing in self.unsupported])
+        """Python with a plugin or a converter to fill in for each operator that wants one."""
+        return source([missing.operator for missing in self.unsupported if missing.wants_converter])
 
     def __str__(self) -> str:
         if self.ok:
@@ -147,4 +153,4 @@ def advice(node: Node) -> str:
             "its size depends on values; keep the size and mark what counts, with torch.where, "
             "masked_fill or topk"
         )
-    return f'@trtdsl.converter(torch.ops.{node.target}), see CONTRIBUTING.md, "add a converter"'
+    return f'{_REGISTER}(torch.ops.{node.target}), see CONTRIBUTING.md, "add a converter"'
