@@ -35,6 +35,9 @@ __all__: list[str] = []
 
 aten = torch.ops.aten
 
+_EXACT = 2**10
+"""A product with a fraction of at most this denominator is not rounded: 1.5, but not 0.6."""
+
 Sizes = Sequence[Dim] | None
 Factors = Sequence[float | None] | None
 
@@ -140,12 +143,16 @@ def _resized(
 
 
 def _scaled(size: Dim, factor: float | None) -> Dim:
-    """``floor(size * factor)``."""
+    """``floor(size * factor)``, of a product in float64 as PyTorch has it."""
     assert factor is not None, "either a size or a factor is given"
     if isinstance(size, int):
         return math.floor(size * factor)
     exact = Fraction(factor)
-    return as_dim(size * exact.numerator // exact.denominator)
+    if exact.denominator <= _EXACT:
+        return as_dim(size * exact.numerator // exact.denominator)
+    import sympy
+
+    return as_dim(sympy.floor(sympy.Float(factor) * size))
 
 
 def _strays(old: Dim, new: Dim, factor: float | None) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import pytest
 import torch
 from torch import nn
@@ -116,16 +118,17 @@ def test_a_size_that_breaks_what_torch_export_cannot_prove_is_told() -> None:
 
 
 class Halves(nn.Module):
-    """The first half of the rows, which ``int`` makes a number of rows."""
+    """The first half of the rows, which ``index`` makes a number of rows."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x[: int(x.shape[0] * 0.5)]
+        return x[: operator.index(x.shape[0] // 2)]
 
 
 def test_a_size_that_became_a_number_on_the_way_is_told() -> None:
+    multiple = {"x": {0: 4 * Dim("n", min=2, max=8)}}
     with pytest.raises(ConversionError, match=r"n = 2 are in the ranges") as caught:
-        trtdsl.trace(Halves().eval(), (f32(4),), dynamic_shapes={"x": {0: Dim("n", min=2, max=8)}})
-    assert "return x[: int(x.shape[0] * 0.5)]" in str(caught.value)
+        trtdsl.trace(Halves().eval(), (f32(12),), dynamic_shapes=multiple)
+    assert "return x[: operator.index(x.shape[0] // 2)]" in str(caught.value)
 
 
 class Strided(nn.Module):
@@ -169,8 +172,8 @@ class Numbers(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         match self.way:
-            case "float":
-                return x / float(x.shape[0])
+            case "index":
+                return x / operator.index(x.shape[0])
             case "loop":
                 return torch.stack([x[i] * i for i in range(x.shape[0])])
             case "pad":
@@ -182,9 +185,9 @@ class Numbers(nn.Module):
     ("way", "what", "line", "fix"),
     [
         (
-            "float",
+            "index",
             "makes the number 4 of the size n",
-            "return x / float(x.shape[0])",
+            "return x / operator.index(x.shape[0])",
             "leave n out",
         ),
         ("loop", "makes the number 4 of the size n", "range(x.shape[0])", "without int"),

@@ -104,10 +104,17 @@ class _Layout:
 
     def allows(self, condition: _Condition, sizes: Mapping[Any, int]) -> bool:
         """Whether the condition is of layout alone: no tensor is empty there, or changes rank."""
-        if self.squeezes or type(condition.expr).__name__ not in ("Unequality", "Ne"):
+        if self.squeezes or not _asks_for_one(condition.expr):
             return False
         known = (value for free, value in self.sizes if free <= sizes.keys())
         return all(value(sizes) > 0 for value in known)
+
+
+def _asks_for_one(condition: Any) -> bool:
+    """Whether a condition is that something is not 1, or that a size is at least 2."""
+    kind = type(condition).__name__
+    least = {"LessThan": "lhs", "GreaterThan": "rhs"}.get(kind)
+    return kind in ("Unequality", "Ne") or (least is not None and getattr(condition, least) == 2)
 
 
 def _symbolic(x: torch.Tensor) -> Iterator[Any]:
@@ -141,12 +148,13 @@ def _guards(inputs: Sequence[Node]) -> Iterator[_Condition]:
     if env is None:
         return
     for guard in env.guards:
-        yield _Condition(expr=guard.expr, place=_place(guard))
+        # A size by the Dim that it is a multiple of, where it is of one.
+        yield _Condition(expr=guard.expr.xreplace(env.replacements), place=_place(guard))
     # Of the ones to be asserted, not all have found their way into the graph.
     for several in env.deferred_runtime_asserts.values():
         for guard in several:
             place = Source(stack="".join(guard.stack.format())).line or None
-            yield _Condition(expr=guard.expr, place=place)
+            yield _Condition(expr=guard.expr.xreplace(env.replacements), place=place)
 
 
 def _deferred(inputs: Sequence[Node]) -> Iterator[_Condition]:

@@ -38,6 +38,14 @@ class Asked:
     equal: dict[Any, str] = field(default_factory=dict)
     """The equations that anything found to be true, and the model's line at that time."""
 
+    def forget(self) -> None:
+        """Start anew, as another attempt at capturing the model does."""
+        self.by_model, self.equal = {}, {}
+
+    def recall(self, before: Asked) -> None:
+        """Go back to what was asked in an attempt before."""
+        self.by_model, self.equal = before.by_model, before.equal
+
     def note(self, condition: Any, answer: bool, frame: FrameType | None) -> None:
         while frame is not None and _is_between(frame.f_code.co_filename):
             frame = frame.f_back

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ from trtdsl.refusal import quiet, refusal
 from trtdsl.scalars import known_scalars
 from trtdsl.state import StateKey
 from trtdsl.storage import read_storage
+from trtdsl.symbolic_numbers import rounds_sizes, symbolic_numbers
 from trtdsl.torchvision_forms import exportable
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
@@ -145,28 +146,40 @@ def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgr
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
         with _traceable(flat.model), torch.no_grad(), quiet():
-            return _exported_program(flat, leaves, shapes)
+            return _exported_program(flat, leaves, shapes, conditions)
     except TrtdslError:
         raise
     except Exception as error:
         raise refusal(error, flat, conditions) from error
 
 
-def _exported_program(flat: Flat, leaves: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
+def _exported_program(
+    flat: Flat, leaves: tuple[torch.Tensor, ...], shapes: Any, conditions: Asked
+) -> ExportedProgram:
+    def export(**options: Any) -> ExportedProgram:
+        conditions.forget()
+        with _restored(flat.model):
+            return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False, **options)
+
     try:
-        return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False)
+        program, before = export(), replace(conditions)
+        if rounds_sizes(program):
+            with suppress(Exception), symbolic_numbers(flat.model):
+                return export()
+        conditions.recall(before)
+        return program
     except UserError as error:
         if error.error_type is not UserErrorType.CONSTRAINT_VIOLATION:
             raise
+        before = replace(conditions)
         # It has to prove what it assumed of sizes, by algebra. hold_guards tries them one by one.
-        with suppress(UserError, TypeError):  # older releases cannot leave it to be asserted
-            return torch.export.export(
-                flat,
-                leaves,
-                dynamic_shapes=shapes,
-                strict=False,
-                prefer_deferred_runtime_asserts_over_guards=True,
-            )
+        deferred = {"prefer_deferred_runtime_asserts_over_guards": True}
+        for options in ({}, deferred):
+            with suppress(Exception), symbolic_numbers(flat.model):
+                return export(**options)
+        with suppress(Exception):  # older releases cannot leave it to be asserted
+            return export(**deferred)
+        conditions.recall(before)
         raise
 
 

@@ -58,6 +58,7 @@ def _declare_symbols(network: Network, values: dict[Tensor, Any], api: Api) -> N
     """Tell the api where to read each symbolic size: a size of an input, or a function of one."""
     import sympy
 
+    api.ranges = network.symbols
     places = [(d, x, axis) for x in network.inputs for axis, d in enumerate(x.shape)]
     for dim, x, axis in sorted(places, key=lambda p: not getattr(p[0], "is_Symbol", False)):
         for symbol in [] if isinstance(dim, int) else dim.free_symbols:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import BuildError, explain
 from trtdsl.types import Dim
+from trtdsl.whole_sizes import in_integers, in_table
 
 if TYPE_CHECKING:
     from trtdsl.tensorrt_api import Api
@@ -23,9 +24,12 @@ def lower_size(api: Api, dim: Dim) -> Any:
 
     if isinstance(dim, int) or dim.is_Integer:
         return api.shape_tensor((int(dim),))
-    dim = dim.replace(lambda e: e.is_Float, lambda e: sympy.Rational(e))
+    dim = in_integers(dim, api.ranges)
     if dim.is_Symbol:
         return api.symbols[dim.name]()
+    if _is_looked_up(dim):
+        return _look_up(api, dim)
+    dim = dim.replace(lambda e: e.is_Float, lambda e: sympy.Rational(e))
     numerator, denominator = sympy.fraction(sympy.together(dim))
     if getattr(denominator, "free_symbols", ()):
         # TensorRT takes a * b // c for a * (b // c) where c is of b's terms.
@@ -42,6 +46,31 @@ def lower_size(api: Api, dim: Dim) -> Any:
     if isinstance(dim, sympy.Piecewise):
         return _choose(api, dim.args)
     return _combine(api, dim)
+
+
+def _is_looked_up(dim: Any) -> bool:
+    """Whether a size is rounded from a product with floats or by a function of PyTorch's, or is."""
+    import sympy
+
+    roots = any(not power.exp.is_Integer for power in dim.atoms(sympy.Pow))
+    inexact = roots or dim.has(sympy.Float) or dim.has(sympy.log)
+    return type(dim).__name__ == "RoundToInt" or (isinstance(dim, sympy.floor) and inexact)
+
+
+def _look_up(api: Api, dim: Dim) -> Any:
+    """The value of a size, out of a table of its values. Errors: BuildError."""
+    found = in_table(dim, api.ranges)
+    if found is None:
+        raise BuildError(
+            explain(
+                f"size {dim} cannot be computed by an engine, nor looked up in a table: it needs "
+                "one size of a known range",
+                fix="give a target size instead of a fractional scale",
+            )
+        )
+    symbol, least, values = found
+    table = api.shape_tensor(tuple(values))
+    return api.add_gather(table, lower_size(api, symbol - least), 0).get_output(0)
 
 
 def _choose(api: Api, cases: Sequence[Any]) -> Any:

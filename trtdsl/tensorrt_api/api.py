@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import BuildError, explain
 from trtdsl.folded import Folded, Placed, narrow, require_finite
 from trtdsl.tensorrt_api.release import NAMES, is_strongly_typed, refits_one_by_one
-from trtdsl.types import Dim, DType
+from trtdsl.types import Dim, DimRange, DType
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,8 @@ class Api:
         self.created: list[Any] = []
         self.symbols: dict[str, Callable[[], Any]] = {}
         """By name of a symbolic size, what adds the layers that read it; gives an ITensor (1,)."""
+        self.ranges: Mapping[str, DimRange] = {}
+        """By name of a symbolic size, the values that it may have."""
         self.forget_errors = forget_errors
         self.errors = errors
         self.operation: Operation | None = None
