@@ -25,11 +25,11 @@ def lower_size(api: Api, dim: Dim) -> Any:
     if isinstance(dim, int) or dim.is_Integer:
         return api.shape_tensor((int(dim),))
     dim = in_integers(dim, api.ranges)
-    if dim.is_Symbol:
-        return api.symbols[dim.name]()
     if _is_looked_up(dim):
         return _look_up(api, dim)
     dim = dim.replace(lambda e: e.is_Float, lambda e: sympy.Rational(e))
+    if dim.is_Symbol:
+        return api.symbols[dim.name]()
     numerator, denominator = sympy.fraction(sympy.together(dim))
     if getattr(denominator, "free_symbols", ()):
         # TensorRT takes a * b // c for a * (b // c) where c is of b's terms.
