@@ -36,7 +36,7 @@ def deformed(x: torch.Tensor, weight: torch.Tensor, *rest: torch.Tensor) -> torc
     offset, *mask = rest
     bias = torch.linspace(-1, 1, weight.shape[0])
     groups = x.shape[1] // weight.shape[1], offset.shape[1] // 18
-    scale = mask[0] if mask else torch.zeros(())
+    scale = mask[0] if mask else torch.zeros(x.shape[0], 1)  # as torchvision has it
     result: torch.Tensor = vision.deform_conv2d(
         x, weight, offset, scale, bias, 2, 1, 1, 2, 1, 2, *groups, bool(mask)
     )

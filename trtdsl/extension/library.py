@@ -38,6 +38,7 @@ def creator(
     version: str = "1",
     namespace: str = "",
     reference: Callable[..., Any] | None = None,
+    handles: bool = True,
     **fields: bool | int | float | str | Sequence[int] | Sequence[float],
 ) -> LibraryPlugin:
     """A layer that a plugin creator makes: ``creator("EfficientNMS_TRT", ...)(boxes, scores)``.
@@ -46,6 +47,8 @@ def creator(
         outputs: TensorTypes, or a function of the inputs' TensorTypes that gives them. What
             TensorRT infers is held against them.
         reference: the same in PyTorch, for ``Network.evaluate``.
+        handles: whether the plugin is handed cuBLAS and cuDNN, which TensorRT 8 then has to find;
+            EfficientNMS_TRT for one needs neither.
         fields: the creator's fields; names and types are held against its declaration when the
             network is built.
     Source: IPluginRegistry; the library's plugins, https://github.com/NVIDIA/TensorRT/plugin.
@@ -61,6 +64,7 @@ def creator(
         given=given,
         gives=outputs,
         reference=reference,
+        handles=handles,
     )
 
 
@@ -88,6 +92,7 @@ class LibraryPlugin(Layer):
     given: tuple[tuple[str, Any], ...]
     gives: Types | Callable[..., Types]
     reference: Callable[..., Any] | None = None
+    handles: bool = True
 
     def infer(self, *inputs: TensorType) -> Types:
         return self.gives(*inputs) if callable(self.gives) else self.gives

@@ -74,8 +74,9 @@ def configure(trt: Any, config: Any, network: Network) -> None:
     own = [layer for layer in layers if isinstance(layer, Plugin)]
     if any(layer.aliases for layer in own):
         allow_aliases(trt, config)
-    if own and not any(isinstance(layer, LibraryPlugin) for layer in layers):
-        without_libraries(trt, config)  # which a library's plugins may want
+    others = [layer for layer in layers if isinstance(layer, LibraryPlugin)]
+    if (own or others) and not any(layer.handles for layer in others):
+        without_libraries(trt, config)
 
 
 def register(trt: Any, plugins: Sequence[PluginName]) -> None:
