@@ -140,65 +140,6 @@ def test_nested_outputs_of_every_kind() -> None:
     assert len(memory) == len(tensors)
 
 
-def test_a_module_used_twice() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.block = nn.Sequential(nn.Linear(8, 8), Break(), nn.Linear(8, 8))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y: torch.Tensor = self.block(self.block(x) + x)
-            return y
-
-    model = seeded(Twice)
-    hybrid = converted(model, f32(4, 8))
-    assert order(hybrid) == "ETETE"
-    assert [b.source.module for b in hybrid.breaks] == ["block.1", "block.1"]
-    check(hybrid, model, f32(4, 8, seed=1))
-
-
-class Rotated(nn.Module):
-    """A small residual network with a learned rotation of its channels inside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.block = nn.Sequential(
-            nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1)
-        )
-        self.turn = nn.Linear(8, 16)
-        self.head = nn.Linear(8, 5)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        x = self.stem(image)
-        x = torch.relu(x + self.block(x))
-        turn = self.turn(x.mean((2, 3))).view(-1, 4, 4)
-        turn = torch.linalg.matrix_exp(turn - turn.mT)
-        pooled = nn.functional.adaptive_max_pool2d(x, 1).view(-1, 4, 2)
-        y: torch.Tensor = self.head((turn @ pooled).flatten(1))
-        return y
-
-
-@pytest.mark.parametrize("precision", [None, "fp16"])
-def test_a_whole_model(precision: str | None) -> None:
-    model = seeded(Rotated)
-    example = f32(2, 3, 16, 16)
-    hybrid = converted(model, example, dynamic_shapes={"image": BATCH}, precision=precision)
-    assert order(hybrid) == "ETE"
-    assert [b.call for b in hybrid.breaks] == ["aten.linalg_matrix_exp.default(f32[batch, 4, 4])"]
-    image = f32(5, 3, 16, 16, seed=1)
-    if precision is None:
-        check(hybrid, model, image)
-        return
-    with torch.no_grad():
-        error = (hybrid(image) - model(image)).abs().max()
-    assert 0 < error < 5e-3
-    for engine in hybrid.engines:
-        network = engine.network  # type: ignore[union-attr]
-        assert {x.dtype.value for x in (*network.inputs, *network.outputs)} == {"float32"}
-        assert "f16[" in str(network)
-
-
 def test_the_breaks_are_printed() -> None:
     with pytest.warns(FallbackWarning) as caught:
         hybrid = trtdsl.convert(
@@ -263,7 +204,7 @@ def test_random_numbers_are_those_of_the_seed(draws: int) -> None:
         answer = hybrid(x)
         torch.manual_seed(3)
         with torch.no_grad():
-            torch.testing.assert_close(answer, model(x), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(answer, model(x), rtol=0, atol=2e-4)  # bfloat16 inside
         assert not torch.equal(hybrid(x), answer)
     assert "draws no random numbers" in hybrid.breaks[0].reason
 
@@ -296,26 +237,6 @@ def test_updates_in_place() -> None:
         trtdsl.convert(Counts().eval(), (f32(4),), backend="reference", fallback="torch")
 
 
-def test_an_operator_that_writes_to_its_argument() -> None:
-    hybrid = converted(Writes(), f32(4, 4))
-    x = f32(4, 4, seed=1)
-    before = x.clone()
-    check(hybrid, Writes(), x)
-    assert torch.equal(x, before)
-
-
-@torch.library.custom_op("trtdsl_tests::halve_", mutates_args=("x",))
-def halve_(x: torch.Tensor) -> None:
-    x.mul_(0.5)
-
-
-class Writes(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x @ x
-        halve_(y)
-        return (y @ x).relu()
-
-
 def test_what_a_converter_refuses_runs_in_pytorch(registered: Any) -> None:
     @registered(torch.ops.aten.erfinv.default)
     def erfinv(x: trtdsl.Tensor) -> trtdsl.Tensor:
@@ -343,26 +264,6 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Any:
     registry.load()
     monkeypatch.setattr(registry, "_CONVERTERS", dict(registry._CONVERTERS))
     return lambda operator: trtdsl.converter(operator, override=True)
-
-
-def test_branches_and_loops_inside() -> None:
-    class Chooses(nn.Module):
-        def forward(self, x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
-            y = torch.cond(
-                i.sum() > 3,
-                lambda x: torch.special.bessel_j0(x) * 2,
-                lambda x: x.sin(),
-                (x @ x,),
-            )
-            with torch.autocast("cpu", enabled=False):
-                z = torch.special.bessel_j1(y @ x) @ x
-            return (z @ x).relu()
-
-    hybrid = converted(Chooses(), f32(4, 4), torch.tensor([1]))
-    assert order(hybrid) == "ETETE"
-    assert hybrid.breaks[0].reason == "an operator inside has no converter"
-    for number in (1, 5):
-        check(hybrid, Chooses(), f32(4, 4, seed=number), torch.tensor([number]))
 
 
 def test_numpy_in_and_out() -> None:
@@ -441,13 +342,3 @@ def test_pytorch_s_pieces_move_to_the_device_of_the_inputs() -> None:
     (y,) = module(*(torch.empty(4, 8, device=meta) for _ in piece.order))
     assert y.device == meta
     assert hybrid(f32(4, 8)).device.type == "cpu"
-
-
-def test_an_exported_program() -> None:
-    model, x = seeded(Chain, 1), f32(4, 8)
-    program = torch.export.export(model, (x,), dynamic_shapes={"x": BATCH})
-    with pytest.warns(FallbackWarning):
-        hybrid = trtdsl.convert(program, backend="reference", fallback="torch")
-    assert isinstance(hybrid, Hybrid)
-    assert order(hybrid) == "ETE"
-    check(hybrid, model, f32(7, 8, seed=1))

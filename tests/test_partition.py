@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import warnings
 
 import pytest
 import torch
 from torch import nn
 
-from tests.breaking import BATCH, check, converted, mixed, order, seeded
+import trtdsl
+from tests.breaking import BATCH, Break, check, converted, mixed, order, seeded
 from tests.cases.base import f32
+from trtdsl.reference import Reference
 
 
 def test_few_operators_between_breaks_stay_in_pytorch() -> None:
@@ -45,6 +48,35 @@ def test_what_is_of_weights_alone_goes_with_its_users() -> None:
     assert order(hybrid) == "TETE"
     for rows in (4, 1, 9):
         check(hybrid, model, f32(rows, 8, seed=rows))
+
+
+class Orthogonal(nn.Module):
+    """Weights that PyTorch prepares by what no engine has, as its parametrizations do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.utils.parametrizations.orthogonal(nn.Linear(8, 8))
+        self.last = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        vectors = torch.linalg.eigh(self.last.weight @ self.last.weight.mT)[1]
+        y: torch.Tensor = self.layer(x) @ vectors.abs()
+        return y
+
+
+def test_what_only_weights_reach_is_computed_once() -> None:
+    model, x = seeded(Orthogonal), f32(4, 8)
+    assert not trtdsl.check(model, (x,)).ok
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = trtdsl.convert(model, (x,), backend="reference", fallback="torch")
+    assert isinstance(plain, Reference)
+    for seed in range(2):
+        x = f32(4, 8, seed=seed)
+        with torch.no_grad():
+            torch.testing.assert_close(plain(x), model(x), rtol=1e-5, atol=1e-5)
+    hybrid = converted(nn.Sequential(model, Break(), nn.Linear(8, 8)).eval(), x)
+    assert order(hybrid) == "ETE"
 
 
 class Web(nn.Module):

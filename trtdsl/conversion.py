@@ -99,8 +99,7 @@ def convert(
     """
     from trtdsl import walk
     from trtdsl.build import BuildOptions, build
-    from trtdsl.fallback import FallbackWarning, check_fallback, converted
-    from trtdsl.hybrid import Hybrid
+    from trtdsl.fallback import check_fallback, converted
     from trtdsl.reference import Reference
 
     options = BuildOptions(precision=precision, **build_arguments)
@@ -118,10 +117,7 @@ def convert(
         network = _finished(walk.network(captured, name=name), precision)
         return Reference(network) if chosen == "reference" else build(network, options)
     device = f"cuda:{options.gpu}" if chosen == "tensorrt" else None
-    result = converted(captured, partial(_made, chosen), options, name=name, device=device)
-    if isinstance(result, Hybrid):
-        warnings.warn(str(result), FallbackWarning, stacklevel=2)
-    return result
+    return converted(captured, partial(_made, chosen), options, name=name, device=device)
 
 
 def _made(backend: str, network: Network, options: BuildOptions) -> Engine | Reference:

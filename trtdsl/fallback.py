@@ -20,14 +20,16 @@ from trtdsl.engine import Engine
 from trtdsl.errors import ConversionError, explain
 from trtdsl.expression import expression
 from trtdsl.flow import Flow, is_convertible, tensors_of
-from trtdsl.hybrid import Break, EnginePiece, Hybrid, TorchPiece
+from trtdsl.hybrid import EnginePiece, Hybrid, TorchPiece
 from trtdsl.manifest import TensorSpec
 from trtdsl.moved import Movable
 from trtdsl.network import Network
 from trtdsl.nodes import call_of, source_of
 from trtdsl.options import BuildOptions
+from trtdsl.outline import Break, Outline
 from trtdsl.partition import partition
 from trtdsl.pieces import Piece, Refused, pieces
+from trtdsl.precomputed import precompute
 from trtdsl.profiles import parse
 from trtdsl.reference import Reference
 from trtdsl.regions import inline_regions
@@ -81,13 +83,20 @@ def converted(
     if options.profiles is not None:
         parse(options.profiles, captured.symbols)
     whole = _whole(captured, name)
+    if whole is None:
+        inline_regions(captured.module)
+        precompute(captured)
+        captured = _with_new_outputs(captured)
+        whole = _whole(captured, name)
     if whole is not None:
         return make(whole, options)
-    inline_regions(captured.module)
+    return _hybrid(captured, lambda n: make(n, _options_of(n, options)), name, device)
+
+
+def _with_new_outputs(captured: Captured) -> Captured:
     (outputs,) = captured.module.graph.output_node().args
     assert isinstance(outputs, tuple | list)
-    captured = replace(captured, outputs=tuple(n for n in outputs if isinstance(n, Node)))
-    return _hybrid(captured, lambda n: make(n, _options_of(n, options)), name, device)
+    return replace(captured, outputs=tuple(n for n in outputs if isinstance(n, Node)))
 
 
 def _whole(captured: Captured, name: str) -> Network | None:
@@ -112,9 +121,14 @@ def _hybrid(
     inputs = tuple(_spec(node, text, captured) for node, text in captured.inputs)
     flow = Flow(captured)
     found, reasons, left = _parted(flow, name)
-    for node in captured.module.graph.nodes:
-        if str(node.target) in CHECKS:
-            warn_of_values(node, captured.bounds, source_of(node, captured.prefix).line)
+    outline = Outline(
+        pieces=tuple((isinstance(p.cut, EngineCut), len(p.cut.part.nodes)) for p in found),
+        breaks=tuple(_break(n, reasons[n], captured) for n in flow.operators if n in reasons),
+        left=left,
+    )
+    # Engines take long to build: whoever dislikes what runs where can stop it now.
+    warnings.warn(str(outline), FallbackWarning, stacklevel=4)
+    _warn_of_checks(captured)
     placed = torch.device(device) if device else _device(captured)
     last = _last_uses(captured, found)
     return Hybrid(
@@ -136,10 +150,15 @@ def _hybrid(
         symbols={str(symbol): text for symbol, text in captured.names.items()},
         outputs=[node.name for node in captured.outputs],
         constants=_constants(captured),
-        breaks=[_break(n, reasons[n], captured) for n in flow.operators if n in reasons],
-        left=left,
+        outline=outline,
         device=device,
     )
+
+
+def _warn_of_checks(captured: Captured) -> None:
+    for node in captured.module.graph.nodes:
+        if str(node.target) in CHECKS:
+            warn_of_values(node, captured.bounds, source_of(node, captured.prefix).line)
 
 
 def _parted(flow: Flow, name: str) -> tuple[list[Piece], dict[Node, str], int]:
@@ -167,7 +186,6 @@ def _engine(
         outputs=tuple(n.name for n in piece.outputs),
         measures=piece.measures,
         last=last,
-        operators=len(cut.part.nodes),
         complex_inputs=frozenset(n.name for n in cut.taken.values() if is_complex(n)),
         complex_outputs=frozenset(n.name for n in piece.outputs if is_complex(n)),
     )
@@ -188,7 +206,6 @@ def _torch(
         outputs=tuple(n.name for n in piece.outputs),
         measures=piece.measures,
         last=last,
-        operators=len(cut.part.nodes),
     )
 
 

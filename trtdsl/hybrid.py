@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, NoReturn
 
 import torch
@@ -13,29 +12,14 @@ import torch
 from trtdsl.engine import Engine
 from trtdsl.errors import ConversionError, explain
 from trtdsl.moved import Movable, storage_of
+from trtdsl.outline import Break, Outline, counted
 from trtdsl.reference import Reference, as_numpy, from_numpy
 from trtdsl.runtime.interop import adopt, is_foreign
 from trtdsl.signature import Signature, check_device, kind_of
 from trtdsl.sizing import Measure
-from trtdsl.source import Source
 from trtdsl.tree import Tree
 
-__all__ = ["Break", "EnginePiece", "Hybrid", "TorchPiece"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Break:
-    """An operator that runs in PyTorch, and why."""
-
-    call: str
-    """``aten.foo.default(f32[1, 8], 2)``."""
-    source: Source
-    reason: str
-
-    def __str__(self) -> str:
-        module = f" (module {self.source.module})" if self.source.module else ""
-        lines = [f"  {self.call}", f"    at:  {self.source.line}{module}"]
-        return "\n".join([*lines, f"    why: {self.reason}"])
+__all__ = ["EnginePiece", "Hybrid", "TorchPiece"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +33,6 @@ class _Piece:
     """How numbers become known that neither a size of the model's inputs nor another piece told."""
     last: frozenset[str]
     """The values that nothing needs any more."""
-    operators: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +94,12 @@ class Hybrid:
         symbols: Mapping[str, str],
         outputs: Sequence[str],
         constants: Mapping[str, torch.Tensor],
-        breaks: Sequence[Break],
-        left: int,
+        outline: Outline,
         device: str | None,
     ) -> None:
         self.signature = signature
         self.pieces = tuple(pieces)
-        self.breaks = tuple(breaks)
-        self._left = left
+        self._outline = outline
         self._name = name
         self._output_tree = output_tree
         self._inputs = tuple(inputs)
@@ -126,6 +107,11 @@ class Hybrid:
         self._outputs = tuple(outputs)
         self._constants = {k: v.detach().clone() for k, v in constants.items()}
         self._device = device
+
+    @property
+    def breaks(self) -> tuple[Break, ...]:
+        """Each operator that PyTorch has to run, and why."""
+        return self._outline.breaks
 
     @property
     def engines(self) -> tuple[Engine | Reference, ...]:
@@ -180,46 +166,19 @@ class Hybrid:
         return own
 
     def __repr__(self) -> str:
-        return f"Hybrid({self._name}: {self._summary})"
+        return f"Hybrid({self._name}: {self._outline.summary})"
 
     def __str__(self) -> str:
-        number = count(1)
-        pieces = (
-            f"engine {next(number)} ({p.operators})"
-            if isinstance(p, EnginePiece)
-            else f"PyTorch ({p.operators})"
-            for p in self.pieces
-        )
-        lines = [self._summary, f"  in turn: {', '.join(pieces)}"]
-        lines += map(str, self.breaks)
-        if self._left:
-            more = _counted(self._left, "more operator")
-            lines.append(f"  and {more} between them, too few for an engine of their own")
-        return "\n".join(lines)
-
-    @property
-    def _summary(self) -> str:
-        in_torch = [p for p in self.pieces if isinstance(p, TorchPiece)]
-        run = sum(p.operators for p in in_torch)
-        every = sum(p.operators for p in self.pieces)
-        if not self.engines:
-            return f"PyTorch runs everything, {_counted(every, 'operator')}, and no engine is built"
-        pieces, engines = _counted(len(in_torch), "piece"), _counted(len(self.engines), "engine")
-        of = _counted(every, "operator")
-        return f"PyTorch runs {run} of {of}, in {pieces}, and {engines} the others"
+        return str(self._outline)
 
     def save(self, path: str | os.PathLike[str]) -> NoReturn:
         """Raise ConversionError: what PyTorch runs is the model's own code, and has no file."""
         raise ConversionError(
             explain(
-                f"PyTorch runs {_counted(len(self.breaks), 'operator')} of {self._name}, which no "
+                f"PyTorch runs {counted(len(self.breaks), 'operator')} of {self._name}, which no "
                 f"engine file holds, so nothing is written to {path}",
                 at=self.breaks[0].source.line if self.breaks else None,
                 fix="convert again where it runs: its engines are in the cache. Or register "
                 "converters or plugins for these operators, and convert without fallback",
             )
         )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

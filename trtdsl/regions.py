@@ -47,6 +47,8 @@ def _inline(graph: Graph, node: Node, at: Node, body: GraphModule) -> None:
             copy = graph.node_copy(inner, copies.__getitem__)
             if copy.op == "get_attr":
                 copy.target = f"{at.target}.{inner.target}"
+            for key in ("stack_trace", "nn_module_stack"):
+                copy.meta.setdefault(key, node.meta.get(key))
             copies[inner] = copy
     (results,) = body.graph.output_node().args
     assert isinstance(results, tuple | list)
