@@ -118,7 +118,7 @@ def _hybrid(
     name: str,
     device: str | None,
 ) -> Hybrid:
-    inputs = tuple(_spec(node, text, captured) for node, text in captured.inputs)
+    signature = _signature(captured)
     flow = Flow(captured)
     found, reasons, left = _parted(flow, name)
     outline = Outline(
@@ -133,12 +133,7 @@ def _hybrid(
     last = _last_uses(captured, found)
     return Hybrid(
         name=name,
-        signature=Signature(
-            inputs=inputs,
-            input_tree=captured.input_tree,
-            parameters=captured.parameters,
-            symbols=dict(captured.symbols),
-        ),
+        signature=signature,
         output_tree=captured.output_tree,
         pieces=[
             _engine(piece, make, names)
@@ -232,6 +227,15 @@ def _constants(captured: Captured) -> dict[str, torch.Tensor]:
         if n.op == "get_attr"
     }
     return weights | attributes
+
+
+def _signature(captured: Captured) -> Signature:
+    return Signature(
+        inputs=tuple(_spec(node, name, captured) for node, name in captured.inputs),
+        input_tree=captured.input_tree,
+        parameters=captured.parameters,
+        symbols=dict(captured.symbols),
+    )
 
 
 def _spec(node: Node, name: str, captured: Captured) -> TensorSpec:
