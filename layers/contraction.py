@@ -16,11 +16,10 @@ from string import ascii_letters
 import torch
 
 from trtdsl.errors import ConversionError, explain
-from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.ir.slice import section
 from trtdsl.network import Tensor
-from trtdsl.operators import promote_dtype
+from trtdsl.operators import promote_dtype, total
 from trtdsl.registry import converter
 from trtdsl.types import Dim
 
@@ -54,7 +53,7 @@ class Labelled:
         axes = [a for a, label in enumerate(self.labels) if label in labels and not self._one(a)]
         x = self.tensor
         if axes:
-            x = Reduce(op=ReduceOperation.SUM, axes=tuple(axes), keep_dimensions=True)(x)
+            x = total(x, axes, keep=True)
         if axes or ones:
             x = Squeeze(axes=tuple(sorted(axes + ones)))(x)
         return Labelled(x, tuple(label for label in self.labels if label not in labels))

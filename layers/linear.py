@@ -7,10 +7,9 @@ from typing import Any
 import torch
 
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
-from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
 from trtdsl.network import Tensor
-from trtdsl.operators import align
+from trtdsl.operators import align, total
 from trtdsl.registry import converter
 
 __all__ = ["multiply"]
@@ -52,8 +51,7 @@ def addbmm(
     x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * x + alpha * (batch1 @ batch2).sum(0)``: ``(B, M, K), (B, K, N) -> (M, N)``."""
-    total = Reduce(op=ReduceOperation.SUM, axes=(0,))(multiply(batch1, batch2))
-    return _added(x, total, beta, alpha)
+    return _added(x, total(multiply(batch1, batch2), (0,)), beta, alpha)
 
 
 @converter(aten.addmv.default)
@@ -89,7 +87,7 @@ def mv(x: Tensor, vec: Tensor) -> Tensor:
 @converter(aten.dot.default)
 def dot(x: Tensor, tensor: Tensor) -> Tensor:
     """``(K,), (K,) -> ()``."""
-    return Reduce(op=ReduceOperation.SUM, axes=(0,))(x * tensor)
+    return total(x * tensor, (0,))
 
 
 @converter(aten.outer.default)

@@ -1,44 +1,64 @@
-"""Control flow that torch.export captures: ``torch.cond``, ``map`` and ``scan``.
+"""Control flow that torch.export captures: ``torch.cond``, ``while_loop``, ``map`` and ``scan``.
 
 An engine computes both branches of a ``cond`` and chooses, element by element; neither can have an
-effect but its result. The trips of ``map`` and ``scan`` are written out, one after the other.
+effect but its result. A few trips of ``map`` and ``scan`` are written out, one after the other;
+many of them, a number that is known at run time only, and a ``while_loop`` are TensorRT's loops.
 Source: torch.ops.higher_order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from trtdsl.complex import Complex
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.concatenation import Concatenation
+from trtdsl.ir.repeat import Repeat
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.ir.slice import section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import as_tensor, equal, less, less_equal, logical_not, where
+from trtdsl.types import TensorType
 
-__all__ = ["OPERATORS", "lower_control"]
+__all__ = ["OPERATORS", "Bodies", "lower_control"]
 
 Run = Callable[[Any, Sequence[Any]], Sequence[Any]]
 """Writes a captured body into the network: the body, its inputs; its outputs."""
 
-_MOST_TRIPS = 1024
+Apart = Callable[[Any, Sequence[Any]], Network]
+"""Writes a captured body into a network of its own, with inputs for the tensors among the given."""
+
+_MOST_TRIPS = 32
 
 
-def lower_control(net: Network, operator: str, run: Run, args: Sequence[Any]) -> list[Tensor]:
+@dataclass(frozen=True, kw_only=True)
+class Bodies:
+    """What can be done with a captured body: write it in place, or into a network of its own."""
+
+    run: Run
+    apart: Apart
+
+
+def lower_control(
+    net: Network, operator: str, bodies: Bodies, args: Sequence[Any]
+) -> Sequence[Tensor]:
     """The outputs of a control flow operator, one of ``OPERATORS``.
 
-    Errors: ConversionError where its size or its number of trips is not known.
+    Errors: ConversionError for a carried value that is no tensor, or branches of several shapes.
     """
-    return OPERATORS[operator](net, run, *args)
+    return OPERATORS[operator](net, bodies, *args)
 
 
-def _cond(net: Network, run: Run, condition: Any, yes: Any, no: Any, inputs: Any) -> list[Tensor]:
+def _cond(
+    net: Network, bodies: Bodies, condition: Any, yes: Any, no: Any, inputs: Any
+) -> list[Tensor]:
     """Both branches, and of each two outputs the one that the condition says."""
     if isinstance(condition, bool):
-        return list(run(yes if condition else no, inputs))
+        return list(bodies.run(yes if condition else no, inputs))
     chosen = condition if isinstance(condition, Tensor) else _truth(net, condition)
-    pairs = list(zip(run(yes, inputs), run(no, inputs), strict=True))
+    pairs = list(zip(bodies.run(yes, inputs), bodies.run(no, inputs), strict=True))
     for a, b in pairs:
         if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape:
             raise ConversionError(
@@ -76,33 +96,25 @@ def _int(side: Any) -> Any:
     return int(side) if side.is_Integer else side
 
 
-def _map(net: Network, run: Run, body: Any, xs: Any, rest: Any) -> list[Tensor]:
+def _map(net: Network, bodies: Bodies, body: Any, xs: Any, rest: Any) -> Sequence[Tensor]:
     """A body for each slice along the first axis of ``xs``; its outputs stacked."""
-    trips = [run(body, [*slices, *rest]) for slices in _slices("map", xs)]
-    return _stacked(trips)
+    return _scan(net, bodies, body, (), xs, rest)
 
 
-def _scan(net: Network, run: Run, body: Any, init: Any, xs: Any, rest: Any) -> list[Tensor]:
+def _scan(
+    net: Network, bodies: Bodies, body: Any, init: Any, xs: Any, rest: Any
+) -> Sequence[Tensor]:
     """A body for each slice, which also reads and gives the carried values."""
+    count = xs[0].shape[0]
+    if not isinstance(count, int) or not 0 < count <= _MOST_TRIPS:
+        return _repeated(bodies, body, None, init, xs, rest)
     carried, trips = list(init), []
-    for slices in _slices("scan", xs):
-        outputs = run(body, [*carried, *slices, *rest])
+    for i in range(count):
+        slices = [Squeeze(axes=(0,))(section(x, 0, i, 1)) for x in xs]
+        outputs = bodies.run(body, [*carried, *slices, *rest])
         carried, ys = list(outputs[: len(init)]), outputs[len(init) :]
         trips.append(ys)
     return [*carried, *_stacked(trips)]
-
-
-def _slices(what: str, xs: Sequence[Tensor]) -> list[list[Tensor]]:
-    count = xs[0].shape[0]
-    if not isinstance(count, int) or not 0 < count <= _MOST_TRIPS:
-        raise ConversionError(
-            explain(
-                f"{what} over {count} slices of {xs[0]}: its trips are written out, 1 to "
-                f"{_MOST_TRIPS} of them",
-                fix="give that axis a fixed size, or compute all slices at once with torch.vmap",
-            )
-        )
-    return [[Squeeze(axes=(0,))(section(x, 0, i, 1)) for x in xs] for i in range(count)]
 
 
 def _stacked(trips: Sequence[Sequence[Tensor]]) -> list[Tensor]:
@@ -111,16 +123,37 @@ def _stacked(trips: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     return [Concatenation(axis=0)(*row) if len(row) > 1 else row[0] for row in rows]
 
 
-def _while_loop(net: Network, run: Run, *_: Any) -> list[Tensor]:
-    raise ConversionError(
-        explain(
-            "torch.while_loop: how often it runs depends on values",
-            fix="a Python loop of a fixed number of trips, with torch.where for what is done",
-        )
-    )
+def _while_loop(
+    net: Network, bodies: Bodies, condition: Any, body: Any, init: Any, rest: Any
+) -> Sequence[Tensor]:
+    """A body again and again while the condition of the carried values holds."""
+    return _repeated(bodies, body, condition, init, (), rest)
 
 
-OPERATORS: dict[str, Callable[..., list[Tensor]]] = {
+def _repeated(
+    bodies: Bodies, body: Any, condition: Any, init: Any, xs: Any, rest: Any
+) -> Sequence[Tensor]:
+    for value in (*init, *xs):
+        if not isinstance(value, Tensor):
+            kind = "a complex tensor" if isinstance(value, Complex) else f"the number {value}"
+            raise ConversionError(
+                explain(
+                    f"a loop carries {kind} from trip to trip",
+                    fix="carry tensors of real numbers: torch.tensor(0), or torch.view_as_real(x)",
+                )
+            )
+    inner = bodies.apart(body, [*init, *map(_slice_type, xs), *rest])
+    test = None if condition is None else bodies.apart(condition, [*init, *rest])
+    others = [x for x in rest if isinstance(x, Tensor)]
+    layer = Repeat(body=inner, condition=test, carried=len(init), scanned=len(xs))
+    return layer.outputs(*init, *xs, *others)
+
+
+def _slice_type(x: Tensor) -> TensorType:
+    return x.type.with_shape(x.shape[1:])
+
+
+OPERATORS: dict[str, Callable[..., Sequence[Tensor]]] = {
     "cond": _cond,
     "map_impl": _map,
     "scan": _scan,

@@ -7,11 +7,13 @@ tensors in some networks only. Sums, products, extremes and comparisons are exac
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from trtdsl.ir.base import Layer
 from trtdsl.ir.cast import Cast
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.repeat import Repeat
 from trtdsl.ir.shuffle import Squeeze
 from trtdsl.ir.slice import SampleMode, Slice
 from trtdsl.network import Network, Operation, Tensor
@@ -39,6 +41,10 @@ def exact_integers(network: Network) -> Network:
 
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
     layer, x = operation.layer, inputs[0] if inputs else None
+    if isinstance(layer, Repeat):
+        condition = None if layer.condition is None else exact_integers(layer.condition)
+        exact = replace(layer, body=exact_integers(layer.body), condition=condition)
+        return exact.outputs(*inputs)
     if x is None or x.is_constant or x.dtype not in (DType.INT32, DType.INT64):
         return None
     if isinstance(layer, Reduce):

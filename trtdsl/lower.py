@@ -19,7 +19,7 @@ from trtdsl.sizes import lower_size, read_size
 from trtdsl.tensorrt_api import Api, Folded, dtype_of
 from trtdsl.types import DType
 
-__all__ = ["lower"]
+__all__ = ["lower", "lower_inside"]
 
 
 def lower(network: Network, api: Api, *, infers: bool = True) -> None:
@@ -36,7 +36,7 @@ def lower(network: Network, api: Api, *, infers: bool = True) -> None:
             raise BuildError(f"TensorRT refused input {x}")
     _declare_symbols(network, values, api)
     lowering = _Lowering(api, values, half=_has_half(network), infers=infers)
-    api.imposes_types = lowering.typed
+    api.imposes_types, api.infers = lowering.typed, infers
     for operation in network.operations:
         lowering.add(operation)
     api.forget_errors()
@@ -47,6 +47,21 @@ def lower(network: Network, api: Api, *, infers: bool = True) -> None:
         if lowering.typed:
             output.dtype = api.dtype(x.dtype)
     api.raise_errors()
+
+
+def lower_inside(network: Network, api: Api, inputs: Sequence[Any]) -> list[Any]:
+    """Write a network that a layer consists of, for ITensors of its inputs; those of its outputs.
+
+    Errors: as of ``lower``.
+    """
+    values = dict(zip(network.inputs, inputs, strict=True))
+    around = api.operation
+    prefix = f"{around.name}/" if around is not None else ""
+    lowering = _Lowering(api, values, half=api.imposes_types, infers=api.infers, prefix=prefix)
+    for operation in network.operations:
+        lowering.add(operation)
+    api.operation = around
+    return [lowering.output(x) for x in network.outputs]
 
 
 def _has_half(network: Network) -> bool:
@@ -73,8 +88,17 @@ def _declare_symbols(network: Network, values: dict[Tensor, Any], api: Api) -> N
 class _Lowering:
     """What has been lowered so far."""
 
-    def __init__(self, api: Api, values: dict[Tensor, Any], *, half: bool, infers: bool) -> None:
+    def __init__(
+        self,
+        api: Api,
+        values: dict[Tensor, Any],
+        *,
+        half: bool,
+        infers: bool,
+        prefix: str = "",
+    ) -> None:
         self.api = api
+        self.prefix = prefix
         self.infers = infers
         self.values = values
         self.folded: dict[Tensor, Folded] = {}
@@ -102,7 +126,7 @@ class _Lowering:
             if "\n  at:  " in str(error):
                 raise
             raise BuildError(explain(f"{name}: {error}", at=str(operation.source))) from error
-        created = self.api.created[before:]
+        created = [x for x in self.api.created[before:] if id(x) not in self.api.labelled]
         self.label(operation, name, created)
         for x, value in zip(operation.outputs, outputs, strict=True):
             self.values[x] = value
@@ -165,9 +189,10 @@ class _Lowering:
 
     def label(self, operation: Operation, name: str, created: Sequence[Any]) -> None:
         """Name the TensorRT layers after the module, and on 8.6 impose our types on them."""
+        self.api.labelled.update(map(id, created))
         for i, layer in enumerate(created):
             last = i == len(created) - 1
-            self.api.name(layer, name if last else f"{name}.{i}")
+            self.api.name(layer, self.prefix + (name if last else f"{name}.{i}"))
             layer.metadata = _unquoted(str(operation.source))
             if self.typed:
                 self.impose(operation, layer)

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.constant import Weights
 from trtdsl.ir.plugin import Plugin
+from trtdsl.network import Network
 
 if TYPE_CHECKING:
     import torch
 
-    from trtdsl.network import Network, Tensor
+    from trtdsl.network import Tensor
     from trtdsl.runtime.device import Gpu
 
 __all__ = ["KeylessError", "engine_key", "timing_key"]
@@ -127,6 +128,8 @@ class _Digest:
                 self._write(b"bytes", value)
             case Enum():
                 self._write(b"enum", f"{type(value).__qualname__}.{value.name}".encode())
+            case Network():
+                _add_network(self, value)
             case Weights():
                 self._add_weights(value)
             case Mapping():

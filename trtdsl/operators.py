@@ -27,8 +27,8 @@ __all__ = [
     "add", "align", "as_tensor", "cast", "divide", "equal", "floating", "floor_divide",
     "identity", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor",
     "matmul", "maximum", "minimum", "multiply", "narrowed", "negative", "network_of", "permute",
-    "power", "promote", "promote_dtype", "promoted", "remainder", "reshape", "subtract", "where",
-    "widened",
+    "power", "promote", "promote_dtype", "promoted", "remainder", "reshape", "subtract", "total",
+    "where", "widened",
 ]  # fmt: skip
 
 Op = ElementWiseOperation
@@ -211,6 +211,13 @@ def minimum(x: Operand, y: Operand) -> Tensor:
     return _binary(Op.MIN, x, y)
 
 
+def total(x: Tensor, axes: Sequence[int], *, keep: bool = False) -> Tensor:
+    """The sum along axes in x's own dtype; bytes wrap, as they do in a sum of two."""
+    wide = cast(x, DType.INT32) if x.dtype in _BYTES else x
+    layer = Reduce(op=ReduceOperation.SUM, axes=tuple(axes), keep_dimensions=keep)
+    return narrowed(layer(wide), x.dtype)
+
+
 def negative(x: Tensor) -> Tensor:
     """``-x``, not of bools."""
     if x.dtype is DType.BOOL:
@@ -291,9 +298,9 @@ def _integer_matmul(x: Tensor, y: Tensor) -> Tensor:
     rows, columns = align(rows, columns)
     rank = rows.rank
     products = multiply(Unsqueeze(axes=(rank,))(rows), Unsqueeze(axes=(rank - 2,))(columns))
-    total = Reduce(op=ReduceOperation.SUM, axes=(rank - 1,))(products)
+    added = total(products, (rank - 1,))
     vectors = (rank - 2,) * (x.rank == 1) + (rank - 1,) * (y.rank == 1)
-    return narrowed(Squeeze(axes=vectors)(total) if vectors else total, x.dtype)
+    return narrowed(Squeeze(axes=vectors)(added) if vectors else added, x.dtype)
 
 
 def promote_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -21,6 +21,7 @@ from trtdsl.ir.nms import NMS
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.repeat import Repeat
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, maximum, where
@@ -191,7 +192,7 @@ def _is_wide(layer: Layer) -> bool:
     match layer:
         case Normalization() | SoftMax() | Cumulative():
             return True
-        case NMS():
+        case NMS() | Repeat():  # what a loop is made of has its dtypes already
             return True
         case GridSample():  # 16 bits would move the points of a large image by elements
             return True

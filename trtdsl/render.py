@@ -6,7 +6,7 @@ Layers that no input reaches, weights and what is folded into them, only show wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from trtdsl.types import DType
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from trtdsl.ir.base import Layer
     from trtdsl.network import Network, Operation, Tensor
 
 __all__ = ["count_layers", "count_weights", "drawing", "size_text", "table", "text"]
@@ -42,7 +43,9 @@ def text(network: Network) -> str:
 
     lines = [_summary(network)]
     lines += [line(x.name, str(x.type), "input") for x in network.inputs]
-    lines += [line(row.name, row.type, f"= {row.layer}({row.inputs})") for row in rows]
+    for row in rows:
+        lines.append(line(row.name, row.type, f"= {row.layer}({row.inputs})"))
+        lines += [f"    {inner}" for inner in row.inside]
     lines += [f"  {x.name}: {x.type} is output of {_origin(x)}" for x in network.outputs]
     lines += [f"  {name} is {size.min} to {size.max}, tuned for {size.opt}"
               for name, size in network.symbols.items()]  # fmt: skip
@@ -123,6 +126,7 @@ class _Row:
     layer: str
     inputs: str
     type: str
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -180,7 +184,16 @@ def _rows(network: Network) -> Iterator[_Row]:
             layer=_attributes(operation.layer),
             inputs=", ".join(map(_operand, operation.inputs)),
             type=", ".join(str(x.type) for x in operation.outputs),
+            inside=tuple(_inside(operation.layer)),
         )
+
+
+def _inside(layer: Layer) -> Iterator[str]:
+    """The networks that a layer is made of, without the sizes that they share with its own."""
+    for name, network in layer.networks.items():
+        first, *rest = text(replace(network, symbols={})).splitlines()
+        yield f"{name}: {first.partition(': ')[2]}"
+        yield from rest
 
 
 def _operand(x: Tensor) -> str:
@@ -221,7 +234,7 @@ def _attributes(layer: Any) -> str:
     values = {
         f.name: getattr(layer, f.name)
         for f in fields(layer)
-        if f.default is MISSING or getattr(layer, f.name) != f.default
+        if f.repr and (f.default is MISSING or getattr(layer, f.name) != f.default)
     }
     for name, neutral in _NEUTRAL.items():
         value = values.get(name)

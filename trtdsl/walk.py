@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 from trtdsl.asserted import CHECKS, only_checked, warn_of_values
 from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
-from trtdsl.control import OPERATORS, lower_control
+from trtdsl.control import OPERATORS, Bodies, lower_control
 from trtdsl.dynamic import output_names
 from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
 from trtdsl.expression import expression
@@ -23,7 +23,7 @@ from trtdsl.nodes import REGIONS, converter_of, is_number, is_symbolic, several,
 from trtdsl.registry import Converter
 from trtdsl.report import report
 from trtdsl.source import Source
-from trtdsl.types import Dim, DType, bind, symbols
+from trtdsl.types import Dim, DType, TensorType, bind, symbols
 
 __all__ = ["keeps", "network"]
 
@@ -153,11 +153,42 @@ class _Walker:
         self.values.update(zip(placeholders, inputs, strict=True))
         return self.run(body)
 
+    def apart(self, body: GraphModule, inputs: Sequence[Any]) -> Network:
+        """A nested graph as a network of its own, for inputs of these types; numbers stay.
+
+        Errors: ConversionError where it gives anything but tensors, or sizes that values decide.
+        """
+        outer = self.net, self.constants
+        self.net = net = Network(name=self.net.name, symbols=dict(self.net.symbols))
+        self.constants = {}
+        try:
+            with net.at(self.first_source(body)):
+                types = [getattr(x, "type", x) for x in inputs]
+                given = [
+                    net.input(f"x{i}", t.shape, t.dtype) if isinstance(t, TensorType) else t
+                    for i, t in enumerate(types)
+                ]
+                outputs = several(self.body(body, given))
+        finally:
+            self.net, self.constants = outer
+        if net.numbers or not all(isinstance(y, Tensor) for y in outputs):
+            raise ConversionError(
+                explain(
+                    "the body of a loop gives numbers, or sizes that its values decide",
+                    at=str(self.first_source(body)),
+                    fix="let it give tensors, of shapes that stay the same from trip to trip",
+                )
+            )
+        for y in outputs:
+            net.output(y)
+        return net
+
     def control(self, node: Node) -> Any:
         source = source_of(node, self.captured.prefix)
         args = [self.argument(a) for a in node.args]
         with self.net.at(source), _located(source):
-            result = lower_control(self.net, str(node.target), self.body, args)
+            bodies = Bodies(run=self.body, apart=self.apart)
+            result = lower_control(self.net, str(node.target), bodies, args)
         self.compare(node, result, source)
         return result
 

@@ -12,7 +12,7 @@ from trtdsl.errors import ShapeError, explain
 from trtdsl.types import Dim, TensorType, bind, symbols
 
 if TYPE_CHECKING:
-    from trtdsl.network import Tensor
+    from trtdsl.network import Network, Tensor
     from trtdsl.tensorrt_api import Api
 
 __all__ = ["Layer"]
@@ -83,6 +83,11 @@ class Layer(ABC):
         if not alike:
             fix = f"cast them all to {types[0].dtype.value}, or to float32"
         self.require(alike and types[0].dtype.is_float, message, fix=fix)
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        """The networks that this layer is made of, by what they are to it."""
+        return {}
 
     @property
     def kind(self) -> str:

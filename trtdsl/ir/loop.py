@@ -11,21 +11,27 @@ __all__ = ["Loop"]
 
 
 class Loop:
-    """A loop with as many trips as an ITensor has slices along its first axis.
+    """A loop with as many trips as an ITensor has slices along its first axis, if one is given.
 
     Layers added between ``slices`` and the outputs that read a slice or a state are the body.
     Source: INetworkDefinition.add_loop.
     """
 
-    def __init__(self, api: Api, x: Any) -> None:
+    def __init__(self, api: Api, x: Any = None) -> None:
         from trtdsl.sizes import read_size
 
         self._trt = api.trt
         self._loop = api.loop()
+        if x is None:
+            return
         scalar = api.add_shuffle(read_size(api, x, 0))
         scalar.reshape_dims = ()
         self._count = scalar.get_output(0)
         self._loop.add_trip_limit(self._count, api.trt.TripLimit.COUNT)
+
+    def go_on_while(self, condition: Any) -> None:
+        """Have no further trip once a bool scalar, made of the loop's states, is false."""
+        self._loop.add_trip_limit(condition, self._trt.TripLimit.WHILE)
 
     def slices(self, x: Any, *, reverse: bool = False) -> Any:
         """The slice ``x[trip]``, or counted from the last one back."""

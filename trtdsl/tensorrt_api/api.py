@@ -48,6 +48,10 @@ class Api:
         """What is being lowered."""
         self.imposes_types = False
         """Whether 16-bit types occur in a network that is not strongly typed."""
+        self.infers = True
+        """Whether shapes and dtypes are inferred, as a mere stand-in for a release does not."""
+        self.labelled: set[int] = set()
+        """Which of the layers have their names, by ``id``: those of a network in a layer do."""
         self.bounds_infinity = trt.__version__.startswith("8.")
         """Whether an infinite constant that broadcasts is read as 1e38, as TensorRT 8.6 does."""
         self._names: set[str] = set()
