@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.ir.gather import Gather
 from trtdsl.ir.nms import MOST_BOXES, NMS
@@ -18,6 +17,7 @@ from trtdsl.types import Dim, DType
 
 from .absent import Absent
 from .creation import iota
+from .data_dependent import indices_of
 from .indexing import select
 from .reduction import reduced
 
@@ -29,19 +29,20 @@ _NEIGHBOURS = 5
 
 @converter("torchvision::nms")
 def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """The boxes that stay, by decreasing score: ``(n, 4), (n,) -> (m,)`` int64."""
+    """The boxes that stay, by decreasing score: ``(n, 4), (n,) -> (m,)`` int64.
+
+    TensorRT's layer considers 5000 of them; where there may be more, a plugin considers all.
+    """
+    from trtdsl.plugins.suppression import Suppression  # plugins import converters
+
     net = dets.network
     most = net.bounds(dets.shape[0])[1]
-    if most > MOST_BOXES:
-        raise ConversionError(
-            explain(
-                f"nms of up to {most} boxes, {dets}: TensorRT considers the {MOST_BOXES} of the "
-                "highest scores",
-                fix=f"keep the best with topk first, or torch._check(len(boxes) <= {MOST_BOXES})",
-            )
-        )
-    size = net.unknown(max=most)
     boxes, table = (x.cast(DType.FLOAT32) for x in (dets, scores))
+    if most > MOST_BOXES:
+        order, kept = Suppression(iou_threshold=iou_threshold).outputs(boxes, table)
+        (places,) = indices_of(kept)
+        return Gather(axis=0)(order, places).cast(DType.INT64)
+    size = net.unknown(max=most)
     found = NMS(count=size, iou_threshold=iou_threshold, max_output_boxes_per_class=max(most, 1))(
         boxes.reshape(1, *dets.shape), table.reshape(1, *scores.shape, 1)
     )

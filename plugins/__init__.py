@@ -31,10 +31,10 @@ one pass, running extremes and scattering cannot.
 ``creator`` makes a layer of any plugin of TensorRT's own library, or of one that ``load_library``
 has loaded. ``pycuda_stream`` lets a plugin's ``run`` launch kernels of pycuda's.
 
-Two operators have no plugin here. ``torchvision::nms`` is TensorRT's own NMS layer, and its library
-has EfficientNMS_TRT for whole batches of classes. ``unique`` has as many elements as its values
-say, which a plugin of TensorRT 8 cannot: its converter, ``trtdsl.layers.unique``, counts them with
-TensorRT's layers.
+``torchvision::nms`` is TensorRT's own NMS layer, but for more than 5000 boxes, of which it would
+not consider all: these take ``suppression``. TensorRT's library has EfficientNMS_TRT for whole
+batches of classes. ``unique`` has no plugin: it has as many elements as its values say, which a
+plugin of TensorRT 8 cannot; its converter, ``trtdsl.layers.unique``, counts them with layers.
 """
 
 from trtdsl.extension.library import creator, load_library

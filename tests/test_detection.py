@@ -17,6 +17,8 @@ from tests.cases.ir.nms import boxes
 from tests.models import vision_operators
 from tests.test_ir import assert_close
 from tests.test_lowering import lowered
+from trtdsl.ir.nms import NMS
+from trtdsl.plugins.suppression import Suppression
 from trtdsl.types import DimRange
 
 assert vision_operators.SCHEMAS, "torchvision can be imported once its operators are declared"
@@ -143,12 +145,20 @@ class Filters(nn.Module):
         return corners[chosen[keep]]
 
 
-def test_a_promise_of_fewer_boxes_makes_room_for_more_candidates() -> None:
+def test_more_boxes_than_tensorrt_considers_take_a_plugin() -> None:
+    inputs = boxes(6000), f32(6000, low=0.0).round(decimals=3)
+    network = trtdsl.trace(Filters(None), inputs)
+    assert [type(op.layer) for op in network.operations].count(Suppression) == 1
+    expected = Filters(None)(*inputs)
+    assert len(expected) > 500
+    assert torch.equal(network.evaluate(*inputs), expected)
+    assert lowered(network, "10.16.1.11").created
+
+
+def test_a_promise_of_fewer_boxes_takes_tensorrt_s_own_layer() -> None:
     inputs = boxes(6000), torch.cat([f32(300, low=0), torch.zeros(5700)])
-    with pytest.raises(trtdsl.ConversionError, match="nms of up to 6000 boxes") as caught:
-        trtdsl.trace(Filters(None), inputs)
-    assert "torch._check(len(boxes) <= 5000)" in str(caught.value)
     network = trtdsl.trace(Filters(400), inputs)
+    assert [type(op.layer) for op in network.operations].count(NMS) == 1
     assert set(network.symbols.values()) == {DimRange(min=0, opt=400, max=400)}
     assert_close(network.evaluate(*inputs), Filters(400)(*inputs), 1e-6)
 

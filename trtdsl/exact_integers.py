@@ -43,8 +43,8 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     layer, x = operation.layer, inputs[0] if inputs else None
     if isinstance(layer, Repeat):
         condition = None if layer.condition is None else exact_integers(layer.condition)
-        exact = replace(layer, body=exact_integers(layer.body), condition=condition)
-        return exact.outputs(*inputs)
+        body = exact_integers(layer.body)
+        return replace(layer, body=body, condition=condition).outputs(*inputs)
     if x is None or x.is_constant or x.dtype not in (DType.INT32, DType.INT64):
         return None
     if isinstance(layer, Reduce):

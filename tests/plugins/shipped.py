@@ -19,6 +19,7 @@ from trtdsl.plugins.roi_align import RoIAlign
 from trtdsl.plugins.running_extreme import RunningExtreme
 from trtdsl.plugins.scatter_reduce import ScatterReduce
 from trtdsl.plugins.search_sorted import SearchSorted
+from trtdsl.plugins.suppression import Suppression
 from trtdsl.types import DType
 
 HALF = 2e-3
@@ -161,6 +162,23 @@ def _searches() -> Iterator[PluginCase]:
     yield PluginCase(SearchSorted(), (f32(1), f32(2, 2, 2)))
 
 
+def _suppressions() -> Iterator[PluginCase]:
+    def boxes(count: int) -> torch.Tensor:
+        corner = f32(count, 2, low=0.0, high=30.0)
+        return torch.cat([corner, corner + f32(count, 2, low=0.0, high=12.0, seed=1)], 1)
+
+    for count, threshold in ((7, 0.5), (64, 0.3), (65, 0.0), (300, 0.4), (300, 1.0)):
+        scores = f32(count, low=0.0).round(decimals=1)  # many of them equal
+        inputs = boxes(count), scores
+        dynamic = {(0, 0): "n", (1, 0): "n"} if count < 60 else {}
+        yield PluginCase(Suppression(iou_threshold=threshold), inputs, dynamic, half=False)
+    odd = f32(130)
+    odd[5], odd[70], odd[9], odd[100] = float("nan"), float("nan"), float("inf"), -float("inf")
+    flat = boxes(130)
+    flat[40:60, 2:] = flat[40:60, :2]  # of no size: 0 / 0 is not above any threshold
+    yield PluginCase(Suppression(iou_threshold=0.2), (flat, odd), half=False)
+
+
 def _scatters() -> Iterator[PluginCase]:
     index = i64(2, 11, 3, low=0, high=5)
     x, updates = f32(2, 5, 3), f32(2, 11, 3)
@@ -225,6 +243,7 @@ _SINGLE = [
     *_grid_sample(),
     *_extremes(),
     *_searches(),
+    *_suppressions(),
     *_scatters(),
     *_attention(),
     *_correlations(),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from trtdsl.tensorrt_api import Api
 
-__all__ = ["MOST_BOXES", "NMS"]
+__all__ = ["MOST_BOXES", "NMS", "greedy"]
 
 MOST_BOXES = 5000
 """TensorRT considers so many boxes of an image, those of the highest scores. Source: INMSLayer."""
@@ -72,19 +72,9 @@ class NMS(Layer):
         return torch.cat(rows).int()
 
     def _kept(self, boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        import torch
-
         order = scores.argsort(descending=True, stable=True)
-        sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        kept: list[torch.Tensor] = []
-        gone = torch.zeros_like(scores, dtype=torch.bool)
-        for i in order:
-            if not gone[i] and len(kept) < self.max_output_boxes_per_class:
-                kept.append(i)
-                low = boxes[:, :2].maximum(boxes[i, :2])
-                shared = (boxes[:, 2:].minimum(boxes[i, 2:]) - low).clamp_min(0).prod(1)
-                gone |= shared / (sizes + sizes[i] - shared) > self.iou_threshold
-        return torch.stack(kept) if kept else order
+        kept = greedy(boxes[order], self.iou_threshold)
+        return order[kept[: self.max_output_boxes_per_class]]
 
     def lower(self, api: Api, boxes: Any, scores: Any) -> Any:
         import torch
@@ -99,3 +89,22 @@ class NMS(Layer):
         indices = layer.get_output(0)
         api.measure(self.count, indices, 0)
         return indices
+
+
+def greedy(boxes: torch.Tensor, iou_threshold: float) -> torch.Tensor:
+    """The places in ``(n, 4)``, the best box first, of those that none before that stays overlaps.
+
+    Source: torchvision.ops.nms.
+    """
+    import torch
+
+    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    gone = torch.zeros_like(sizes, dtype=torch.bool)
+    kept = []
+    for i in range(len(boxes)):
+        if not gone[i]:
+            kept.append(i)
+            low = boxes[i + 1 :, :2].maximum(boxes[i, :2])
+            shared = (boxes[i + 1 :, 2:].minimum(boxes[i, 2:]) - low).clamp_min(0).prod(1)
+            gone[i + 1 :] |= shared / (sizes[i + 1 :] + sizes[i] - shared) > iou_threshold
+    return torch.tensor(kept, dtype=torch.int64, device=boxes.device)
