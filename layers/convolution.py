@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from trtdsl.errors import ConversionError
-from trtdsl.ir.concatenation import Concatenation
-from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.network import Tensor
 from trtdsl.registry import converter
 
+from . import fixed_kernels, varying_kernels
 from .spatial import batched, per_axis
 
 aten = torch.ops.aten
@@ -193,11 +192,7 @@ def _convolution(
     )
 
 
-Sides = tuple[tuple[int, ...], tuple[int, ...]]
-"""Padding before and behind each spatial axis."""
-
-
-def _named_padding(padding: str, weight: Tensor, dilation: Sequence[int]) -> Sides:
+def _named_padding(padding: str, weight: Tensor, dilation: Sequence[int]) -> fixed_kernels.Sides:
     spatial = weight.rank - 2
     if padding == "valid":
         return (0,) * spatial, (0,) * spatial
@@ -213,20 +208,16 @@ def _convolve(
     weight: Tensor,
     bias: Tensor | None,
     stride: Sequence[int],
-    padding: Sides,
+    padding: fixed_kernels.Sides,
     dilation: Sequence[int],
     groups: int,
 ) -> Tensor:
+    kernels = varying_kernels if varying_kernels.varies(weight, groups) else fixed_kernels
     spatial = weight.rank - 2
-    layer = Convolution(
-        stride=per_axis(stride, spatial),
-        dilation=per_axis(dilation, spatial),
-        pre_padding=padding[0],
-        post_padding=padding[1],
-        groups=groups,
+    strides, steps = per_axis(stride, spatial), per_axis(dilation, spatial)
+    return batched(
+        x, spatial, lambda i: kernels.convolved(i, weight, bias, strides, padding, steps, groups)
     )
-    operands = (weight,) if bias is None else (weight, bias)
-    return batched(x, spatial, lambda image: layer(image, *operands))
 
 
 def _deconvolve(
@@ -239,30 +230,7 @@ def _deconvolve(
     dilation: Sequence[int],
     groups: int,
 ) -> Tensor:
+    kernels = varying_kernels if varying_kernels.varies(weight, groups) else fixed_kernels
     spatial = weight.rank - 2
-    steps = per_axis(dilation, spatial)
-    before = per_axis(padding, spatial)
-    added = per_axis(output_padding, spatial)
-    behind = [p - a for p, a in zip(before, added, strict=True)]
-    # TensorRT only takes off the output. Taps of 0 at the end of the kernel make it longer first.
-    taps = [max(0, -(b // step)) for b, step in zip(behind, steps, strict=True)]
-    for axis, count in enumerate(taps):
-        weight = _with_taps(weight, axis + 2, count)
-    layer = Deconvolution(
-        stride=per_axis(stride, spatial),
-        dilation=steps,
-        pre_padding=before,
-        post_padding=tuple(b + t * s for b, t, s in zip(behind, taps, steps, strict=True)),
-        groups=groups,
-    )
-    operands = (weight,) if bias is None else (weight, bias)
-    return batched(x, spatial, lambda image: layer(image, *operands))
-
-
-def _with_taps(weight: Tensor, axis: int, count: int) -> Tensor:
-    """The kernel with ``count`` taps of 0 behind its own along an axis."""
-    if count == 0:
-        return weight
-    sizes = [count if a == axis else size for a, size in enumerate(weight.shape)]
-    zeros = weight.network.constant(torch.zeros(sizes, dtype=weight.dtype.torch))
-    return Concatenation(axis=axis)(weight, zeros)
+    axes = [per_axis(values, spatial) for values in (stride, padding, output_padding, dilation)]
+    return batched(x, spatial, lambda i: kernels.deconvolved(i, weight, bias, *axes, groups))

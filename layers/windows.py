@@ -14,10 +14,11 @@ from trtdsl.operators import add
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim, is_static
 
-from .convolution import conv_transpose2d
 from .creation import iota
+from .fixed_kernels import deconvolved
 from .padding import padded
 from .shape import expanded
+from .spatial import batched
 
 __all__: list[str] = []
 
@@ -129,7 +130,11 @@ def _deconvolved(
         )
     ]
     weight, groups = patches.network.constant(kernel), columns // (high * wide)
-    return conv_transpose2d(patches, weight, None, stride, padding, rest, groups, dilation)
+    return batched(
+        patches,
+        2,
+        lambda p: deconvolved(p, weight, None, stride, padding, rest, dilation, groups),
+    )
 
 
 def _summed(x: Tensor, size: Dim, dilation: int, padding: int, stride: int) -> Tensor:

@@ -187,3 +187,23 @@ def test_outputs_are_named_by_their_place() -> None:
 
     network = trtdsl.trace(Nested().eval(), (f32(2, 3),))
     assert [y.name for y in network.outputs] == ["output_0", "output_1.again"]
+
+
+def test_the_least_size_is_what_the_user_asked_for() -> None:
+    """PyTorch leaves 1 out where a size is a multiple of a Dim."""
+    shapes = {"x": {0: 4 * Dim("n", min=1, max=8)}}
+    network = trtdsl.trace(nn.ReLU().eval(), (f32(8, 3),), dynamic_shapes={"input": shapes["x"]})
+    assert network.symbols["n"].min == 1
+    assert network.evaluate(f32(4, 3)).shape == (4, 3)
+
+
+class Narrow(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch._check(x.shape[0] <= 16)
+        return x + 1
+
+
+def test_a_range_that_pytorch_found_to_be_narrower_is_told() -> None:
+    shapes = {"x": {0: 4 * Dim("n", min=1, max=8)}}
+    with pytest.raises(ConversionError, match=r"n = 5 are in|n of 1 to 4, and dynamic_shapes has"):
+        trtdsl.trace(Narrow().eval(), (f32(8, 3),), dynamic_shapes=shapes)

@@ -53,6 +53,11 @@ OF_ROWS = [
     lambda x: torch.chunk(x, chunks=2, dim=0)[1],
     lambda x: x / math.sqrt(x.shape[0]),
     lambda x: F.pad(x, (0, 0, 0, 40 - x.shape[0])),
+    lambda x: F.affine_grid(x[:2, :3][None], [1, 1, x.shape[0], 5], align_corners=False),
+    lambda x: F.affine_grid(x[:2, :3][None], torch.Size([1, 1, 7, x.shape[0]]), align_corners=True),
+    lambda x: F.affine_grid(x[None, :3], (1, 1, 2, x.shape[0], 3), align_corners=True),
+    lambda x: torch.distributions.Normal(x, x.exp()).log_prob(x + 1),
+    lambda x: torch.distributions.Categorical(logits=x).entropy(),
 ]  # fmt: skip
 
 
@@ -79,3 +84,24 @@ def test_functions_are_pytorch_s_own_again_behind() -> None:
     trtdsl.trace(Calls(torch.cov).eval(), (f32(5, 4),))
     assert math.sqrt is square_root
     assert torch.SymBool.__bool__ is truth
+
+
+class Masked(nn.Module):
+    """A decoder with the causal mask, which PyTorch would look at to find out that it is that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Transformer(16, 2, 1, 1, 32, batch_first=True)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        causal = nn.Transformer.generate_square_subsequent_mask(y.shape[1])
+        return self.model(x, y, tgt_mask=causal)
+
+
+def test_a_mask_is_applied_whether_it_is_causal_or_not() -> None:
+    model = Masked().eval()
+    shapes = {"x": {1: Dim("words", min=2, max=9)}, "y": {1: Dim("said", min=2, max=9)}}
+    network = trtdsl.trace(model, (f32(2, 5, 16), f32(2, 4, 16)), dynamic_shapes=shapes)
+    for words, said in ((5, 4), (2, 9)):
+        inputs = f32(2, words, 16), f32(2, said, 16)
+        assert_close(network.evaluate(*inputs), model(*inputs), 1e-5)

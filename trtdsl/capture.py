@@ -30,13 +30,13 @@ from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.flat import Flat, input_names
 from trtdsl.inplace import drop_identities, has_inplace, hides_views, rewrite_inplace
 from trtdsl.lengths import symbolic_lengths
+from trtdsl.library_forms import exportable
 from trtdsl.module_plugins import kept_whole
 from trtdsl.refusal import quiet, refusal
 from trtdsl.scalars import known_scalars
 from trtdsl.state import StateKey
 from trtdsl.storage import read_storage
 from trtdsl.symbolic_numbers import rounds_sizes, symbolic_numbers
-from trtdsl.torchvision_forms import exportable
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
 from trtdsl.whole import whole
@@ -94,7 +94,7 @@ def capture(
     input_tree, output_tree = (flat.input_tree, flat.output_tree) if flat else _trees(program)
     parameters = flat.parameter_names if flat else _argument_names(program)
     names = flat.input_names if flat else input_names(input_tree, parameters)
-    wanted = dynamic.dim_names(flat.specs(dynamic_shapes)) if flat else {}
+    wanted = dynamic.dims(flat.specs(dynamic_shapes)) if flat else {}
     symbols, renamed = dynamic.ranges(
         program, nodes, wanted, opt or {}, flat.leaves if flat else None
     )

@@ -16,7 +16,7 @@ __all__ = [
     "Bounds",
     "axes",
     "bounds",
-    "dim_names",
+    "dims",
     "input_name",
     "output_names",
     "ranges",
@@ -167,10 +167,10 @@ def _dim(dim: Any, axis: int, name: str) -> Any:
     return dim
 
 
-def dim_names(specs: Sequence[Mapping[int, Any]]) -> dict[tuple[int, int], str]:
-    """The names that the user gave, by (input, axis)."""
+def dims(specs: Sequence[Mapping[int, Any]]) -> dict[tuple[int, int], Any]:
+    """The Dims that the user gave, by (input, axis); ``batch`` of ``2 * batch``."""
     return {
-        (i, axis): _root(dim).__name__
+        (i, axis): _root(dim)
         for i, spec in enumerate(specs)
         for axis, dim in spec.items()
         if isinstance(getattr(dim, "__name__", None), str)
@@ -214,13 +214,14 @@ def _at(dim: Any, size: int) -> int:
 def ranges(
     program: torch.export.ExportedProgram,
     nodes: Sequence[torch.fx.Node],
-    wanted: Mapping[tuple[int, int], str],
+    wanted: Mapping[tuple[int, int], Any],
     opt: Mapping[str, int],
     leaves: Sequence[torch.Tensor] | None,
 ) -> tuple[dict[str, DimRange], dict[Any, str]]:
     """The range of each symbol, by the user's name for it, and those names by PyTorch's symbol.
 
-    Errors: ConversionError when a size has no upper bound, or an ``opt`` is outside of its range.
+    ``wanted`` are the user's Dims. Errors: ConversionError when a size has no upper bound, PyTorch
+    has found a narrower one than was asked for, or an ``opt`` is outside of its range.
     """
     names: dict[Any, str] = {}
     examples: dict[str, int] = {}
@@ -233,7 +234,7 @@ def ranges(
             used |= symbol.free_symbols
             if len(symbol.free_symbols) == 1:
                 (root,) = symbol.free_symbols
-                names.setdefault(root, wanted.get((i, axis), root.name))
+                names.setdefault(root, getattr(wanted.get((i, axis)), "__name__", root.name))
             if symbol.is_Symbol:
                 hint = leaves[i].shape[axis] if leaves else size.node.hint
                 examples.setdefault(names[symbol], int(hint))
@@ -248,8 +249,9 @@ def ranges(
                 fix="use the names of the Dims in dynamic_shapes",
             )
         )
+    asked = {dim.__name__: dim for dim in wanted.values()}
     found = {
-        names[symbol]: _range(names[symbol], bounds, opt, examples)
+        names[symbol]: _range(names[symbol], bounds, opt, examples, asked.get(names[symbol]))
         for symbol, bounds in program.range_constraints.items()
         if symbol in used
     }
@@ -266,9 +268,24 @@ def bounds(program: torch.export.ExportedProgram) -> dict[Any, Bounds]:
     return {symbol: (known(size.lower), known(size.upper)) for symbol, size in constraints}
 
 
-def _range(name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str, int]) -> DimRange:
+def _range(
+    name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str, int], asked: Any
+) -> DimRange:
     # PyTorch's default of 0 would be an empty batch, which few networks can compute.
     low = max(int(bounds.lower), 1)
+    least, most = getattr(asked, "min", low), getattr(asked, "max", bounds.upper)
+    if low == 2:  # where a Dim is a multiple of another, PyTorch leaves 1 out, as it always does
+        low = max(least, 1)
+    if low > max(least, 1) or bounds.upper < most:
+        raise ConversionError(
+            explain(
+                f"the model works for {name} of {low} to {bounds.upper}, and dynamic_shapes has "
+                f"{least} to {most}",
+                fix=f'torch.export.Dim("{name}", min={low}, max={bounds.upper})'
+                if low < bounds.upper
+                else f"leave {name} out of dynamic_shapes, or find what fixes it",
+            )
+        )
     if not getattr(bounds.upper, "is_Integer", isinstance(bounds.upper, int)):
         raise ConversionError(
             explain(

@@ -137,6 +137,20 @@ def _as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return torch.full((), data, dtype=dtype or own, device=device)
 
 
+def _affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
+    """``affine_grid`` of a size that varies."""
+
+    def centres(count: Any) -> Tensor:
+        steps = torch.sym_max(count - 1, 1) if align_corners else count  # type: ignore[no-untyped-call]
+        index = torch.arange(count, device=theta.device).to(theta)
+        return torch.div(2 * index - (count - 1), steps)
+
+    axes = torch.meshgrid(*(centres(n) for n in size[2:]), indexing="ij")
+    points = torch.stack([*reversed(axes), torch.ones_like(axes[0])], -1)
+    moved = points.flatten(0, -2) @ theta.mT
+    return moved.reshape(theta.shape[0], *size[2:], len(axes))
+
+
 def _where_symbolic(
     original: Callable[..., Any], form: Callable[..., Any], *, sizes: bool
 ) -> Callable[..., Any]:
@@ -155,6 +169,8 @@ def _is_symbolic(value: Any, sizes: bool) -> bool:
     if sizes:
         shape = value.shape if isinstance(value, Tensor) else ()
         return any(isinstance(n, torch.SymInt) for n in shape)
+    if isinstance(value, torch.Size | list | tuple):
+        return any(isinstance(n, torch.SymInt) for n in value)
     return isinstance(value, torch.SymInt | torch.SymFloat)
 
 
@@ -177,6 +193,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
     **_of_numbers(torch.logspace, _logspace),
     **_of_numbers(F.one_hot, _one_hot),
     **_of_numbers(torch.as_tensor, _as_tensor),
+    **_of_numbers(F.affine_grid, _affine_grid),
     **_of_sizes(_cdist, torch.cdist),
     **_of_sizes(_max_pool1d, F.max_pool1d, torch.max_pool1d),
     **_of_sizes(_chunk, torch.chunk, torch.Tensor.chunk),

@@ -1,9 +1,10 @@
-"""Functions of torchvision in forms that torch.export captures, for as long as it captures.
+"""Functions of torch.nn and torchvision in forms that torch.export captures, while it captures.
 
 torchvision asks in Python whether any box is left, and whether there are fewer than it wants, which
 values decide. The forms here give the same without asking; those of masks and keypoints are in
-``torchvision_regions``.
-Source: torchvision.ops.boxes, torchvision.models.detection.
+``torchvision_regions``. ``nn.Transformer`` asks whether a mask is the causal one, to have a faster
+kernel, and distributions whether their parameters are valid ones.
+Source: torchvision.ops.boxes, torchvision.models.detection, torch.nn.modules.transformer.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ __all__ = ["exportable"]
 
 @contextmanager
 def exportable() -> Iterator[None]:
-    """Put the forms in place where torchvision is imported, and take them away again."""
-    places = [
+    """Put the forms in place where their libraries are imported, and take them away again."""
+    places: list[tuple[Any, str, Any]] = [
         (sys.modules[module], name, form)
         for module, name, form in _FORMS
         if hasattr(sys.modules.get(module), name)
@@ -32,6 +33,9 @@ def exportable() -> Iterator[None]:
     heads = getattr(sys.modules.get(_DETECTION + "roi_heads"), "RoIHeads", None)
     if heads is not None:
         places.append((heads, "forward", with_image_sizes(heads.forward)))
+    distributions = sys.modules.get("torch.distributions.distribution")
+    if distributions is not None:
+        places.append((distributions.Distribution, "_validate_args", False))
     before = [getattr(place, name) for place, name, _ in places]
     try:
         for place, name, form in places:
@@ -59,8 +63,14 @@ def _topk_min(input: Tensor, orig_kval: int, axis: int) -> Any:
     return torch.sym_min(orig_kval, input.size(axis))  # type: ignore[no-untyped-call]
 
 
+def _is_causal(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+    """Whether a mask is said to be the causal one; it is applied in either case."""
+    return is_causal is True
+
+
 _DETECTION = "torchvision.models.detection."
 _FORMS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("torch.nn.modules.transformer", "_detect_is_causal_mask", _is_causal),
     ("torchvision.ops", "batched_nms", _batched_nms),
     ("torchvision.ops.boxes", "batched_nms", _batched_nms),
     ("torchvision.ops.boxes", "_batched_nms_coordinate_trick", _batched_nms),
