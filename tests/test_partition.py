@@ -15,6 +15,26 @@ from tests.cases.base import f32
 from trtdsl.reference import Reference
 
 
+class Early(nn.Module):
+    """A break that could run first, and joins the one after the first engine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        early = torch.special.bessel_j0(x)
+        late = torch.special.bessel_j1(self.first(x))
+        return early, self.last(early + late)
+
+
+def test_breaks_that_can_wait_share_a_piece() -> None:
+    model = seeded(Early)
+    hybrid = converted(model, f32(4, 8))
+    assert order(hybrid) == "ETE"
+    check(hybrid, model, f32(4, 8, seed=1))
+
+
 def test_few_operators_between_breaks_stay_in_pytorch() -> None:
     class Few(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

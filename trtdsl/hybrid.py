@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -139,8 +140,7 @@ class Hybrid:
     ) -> list[torch.Tensor]:
         sizes: dict[str, Any] = {symbol: given[name] for symbol, name in self._symbols.items()}
         values = dict(zip(self._inputs, leaves, strict=True))
-        # The dtypes between the pieces are those of the conversion.
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        with _as_converted(device):
             for piece in self.pieces:
                 for measure in piece.measures:
                     sizes[measure.symbol] = measure(values[measure.value])
@@ -182,3 +182,11 @@ class Hybrid:
                 "converters or plugins for these operators, and convert without fallback",
             )
         )
+
+
+@contextmanager
+def _as_converted(device: torch.device) -> Iterator[None]:
+    """As the model was captured, whatever holds around a call; and on its GPU, for own kernels."""
+    on = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), on:
+        yield

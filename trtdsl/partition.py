@@ -7,8 +7,10 @@ share an engine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch.fx import Node
@@ -54,9 +56,18 @@ def partition(flow: Flow) -> tuple[list[Part], set[Node]]:
 
 
 def _parts(flow: Flow) -> list[Part]:
-    """By how many engines come before: the engine of that number, then what PyTorch computes."""
-    order: dict[Node, int] = {}
+    """In each stage an engine, and then what PyTorch computes."""
+    order = _stages(flow)
+    _join(flow, order)
     parts: dict[tuple[int, bool], list[Node]] = {}
+    for node, stage in order.items():
+        parts.setdefault((stage, node in flow.in_torch), []).append(node)
+    return [Part(in_torch=key[1], nodes=tuple(parts[key])) for key in sorted(parts)]
+
+
+def _stages(flow: Flow) -> dict[Node, int]:
+    """The earliest stage of each operator: how many engines run before it, or are its own."""
+    order: dict[Node, int] = {}
     drawn = 0
     for node in flow.operators:
         if flow.is_part_of_users(node):
@@ -68,8 +79,23 @@ def _parts(flow: Flow) -> list[Part]:
         if draws:  # in the order of the model, so that a seed gives the same numbers
             drawn = stage
         order[node] = stage
-        parts.setdefault((stage, in_torch), []).append(node)
-    return [Part(in_torch=key[1], nodes=tuple(parts[key])) for key in sorted(parts)]
+    return order
+
+
+def _join(flow: Flow, order: dict[Node, int]) -> None:
+    """Let what PyTorch computes in one stage wait for the next, where no engine needs it before."""
+    needed: dict[int, float] = {}
+    for node, stage in order.items():
+        if node not in flow.in_torch:
+            for before in flow.before(node) & flow.in_torch:
+                at = order[before]
+                needed[at] = min(needed.get(at, stage), stage)
+    stages = sorted({stage for node, stage in order.items() if node in flow.in_torch})
+    for stage, later in pairwise(stages):
+        first = needed.get(stage, math.inf)
+        if first > later:
+            needed[later] = min(needed.get(later, math.inf), first)
+            order.update((n, later) for n, s in order.items() if s == stage and n in flow.in_torch)
 
 
 def _after(flow: Flow, node: Node, order: dict[Node, int], in_torch: bool) -> int:
