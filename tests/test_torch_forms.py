@@ -58,6 +58,9 @@ OF_ROWS = [
     lambda x: F.affine_grid(x[None, :3], (1, 1, 2, x.shape[0], 3), align_corners=True),
     lambda x: torch.distributions.Normal(x, x.exp()).log_prob(x + 1),
     lambda x: torch.distributions.Categorical(logits=x).entropy(),
+    lambda x: F.avg_pool2d(x[None], x.size()),
+    lambda x: F.avg_pool2d(x[None], kernel_size=(x.shape[0], 4)),
+    lambda x: F.max_pool2d(x[None, None], x.shape, stride=1),
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ here compute the same by functions that do neither. Source: the documentation of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import combinations, combinations_with_replacement
 from typing import Any
@@ -97,6 +97,22 @@ def _max_pool1d(
         pair(dilation, 1),
         ceil_mode,
     ).squeeze(-2)
+
+
+def _pool_of_all(pool: Callable[..., Any]) -> Callable[..., Any]:
+    """An average or maximum over a window of symbolic size, which has to be the whole image."""
+
+    def pooled(input: Tensor, kernel_size: Any, *args: Any, **kwargs: Any) -> Tensor:
+        window = tuple(kernel_size) if isinstance(kernel_size, Sequence) else (kernel_size,) * 2
+        padding = kwargs.get("padding", args[1] if len(args) > 1 else 0)
+        if len(window) != 2 or padding not in (0, (0, 0), [0, 0]):
+            return pool(input, kernel_size, *args, **kwargs)  # type: ignore[no-any-return]
+        for size, whole in zip(window, input.shape[-2:], strict=True):
+            torch._check(size == whole)  # type: ignore[no-untyped-call]
+        average = pool is F.avg_pool2d
+        return input.mean((-2, -1), True) if average else input.amax((-2, -1), True)
+
+    return pooled
 
 
 def _linspace(start: Any, end: Any, steps: Any, **given: Any) -> Tensor:
@@ -194,6 +210,8 @@ FORMS: dict[Any, Callable[..., Any]] = {
     **_of_numbers(F.one_hot, _one_hot),
     **_of_numbers(torch.as_tensor, _as_tensor),
     **_of_numbers(F.affine_grid, _affine_grid),
+    **_of_numbers(F.avg_pool2d, _pool_of_all(F.avg_pool2d)),
+    **_of_numbers(F.max_pool2d, _pool_of_all(F.max_pool2d)),
     **_of_sizes(_cdist, torch.cdist),
     **_of_sizes(_max_pool1d, F.max_pool1d, torch.max_pool1d),
     **_of_sizes(_chunk, torch.chunk, torch.Tensor.chunk),
