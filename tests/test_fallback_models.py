@@ -16,7 +16,9 @@ from tests.breaking import (
     Chain,
     check,
     converted,
+    keep_positive,
     order,
+    plus,
     seeded,
 )
 from tests.cases.base import f32
@@ -132,6 +134,26 @@ def test_an_exported_program() -> None:
     assert isinstance(hybrid, Hybrid)
     assert order(hybrid) == "ETE"
     check(hybrid, model, f32(7, 8, seed=1))
+
+
+def test_inputs_that_are_called_as_pytorch_calls_sizes() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(8, 8)
+
+        def forward(self, u0: torch.Tensor) -> torch.Tensor:
+            rows = keep_positive(self.first(u0))
+            count = plus(self.first(u0).exp().sum(0), rows.shape[0])
+            return plus(plus(self.first(count), rows.shape[0]) + u0, u0.shape[0])
+
+    model, x = seeded(Named), f32(4, 8)
+    program = torch.export.export(model, (x,), dynamic_shapes={"u0": BATCH})
+    with pytest.warns(FallbackWarning):
+        hybrid = trtdsl.convert(program, backend="reference", fallback="torch")
+    assert isinstance(hybrid, Hybrid)
+    for rows in (1, 7):
+        check(hybrid, model, f32(rows, 8, seed=rows))
 
 
 class Square(nn.Module):

@@ -44,7 +44,7 @@ class Cut:
 
     def __post_init__(self) -> None:
         self.own = set(self.part.nodes)
-        self.last = self.graph._root
+        self.last, self.count = self.graph._root, 0
         for node in self.part.nodes:
             self.copy_of(node)
 
@@ -73,17 +73,18 @@ class Cut:
         maker = producer(node)
         return maker in self.own or self.flow.is_part_of_users(maker)
 
-    def placeholder(self, name: str, **meta: Any) -> Node:
+    def placeholder(self, **meta: Any) -> Node:
         """A new one, at the start of the graph and behind the others."""
+        self.count += 1
         with self.graph.inserting_after(self.last):
-            self.last = self.graph.placeholder(name)
+            self.last = self.graph.placeholder(f"given_{self.count}")
         meta.pop("unbacked_bindings", None)  # another part has found it
         self.last.meta = meta
         return self.last
 
     def take(self, node: Node) -> Node:
         """A value of another part."""
-        placeholder = self.placeholder(node.name, **node.meta)
+        placeholder = self.placeholder(**node.meta)
         self.taken[placeholder] = node
         return placeholder
 
@@ -139,7 +140,7 @@ class TorchCut(Cut):
             if tensor is not None and measure is not None and producer(tensor) in self.own:
                 self.symbols[symbol] = measure.write(self.graph, self.copy_of(tensor))
             else:
-                self.symbols[symbol] = placeholder = self.placeholder(str(symbol))
+                self.symbols[symbol] = placeholder = self.placeholder()
                 self.numbers[placeholder] = symbol
         return self.symbols[symbol]
 
@@ -172,7 +173,7 @@ class EngineCut(Cut):
         needed = {s for n in nodes for s in symbols_in(n.meta["val"])}
         needed -= {s for n in nodes for s in symbols_of(n)}
         for symbol in sorted(needed - set(self._carried()), key=str):
-            self.numbers[self.placeholder(f"size_{symbol}")] = symbol
+            self.numbers[self.placeholder()] = symbol
         self.symbols = needed
 
     def _carried(self) -> Iterator[Any]:
@@ -190,7 +191,7 @@ class EngineCut(Cut):
     def constant(self, node: Node) -> Node:
         if node.op == "get_attr":
             return self.graph.node_copy(node)
-        return self.placeholder(node.name, **node.meta)
+        return self.placeholder(**node.meta)
 
     def take(self, node: Node) -> Node:
         placeholder = super().take(node)

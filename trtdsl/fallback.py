@@ -191,8 +191,8 @@ def _torch(
 ) -> TorchPiece:
     cut, module = piece.cut, piece.made
     assert isinstance(module, torch.fx.GraphModule)
-    given = {p: n.name for p, n in cut.taken.items()}
-    given |= {p: str(symbol) for p, symbol in cut.numbers.items()}
+    given = {p: (False, n.name) for p, n in cut.taken.items()}
+    given |= {p: (True, str(symbol)) for p, symbol in cut.numbers.items()}
     return TorchPiece(
         module=Movable(module, captured, device),
         order=tuple(given[p] for p in cut.placeholders),

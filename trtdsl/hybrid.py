@@ -62,12 +62,12 @@ class TorchPiece(_Piece):
     """A piece in PyTorch, on the device of the inputs."""
 
     module: Movable
-    order: tuple[str, ...]
-    """``inputs`` and ``numbers`` as the module takes them."""
+    order: tuple[tuple[bool, str], ...]
+    """``inputs`` and ``numbers`` as the module takes them; whether each is a number."""
 
     def run(self, values: Mapping[str, Any], sizes: Mapping[str, Any], device: Any) -> list[Any]:
-        known = {**{name: sizes[name] for name in self.numbers}, **values}
-        return list(self.module.on(device)(*(known[name] for name in self.order)))
+        given = (sizes[name] if is_number else values[name] for is_number, name in self.order)
+        return list(self.module.on(device)(*given))
 
 
 class Hybrid:
