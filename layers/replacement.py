@@ -17,6 +17,7 @@ from trtdsl.operators import maximum, minimum, where
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, Shape, as_dim, broadcast
 
+from .creation import filled
 from .indexing import from_the_front, selected_range, wrapped
 from .places import Places
 from .scan import positions, running_sum
@@ -97,7 +98,15 @@ def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if 0 in source.shape or 0 in shape:
         return x
     flat = source.cast(x.dtype).reshape(math.prod(source.shape))
-    return where(mask, Gather(axis=0)(flat, _numbers(mask)), x)
+    return where(mask, Gather(axis=0)(_never_empty(flat, 0), _numbers(mask)), x)
+
+
+def _never_empty(x: Tensor, axis: int) -> Tensor:
+    """x, which can be gathered from along an axis; with a 0 behind it where it may be empty."""
+    if x.network.bounds(x.shape[axis])[0] > 0:
+        return x
+    one = [1 if a == axis else size for a, size in enumerate(x.shape)]
+    return Concatenation(axis=axis)(x, filled(x.network, one, 0, x.dtype))
 
 
 def _numbers(mask: Tensor) -> Tensor:
@@ -176,7 +185,7 @@ def _masked_put(x: Tensor, axis: int, mask: Tensor, values: Tensor, accumulate: 
     after = x.rank - axis - mask.rank
     own = values.rank - after - 1  # the axis of the values that runs over the mask
     if own >= 0 and values.shape[own] != 1:
-        values = Gather(axis=own)(values, _numbers(mask))
+        values = Gather(axis=own)(_never_empty(values, own), _numbers(mask))
     elif own >= 0:
         ones = [1] * mask.rank
         values = values.reshape(*values.shape[:own], *ones, *values.shape[own + 1 :])

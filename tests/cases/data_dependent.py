@@ -48,6 +48,16 @@ def worst(x: torch.Tensor, mask: torch.Tensor) -> Any:
     return best(x, mask, largest=False)
 
 
+def put_back(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What a mask leaves, changed, in its places again: none where it leaves nothing."""
+    return aten.masked_scatter.default(x, mask, x[mask] * 2 + 1)
+
+
+def raised(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """``x[mask] += ...``."""
+    return aten.index_put.default(x, [mask], x[mask] * 2 + 1)
+
+
 INFINITE = torch.tensor([-math.inf, 3.0, -math.inf, 7.0, math.inf])
 
 CASES = [
@@ -56,6 +66,10 @@ CASES = [
     row(best, INFINITE, torch.tensor([False, False, False, False, False])),
     row(worst, f32(9), boolean(9)),
     row(worst, INFINITE, torch.tensor([True, False, False, False, True])),
+    row(put_back, f32(9), boolean(9), dynamic={(0, 0): "n", (1, 0): "n"}),
+    row(put_back, f32(2, 3), torch.zeros(2, 3, dtype=torch.bool)),
+    row(raised, f32(9, 4), boolean(9), dynamic={(0, 0): "n", (1, 0): "n"}),
+    row(raised, f32(2, 3), torch.zeros(2, dtype=torch.bool)),
     row(aten.nonzero.default, f32(3, 4).relu(), dynamic=MATRIX),
     row(aten.nonzero.default, boolean(5), dynamic=VECTOR),
     row(aten.nonzero.default, i64(2, 3, 2, low=-1, high=2)),
