@@ -31,7 +31,7 @@ def run(case: str) -> Row:
     rows = int(case.removesuffix("MiB")) * 256
     x = np.random.default_rng(0).standard_normal((rows, _WIDTH), np.float32)
     engine = trtdsl.convert(
-        nn.ReLU(), (torch.from_numpy(x),), backend="tensorrt", optimization_level=0
+        nn.ReLU().eval(), (torch.from_numpy(x),), backend="tensorrt", optimization_level=0
     )
     assert isinstance(engine, Engine)
     locked = page_locked(x.shape, x.dtype)

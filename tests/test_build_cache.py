@@ -20,6 +20,7 @@ from trtdsl.errors import BuildError
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.network import Network
 from trtdsl.network_digest import KeylessError, engine_key, timing_key
+from trtdsl.runtime import logger
 from trtdsl.runtime.device import Gpu
 from trtdsl.source import Source
 from trtdsl.types import DType
@@ -186,6 +187,9 @@ class Timings:
         self.refused, self.allowed = refused, allowed
 
     def create_timing_cache(self, data: bytes) -> Any:
+        if b"?" in data:
+            logger.record("ERROR", "The timing cache will not be used!")
+            return Letters(b"")
         return None if self.refused in data else Letters(data)
 
     def set_timing_cache(self, letters: Any, ignore_mismatch: bool) -> bool:
@@ -233,6 +237,16 @@ def test_a_failed_build_keeps_what_it_timed(tmp_path: Path) -> None:
         fail()
     with places(tmp_path).timings(config):
         assert config.attached.known == set(b"c")
+
+
+def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(tmp_path: Path) -> None:
+    with places(tmp_path).timings(config := Timings()):
+        config.attached.known |= set(b"?")
+    with (
+        pytest.warns(CacheWarning, match=r"times all layers anew: The timing cache will not be"),
+        places(tmp_path).timings(Timings()),
+    ):
+        assert logger.last_errors() == []
 
 
 def test_timings_that_tensorrt_refuses_are_a_warning(tmp_path: Path) -> None:

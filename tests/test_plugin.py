@@ -59,7 +59,6 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     made = Driver()
     monkeypatch.setattr(launch, "library", lambda: made)
     monkeypatch.setattr(launch, "current_context", lambda: 1)
-    monkeypatch.setattr(instance, "current_context", lambda: 1)
     monkeypatch.setattr(launch, "_function", lambda context, cubin, name: (cubin, name))
     monkeypatch.setattr(instance, "compiled", lambda source, defines: repr(defines).encode())
     return made
@@ -117,6 +116,16 @@ def test_what_the_driver_refuses_is_an_error(driver: Driver) -> None:
     driver.status = 1
     with pytest.raises(RunError, match=r"cuLaunchKernel: invalid value \(error 1\)"):
         Planned(Launch(kernel="k", grid=1, block=1, args=()), b"", ()).run((), 0)
+
+
+def test_each_context_plans_for_itself(driver: Driver) -> None:
+    """A launch holds its arguments while the driver reads them, without Python's lock."""
+    swish = Instance(plugin=Swish(beta=2.0), inputs=(F,), outputs=(F,))
+    other = swish.apart()
+    for each in (swish, other):
+        each.run(((3,), (3,)), (0x10, 0x20), workspace=0, stream=4)
+    assert other == swish
+    assert swish.plans[(3,), (3,)][0] is not other.plans[(3,), (3,)][0]
 
 
 def test_a_plugin_is_planned_once_for_each_shape(driver: Driver) -> None:

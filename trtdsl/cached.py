@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trtdsl.cache import CacheWarning, Store, configured
 from trtdsl.network_digest import KeylessError, engine_key, timing_key
 from trtdsl.options import BuildOptions
+from trtdsl.runtime import logger
 
 if TYPE_CHECKING:
     from trtdsl.network import Network
@@ -109,11 +110,16 @@ class BuildCache:
 def _attached(config: Any, known: bytes | None) -> Any:
     """The configuration's timing cache, with the known timings if TensorRT takes them."""
     for data in [known, b""] if known else [b""]:
+        logger.clear()
         cache = config.create_timing_cache(data)
-        if cache is not None and config.set_timing_cache(cache, False):
+        # TensorRT 8.6 was seen to give an empty cache for timings that it could not read.
+        said = "; ".join(logger.last_errors())
+        logger.clear()  # no build fails of this
+        if cache is not None and not said and config.set_timing_cache(cache, False):
             return cache
         warnings.warn(
-            f"TensorRT refused {len(data)} bytes of cached timings; it times all layers anew",
+            f"TensorRT refused {len(data)} bytes of cached timings, and times all layers anew: "
+            f"{said or 'it gave no reason'}",
             CacheWarning,
             stacklevel=5,
         )

@@ -6,12 +6,12 @@ import ctypes
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import LoadError
 from trtdsl.extension.buffer import Buffer
-from trtdsl.extension.launch import Planned, compiled, current_context, launches_of
+from trtdsl.extension.launch import Planned, compiled, launches_of
 from trtdsl.ir.plugin import Plugin
 from trtdsl.runtime.driver import call
 from trtdsl.types import Dim, DType, TensorType
@@ -38,7 +38,10 @@ class Instance:
     outputs: tuple[DType, ...]
     sizes: tuple[tuple[str, ...], ...] = ()
     in_place: Mapping[int, int] = field(default_factory=dict, compare=False)
-    plans: dict[Any, tuple[Planned, ...]] = field(default_factory=dict, compare=False, repr=False)
+    plans: dict[Shapes, tuple[Planned, ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """Of one execution context: a launch holds its arguments, so no two threads may share it."""
 
     @property
     def name(self) -> str:
@@ -85,6 +88,10 @@ class Instance:
         types = (TensorType(d, tuple(s)) for d, s in zip(self.inputs, shapes, strict=True))
         return self.plugin.workspace(*types)
 
+    def apart(self) -> Instance:
+        """The same for another execution context, with plans of its own."""
+        return replace(self, plans={})
+
     def run(self, shapes: Shapes, pointers: Sequence[int], *, workspace: int, stream: int) -> None:
         """Queue the kernel. ``pointers`` are of all inputs, then of all outputs."""
         if self.plugin.aliases:
@@ -92,7 +99,7 @@ class Instance:
         if self.plugin.queues_from_python():
             self._run_python(shapes, pointers, workspace, stream)
             return
-        for planned in self._planned(shapes):
+        for planned in self.plans.get(shapes) or self._planned(shapes):
             planned.run((*pointers, workspace), stream)
 
     def _fill(self, shapes: Shapes, pointers: Sequence[int], stream: int) -> None:
@@ -121,14 +128,12 @@ class Instance:
         return (*tensors, Buffer(workspace, (), DType.UINT8))
 
     def _planned(self, shapes: Shapes) -> tuple[Planned, ...]:
-        key = current_context(), shapes
-        if key not in self.plans:
-            self.plans[key] = self._plan(shapes)
-        return self.plans[key]
-
-    def _plan(self, shapes: Shapes) -> tuple[Planned, ...]:
         if len(self.plans) > 256:  # as many as a model's shapes ever are at once
             self.plans.clear()
+        self.plans[shapes] = self._plan(shapes)
+        return self.plans[shapes]
+
+    def _plan(self, shapes: Shapes) -> tuple[Planned, ...]:
         buffers = self._buffers(shapes, [0] * len(shapes), 0)
         launched = self.plugin.launch(*buffers[:-1], workspace=buffers[-1])
         defines = self.plugin.defines(*self.inputs, *self.outputs)

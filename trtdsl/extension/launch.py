@@ -74,6 +74,7 @@ class Planned:
         self._empty = 0 in sizes[:6]
         self._head = (function, *map(ctypes.c_uint, sizes))
         self._driver = library()
+        self._launch = self._driver.cuLaunchKernel
 
     def run(self, pointers: Sequence[int], stream: int) -> None:
         """Queue the kernel. Errors: RunError from the driver."""
@@ -81,10 +82,9 @@ class Planned:
             return
         for value, place in self._pointers:
             value.value = pointers[place]
-        status = self._driver.cuLaunchKernel(
-            *self._head, ctypes.c_void_p(stream), self._parameters, None
-        )
-        check(self._driver, "cuLaunchKernel", status)
+        status = self._launch(*self._head, ctypes.c_void_p(stream), self._parameters, None)
+        if status:
+            check(self._driver, "cuLaunchKernel", status)
 
 
 def launches_of(plugin: Any, launched: Any) -> tuple[Launch, ...]:

@@ -227,7 +227,7 @@ class _PluginV2(_Named):
         _plugin_class().delete(self.address)
 
     def clone(self) -> int:
-        other = _PluginV2(self._instance, self._plain_version)
+        other = _PluginV2(self._instance.apart(), self._plain_version)
         other._namespace = self._namespace
         return other.address
 

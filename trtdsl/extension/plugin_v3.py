@@ -1,8 +1,8 @@
 """Plugins for TensorRT 10 and later, where Python may subclass IPluginV3.
 
 The classes are made for the ``tensorrt`` module at hand, since nothing here imports it. A plugin
-holds its record, the one field that an engine keeps of it; a clone is a new object over the same
-``Instance``, so that contexts share the compiled kernels.
+holds its record, the one field that an engine keeps of it; a clone, which each context has, plans
+its launches for itself.
 Source: IPluginV3, IPluginV3OneCore, IPluginV3OneBuild (IPluginV3OneBuildV2 of 10.3 and later),
 IPluginV3OneRuntime, IPluginCreatorV3One.
 """
@@ -67,7 +67,7 @@ def _core(trt: Any) -> dict[str, Any]:
         return self
 
     def clone(self: Any) -> Any:
-        other = made(trt, self.instance)
+        other = made(trt, self.instance.apart())
         other.plugin_namespace = self.plugin_namespace
         return other
 
