@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from trtdsl.errors import UnavailableError, explain
 from trtdsl.runtime.cuda import Event
-from trtdsl.runtime.device import restoring_context
 from trtdsl.runtime.driver import call
+from trtdsl.runtime.pycuda_side import PycudaMover
 
 __all__ = ["pycuda_stream"]
 
@@ -23,22 +22,8 @@ class _Lane:
     """A stream of pycuda's and the events that put it in order with another stream."""
 
     def __init__(self, device: int) -> None:
-        driver = _import_driver()
-        driver.init()
-        self._context = driver.Device(device).retain_primary_context()
-        with self.current():
-            self.stream = driver.Stream()
+        self.mover = PycudaMover(device)
         self.before, self.after = Event(device), Event(device)
-
-    @contextmanager
-    def current(self) -> Iterator[None]:
-        """Inside, pycuda knows the device's primary context, in which TensorRT runs."""
-        with restoring_context():
-            self._context.push()
-            try:
-                yield
-            finally:
-                self._context.pop()
 
 
 @contextmanager
@@ -52,14 +37,14 @@ def pycuda_stream(stream: int) -> Iterator[Any]:
     Source: cuEventRecord and cuStreamWaitEvent.
     """
     lane = _lane()
-    handle = int(lane.stream.handle)
+    own = lane.mover.stream
     lane.before.record(stream)
-    lane.before.hold(handle)
-    with lane.current():
+    lane.before.hold(own)
+    with lane.mover.current():
         try:
-            yield lane.stream
+            yield lane.mover.pycuda_stream
         finally:
-            lane.after.record(handle)
+            lane.after.record(own)
             lane.after.hold(stream)
 
 
@@ -70,16 +55,3 @@ def _lane() -> _Lane:
     if device.value not in lanes:
         lanes[device.value] = _Lane(device.value)
     return lanes[device.value]
-
-
-def _import_driver() -> Any:
-    try:
-        import pycuda.driver
-    except ImportError as error:
-        raise UnavailableError(
-            explain(
-                f"a plugin runs by pycuda, which cannot be imported: {error}",
-                fix="pip install pycuda, or write the kernel as CUDA C++ of the plugin class",
-            )
-        ) from error
-    return pycuda.driver

@@ -26,7 +26,7 @@ class PycudaMover:
 
     def __init__(self, device: int) -> None:
         """Errors: UnavailableError where pycuda cannot be imported."""
-        self._cuda = cuda = _import_driver()
+        self._cuda = cuda = import_driver()
         cuda.init()
         self._context = cuda.Device(device).retain_primary_context()
         with self.current():
@@ -36,7 +36,8 @@ class PycudaMover:
         weakref.finalize(self, _free, self._context, held)
 
     @property
-    def _stream(self) -> Any:
+    def pycuda_stream(self) -> Any:
+        """The ``pycuda.driver.Stream`` whose handle is ``stream``."""
         return self._held[0]
 
     @contextmanager
@@ -57,13 +58,13 @@ class PycudaMover:
         return Buffer(host=host, address=int(device), owners=(device,))
 
     def upload(self, address: int, host: Bytes) -> None:
-        self._cuda.memcpy_htod_async(address, host, self._stream)
+        self._cuda.memcpy_htod_async(address, host, self.pycuda_stream)
 
     def download(self, host: Bytes, address: int) -> None:
-        self._cuda.memcpy_dtoh_async(host, address, self._stream)
+        self._cuda.memcpy_dtoh_async(host, address, self.pycuda_stream)
 
     def synchronize(self) -> None:
-        self._stream.synchronize()
+        self.pycuda_stream.synchronize()
 
 
 def _free(context: Any, held: list[Any]) -> None:
@@ -78,14 +79,15 @@ def _free(context: Any, held: list[Any]) -> None:
             context.pop()
 
 
-def _import_driver() -> Any:
+def import_driver() -> Any:
+    """``pycuda.driver``. Errors: UnavailableError where it cannot be imported."""
     try:
         import pycuda.driver
     except ImportError as error:
         raise UnavailableError(
             explain(
-                f"numpy arrays were asked to go through pycuda, which cannot be imported: {error}",
-                fix="pip install pycuda, or leave host_copies at 'auto' to use torch",
+                f"pycuda was asked for, and cannot be imported: {error}",
+                fix="pip install pycuda; numpy arrays go through torch with host_copies='auto'",
             )
         ) from error
     return pycuda.driver
