@@ -197,7 +197,9 @@ def test_pycuda_asked_for_and_missing(engine: Engine, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     asking = Engine(PLAN, F32, host_copies="pycuda")
-    with pytest.raises(UnavailableError, match=r"pycuda, which cannot be imported(.|\n)*'auto'"):
+    with pytest.raises(
+        UnavailableError, match=r"pycuda was asked for, and cannot be imported(.|\n)*'auto'"
+    ):
         asking(np.zeros(2, np.float32))
 
 

@@ -26,7 +26,7 @@ class PycudaMover:
 
     def __init__(self, device: int) -> None:
         """Errors: UnavailableError where pycuda cannot be imported."""
-        self._cuda = cuda = import_driver()
+        self._cuda = cuda = _import_driver()
         cuda.init()
         self._context = cuda.Device(device).retain_primary_context()
         with self.current():
@@ -79,7 +79,7 @@ def _free(context: Any, held: list[Any]) -> None:
             context.pop()
 
 
-def import_driver() -> Any:
+def _import_driver() -> Any:
     """``pycuda.driver``. Errors: UnavailableError where it cannot be imported."""
     try:
         import pycuda.driver
