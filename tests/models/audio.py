@@ -94,6 +94,19 @@ SMALL: dict[str, Row] = {
         ),
         inputs={"input_values": normal("batch", 1, 320)},
     ),
+    "encodec": Row(
+        make=transformer(
+            "EncodecModel",
+            "EncodecConfig",
+            num_filters=4,
+            hidden_size=16,
+            upsampling_ratios=[4, 2],
+            codebook_size=16,
+            codebook_dim=16,
+            num_lstm_layers=1,
+        ),
+        inputs={"input_values": normal("batch", 1, 320)},
+    ),
     "hifigan": Row(
         make=transformer(
             "SpeechT5HifiGan",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import nn
+
 from tests.models.hugging import transformer
-from tests.models.row import Row, ids, image, mask, normal
+from tests.models.row import Input, Row, ids, image, mask, normal
 
 PIXELS = {"pixel_values": image(32)}
 BODY: dict[str, Any] = {
@@ -23,6 +26,7 @@ WORDS = {
     "eos_token_id": 2,
     "pad_token_id": 1,
 }
+GROUPS = {"num_key_value_heads": 2, "head_dim": 8}
 BOTH = {
     "input_ids": ids("texts", "length"),
     "pixel_values": image(32),
@@ -32,6 +36,37 @@ BOTH = {
 
 def _pixels(name: str, config: str, size: int = 32, **values: Any) -> Row:
     return Row(make=transformer(name, config, **values), inputs={"pixel_values": image(size)})
+
+
+class Resized(nn.Module):
+    """SigLIP 2 for images of sizes that are known: what position embeddings are resized to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        make = transformer("Siglip2VisionModel", "Siglip2VisionConfig", **PATCHES, num_patches=16)
+        self.model = make()
+        self.register_buffer("sizes", torch.tensor([[4, 4], [2, 8]]), persistent=False)
+
+    def forward(self, patches: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        given = self.model(
+            pixel_values=patches, pixel_attention_mask=seen, spatial_shapes=self.sizes
+        )
+        return given.last_hidden_state
+
+
+def _tokens(before: int, images: int, after: int) -> Input:
+    """Word ids with a place for an image's tokens among them, which 98 stands for."""
+
+    def draw(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        value = torch.randint(3, 90, shape, generator=generator)
+        value[:, before : before + images] = 98
+        return value
+
+    return Input(shape=("batch", before + images + after), draw=draw)
+
+
+def _boxes(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    return torch.randint(0, 60, shape, generator=generator).sort(-1).values
 
 
 def _two(name: str, config: str, text: dict[str, Any], vision: dict[str, Any], **more: Any) -> Row:
@@ -139,6 +174,45 @@ SMALL: dict[str, Row] = {
         projection_dim=16,
     ),
     "flava_image": _pixels("FlavaImageModel", "FlavaImageConfig", **PATCHES),
+    "siglip2": Row(
+        make=Resized,
+        inputs=(normal(2, 16, 192), mask(2, 16)),
+        static="each image has a size of its own, a row of them for each",
+    ),
+    "paligemma": Row(
+        make=transformer(
+            "PaliGemmaForConditionalGeneration",
+            "PaliGemmaConfig",
+            text_config={"model_type": "gemma", **WORDS, "use_cache": False, **GROUPS},
+            vision_config={"model_type": "siglip_vision_model", **PATCHES},
+            image_token_id=98,
+            projection_dim=32,
+        ),
+        # Without a mask, transformers builds another one for torch.export than it does in eager.
+        inputs={
+            "input_ids": _tokens(2, 16, 6),
+            "pixel_values": image(32),
+            "attention_mask": mask("batch", 24),
+        },
+    ),
+    "layoutlmv3": Row(
+        make=transformer(
+            "LayoutLMv3Model",
+            "LayoutLMv3Config",
+            **WORDS,
+            input_size=32,
+            patch_size=8,
+            max_2d_position_embeddings=64,
+            coordinate_size=6,
+            shape_size=4,
+        ),
+        inputs={
+            "input_ids": ids("batch", 12),
+            "bbox": Input(shape=("batch", 12, 4), draw=_boxes),
+            "attention_mask": mask("batch", 12),
+            "pixel_values": image(32),
+        },
+    ),
 }
 """Small configurations, by name."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.models import (
     audio,
+    classic,
     detection,
     diffusion,
     language,
@@ -19,7 +20,8 @@ from tests.models.row import Row
 __all__ = ["REAL", "SMALL"]
 
 _TABLES = (
-    timm_, language, steps, multimodal, audio, detection, segmentation, diffusion, video, yolo,
+    timm_, classic, language, steps, multimodal, audio, detection, segmentation, diffusion, video,
+    yolo,
 )  # fmt: skip
 
 
