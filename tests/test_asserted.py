@@ -165,6 +165,17 @@ def test_a_size_of_one_that_the_model_asks_for_is_told(ask: str) -> None:
         trtdsl.trace(Strided(ask).eval(), (f32(2, 3, 32, 9),), dynamic_shapes=h)
 
 
+def test_an_example_inside_of_which_something_is_1_is_told() -> None:
+    h = Dim("h", min=1, max=5)
+    model, shapes = Strided().eval(), {"x": {2: 8 * h}}
+    with pytest.raises(ConversionError, match="a larger example input"):
+        trtdsl.trace(model, (f32(2, 3, 8, 9),), dynamic_shapes={"x": {2: 4 * h}})
+    network = trtdsl.trace(model, (f32(2, 3, 24, 9),), dynamic_shapes=shapes)
+    for size in (16, 40):
+        x = f32(2, 3, size, 9)
+        assert torch.equal(network.evaluate(x), Strided()(x))
+
+
 class Numbers(nn.Module):
     def __init__(self, way: str) -> None:
         super().__init__()

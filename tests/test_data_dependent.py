@@ -161,3 +161,19 @@ def test_half_precision_keeps_sizes() -> None:
     inputs = boxes(9, 4)
     for name, value in Detects()(*inputs).items():
         assert_close(network.evaluate(*inputs)[name], value, 2e-3)
+
+
+class Ragged(nn.Module):
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return torch.stack([part.sum(0) for part in x.split(lengths.tolist())])
+
+
+def test_one_trace_splits_by_lengths_of_all_kinds() -> None:
+    model, lengths = Ragged().eval(), torch.tensor([1, 3, 2])
+    shapes = {"x": {0: Dim("n", min=2, max=30)}, "lengths": None}
+    network = trtdsl.trace(model, (f32(6, 4), lengths), dynamic_shapes=shapes)
+    for given in ([1, 3, 2], [0, 5, 0], [10, 0, 20]):
+        inputs = f32(sum(given), 4), torch.tensor(given)
+        assert_close(network.evaluate(*inputs), model(*inputs), 1e-5)
+    for version in standin.VERSIONS:
+        assert lowered(network, version).created

@@ -186,12 +186,18 @@ def _hold(
             continue
         expr = condition.expr.subs({s: names[s] for s in sizes})
         given = ", ".join(f"{names[s]} = {n}" for s, n in sizes.items())
+        fix = "narrow the ranges in dynamic_shapes, or convert the model once for each side"
+        if expr.func.__name__ == "Equality" and expr.rhs == 1:
+            fix = (
+                "give a larger example input: inside of this one something has a size of 1, which "
+                "torch.export takes for a constant"
+            )
         raise ConversionError(
             explain(
                 f"the model was captured for sizes with {expr}, and {given} are in the ranges "
                 "too: there it may take another branch, or refuse its input",
                 at=condition.place,
-                fix="narrow the ranges in dynamic_shapes, or convert the model once for each side",
+                fix=fix,
             )
         )
 

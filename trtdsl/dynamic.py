@@ -259,13 +259,38 @@ def ranges(
 
 
 def bounds(program: torch.export.ExportedProgram) -> dict[Any, Bounds]:
-    """What PyTorch knows of the values of each symbol; what ``torch._check`` promises."""
+    """What PyTorch knows of the values of each symbol; what ``torch._check`` promises.
+
+    A part of a tensor that is split is at most as large as the tensor, of which PyTorch makes no
+    use.
+    """
 
     def known(bound: Any) -> int | None:
         return int(bound) if getattr(bound, "is_Integer", isinstance(bound, int)) else None
 
     constraints = program.range_constraints.items()
-    return {symbol: (known(size.lower), known(size.upper)) for symbol, size in constraints}
+    found = {symbol: (known(size.lower), known(size.upper)) for symbol, size in constraints}
+    for symbol, whole in _parts(program):
+        low, high = found.get(symbol, (None, None))
+        most = whole if isinstance(whole, int) else known(_greatest(whole))
+        if most is not None and (high is None or most < high):
+            found[symbol] = (max(low or 0, 0), most)
+    return found
+
+
+def _parts(program: torch.export.ExportedProgram) -> Iterator[tuple[Any, Any]]:
+    """The symbols that tensors are split by, each with the size of the axis that is split."""
+    for node in program.graph.nodes:
+        if str(node.target) in ("aten.split_with_sizes.default", "aten.split.sizes"):
+            x, sizes, axis = (*node.args, 0)[:3]
+            for size in sizes:
+                value = size.meta.get("val") if isinstance(size, torch.fx.Node) else None
+                if isinstance(value, torch.SymInt) and value.node.expr.is_Symbol:
+                    yield value.node.expr, x.meta["val"].shape[axis]
+
+
+def _greatest(size: torch.SymInt) -> Any:
+    return size.node.shape_env.bound_sympy(size.node.expr).upper
 
 
 def _range(
@@ -281,9 +306,8 @@ def _range(
             explain(
                 f"the model works for {name} of {low} to {bounds.upper}, and dynamic_shapes has "
                 f"{least} to {most}",
-                fix=f'torch.export.Dim("{name}", min={low}, max={bounds.upper})'
-                if low < bounds.upper
-                else f"leave {name} out of dynamic_shapes, or find what fixes it",
+                fix="give a larger example input, if something inside of this one has a size of 1; "
+                f'or torch.export.Dim("{name}", min={low}, max={bounds.upper})',
             )
         )
     if not getattr(bounds.upper, "is_Integer", isinstance(bounds.upper, int)):

@@ -58,6 +58,12 @@ def raised(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return aten.index_put.default(x, [mask], x[mask] * 2 + 1)
 
 
+def ragged(x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows in groups of lengths that are read: their sums, and all of them again."""
+    parts = aten.split_with_sizes.default(x, lengths.tolist())
+    return torch.stack([p.sum(0) for p in parts]), torch.cat([p * i for i, p in enumerate(parts)])
+
+
 INFINITE = torch.tensor([-math.inf, 3.0, -math.inf, 7.0, math.inf])
 
 CASES = [
@@ -70,6 +76,8 @@ CASES = [
     row(put_back, f32(2, 3), torch.zeros(2, 3, dtype=torch.bool)),
     row(raised, f32(9, 4), boolean(9), dynamic={(0, 0): "n", (1, 0): "n"}),
     row(raised, f32(2, 3), torch.zeros(2, dtype=torch.bool)),
+    row(ragged, f32(6, 4), torch.tensor([1, 3, 0, 2])),
+    row(ragged, f32(6, 4), torch.tensor([0, 0, 6])),
     row(aten.nonzero.default, f32(3, 4).relu(), dynamic=MATRIX),
     row(aten.nonzero.default, boolean(5), dynamic=VECTOR),
     row(aten.nonzero.default, i64(2, 3, 2, low=-1, high=2)),
