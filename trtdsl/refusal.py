@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from sympy.logic.boolalg import Boolean
 from torch._dynamo.exc import UserError, UserErrorType
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -129,9 +130,11 @@ def _own_error(flat: Flat) -> Exception | None:
 
 
 def _text(error: Exception) -> str:
-    lines: Sequence[str] = str(error).strip().splitlines()
     if isinstance(error, GuardOnDataDependentSymNode):
-        lines = lines[:1]  # the rest is about PyTorch's own debugging
+        read = ", ".join(sorted(map(str, error.cond.free_symbols)))
+        asked = "whether" if isinstance(error.cond, Boolean) else "for the number"
+        return f"Python asks {asked} {error.cond}, and {read} is data-dependent: read from a tensor"
+    lines: Sequence[str] = str(error).strip().splitlines()
     return f"{type(error).__name__}: " + "\n  ".join(lines[:_MAX_LINES])
 
 
