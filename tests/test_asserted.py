@@ -215,3 +215,46 @@ def test_why_a_size_cannot_be_dynamic(way: str, what: str, line: str, fix: str) 
     assert line in message
     assert fix in message
     assert "TORCH_LOGS" not in message
+
+
+class Even(nn.Module):
+    """Cuts a last row off where there is an odd one; with ``alias`` it writes to what it cut."""
+
+    def __init__(self, alias: bool = False) -> None:
+        super().__init__()
+        self.alias = alias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x * 2
+        y = x[:, : x.shape[1] // 2 * 2].contiguous()
+        return x + y.mul_(3).sum() if self.alias else y.unflatten(1, (-1, 2))
+
+
+@pytest.mark.parametrize("example", [6, 7])
+def test_where_pytorch_only_asks_of_layout_the_path_is_the_same(example: int) -> None:
+    n = {"x": {0: Dim("b", min=1, max=9), 1: Dim("n", min=4, max=20)}}
+    network = trtdsl.trace(Even().eval(), (f32(3, example),), dynamic_shapes=n)
+    for rows, size in ((1, 4), (3, 5), (9, 20), (2, 19)):
+        x = f32(rows, size)
+        assert torch.equal(network.evaluate(x), Even()(x))
+
+
+def test_where_layout_makes_a_difference_it_is_another_path() -> None:
+    """The cut is the tensor itself where nothing is cut off, and so is written to."""
+    n = {"x": {1: Dim("n", min=4, max=20)}}
+    x = f32(3, 6)
+    assert not torch.equal(Even(alias=True)(x), x * 2 + (x * 6).sum())
+    with pytest.raises(ConversionError, match="are in the ranges"):
+        trtdsl.trace(Even(alias=True).eval(), (x,), dynamic_shapes=n)
+
+
+class Rounded(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[: x.shape[0] // 3 * 3].reshape(-1, 3)
+
+
+def test_what_is_rounded_is_not_taken_for_the_ends_of_its_range() -> None:
+    n = {"x": {0: Dim("n", min=9, max=30)}}
+    network = trtdsl.trace(Rounded().eval(), (f32(10),), dynamic_shapes=n, opt={"n": 12})
+    for size in (9, 10, 11, 12, 29, 30):
+        assert torch.equal(network.evaluate(f32(size)), Rounded()(f32(size)))

@@ -13,7 +13,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import torch
@@ -23,9 +22,18 @@ from trtdsl.branches import Asked
 from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, explain
 from trtdsl.source import Source
-from trtdsl.types import DimRange
 
-__all__ = ["CHECKS", "UncheckedWarning", "hold_guards", "only_checked", "warn_of_values"]
+__all__ = [
+    "CHECKS",
+    "Condition",
+    "Layout",
+    "UncheckedWarning",
+    "compiled",
+    "conditions_of",
+    "only_checked",
+    "refused",
+    "warn_of_values",
+]
 
 CHECKS = {
     "aten._assert_async.msg",
@@ -36,48 +44,48 @@ CHECKS = {
 }
 """The operators of conditions that torch.export leaves behind."""
 
-_MOST = 4096
-"""So many combinations of sizes are tried one by one; of more, the ends of the ranges are."""
-
 
 class UncheckedWarning(UserWarning):
     """The model asserts something about values, and an engine runs without looking."""
 
 
-def hold_guards(
-    inputs: Sequence[Node],
-    symbols: Mapping[str, DimRange],
-    names: Mapping[Any, str],
-    asked: Asked | None,
-) -> None:
-    """Hold the conditions that a graph was captured under against the ranges of its sizes.
+def conditions_of(inputs: Sequence[Node], asked: Asked | None) -> Iterator[Condition]:
+    """What a graph was captured under: ``asked`` by the model itself, and by PyTorch."""
+    yield from _asked(inputs, asked)
+    yield from _guards(inputs)
+    yield from _deferred(inputs)
 
-    ``asked`` are those that the model itself asked for. Of PyTorch's own, those may fail that only
-    tell a size of 1 from others; without ``asked``, of a finished export, none may.
-    Errors: ConversionError where sizes of 2 and more, within their ranges, violate one.
-    """
-    ranges = {symbol: symbols[name] for symbol, name in names.items() if name in symbols}
-    graph = inputs[0].graph if inputs else Graph()
-    layout = _Layout(graph) if asked is not None else None
-    for condition in (*_asked(inputs, asked), *_guards(inputs), *_deferred(inputs)):
-        if condition.expr.free_symbols <= ranges.keys():
-            _hold(condition, ranges, names, None if condition.by_model else layout)
+
+def refused(condition: Condition, sizes: Mapping[Any, int], names: Mapping[Any, str]) -> Exception:
+    """The error that a condition does not hold for sizes by PyTorch's symbols."""
+    expr = condition.expr.subs({s: names[s] for s in sizes})
+    given = ", ".join(f"{names[s]} = {n}" for s, n in sizes.items())
+    fix = "narrow the ranges in dynamic_shapes, or convert the model once for each side"
+    if expr.func.__name__ == "Equality" and expr.rhs == 1:
+        fix = (
+            "give a larger example input: inside of this one something has a size of 1, which "
+            "torch.export takes for a constant"
+        )
+    return ConversionError(
+        explain(
+            f"the model was captured for sizes with {expr}, and {given} are in the ranges "
+            "too: there it may take another branch, or refuse its input",
+            at=condition.place,
+            fix=fix,
+        )
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Condition:
+class Condition:
     """An expression of sizes that was taken for true, and where."""
 
     expr: Any
     place: str | None
     by_model: bool = False
 
-    def test(self) -> Callable[[Mapping[Any, int]], Any]:
-        """Whether it is true of sizes by symbol."""
-        return _compiled(self.expr)
 
-
-def _compiled(expr: Any) -> Callable[[Mapping[Any, int]], Any]:
+def compiled(expr: Any) -> Callable[[Mapping[Any, int]], Any]:
     """The value of an expression; compiled, as it may be asked for thousands of times.
 
     Source: what PyTorch writes its own guards with.
@@ -93,18 +101,29 @@ def _compiled(expr: Any) -> Callable[[Mapping[Any, int]], Any]:
     return value
 
 
-class _Layout:
+class Layout:
     """What a graph computes where PyTorch took a size for other than 1: the same, mostly."""
 
     def __init__(self, graph: Graph) -> None:
         self.squeezes = any(str(n.target) == "aten.squeeze.default" for n in graph.nodes)
         values = (v for n in graph.nodes for v in _tensors(n.meta.get("val")))
-        symbolic = {d.node.expr for v in values for d in _symbolic(v)}
-        self.sizes = [(e.free_symbols, _compiled(e)) for e in symbolic if not e.is_Symbol]
+        self.asks_for_one: dict[Any, bool] = {}
+        self.symbolic = {d.node.expr for v in values for d in _symbolic(v)}
+        self.sizes = [(e.free_symbols, compiled(e)) for e in self.symbolic if not e.is_Symbol]
 
-    def allows(self, condition: _Condition, sizes: Mapping[Any, int]) -> bool:
+    def is_one(self, condition: Any) -> bool:
+        """Whether a condition is that a size of some tensor is not 1, however it is written."""
+        if type(condition).__name__ not in ("Unequality", "Ne"):
+            return False
+        apart = condition.lhs - condition.rhs
+        return any((apart - s * (e - 1)).expand() == 0 for e in self.symbolic for s in (1, -1))
+
+    def allows(self, condition: Condition, sizes: Mapping[Any, int]) -> bool:
         """Whether the condition is of layout alone: no tensor is empty there, or changes rank."""
-        if self.squeezes or not _asks_for_one(condition.expr):
+        expr = condition.expr
+        if expr not in self.asks_for_one:
+            self.asks_for_one[expr] = _asks_for_one(expr) or self.is_one(expr)
+        if self.squeezes or not self.asks_for_one[expr]:
             return False
         known = (value for free, value in self.sizes if free <= sizes.keys())
         return all(value(sizes) > 0 for value in known)
@@ -114,7 +133,9 @@ def _asks_for_one(condition: Any) -> bool:
     """Whether a condition is that something is not 1, or that a size is at least 2."""
     kind = type(condition).__name__
     least = {"LessThan": "lhs", "GreaterThan": "rhs"}.get(kind)
-    return kind in ("Unequality", "Ne") or (least is not None and getattr(condition, least) == 2)
+    if kind in ("Unequality", "Ne"):  # size != 1, which may have become size - 1 != 0
+        return bool(condition.lhs.is_Integer or condition.rhs.is_Integer)
+    return least is not None and bool(getattr(condition, least) == 2)
 
 
 def _symbolic(x: torch.Tensor) -> Iterator[Any]:
@@ -134,36 +155,36 @@ def _shape_env(inputs: Sequence[Node]) -> Any:
     return next((m.shape_env for m in modes if m is not None and m.shape_env is not None), None)
 
 
-def _asked(inputs: Sequence[Node], asked: Asked | None) -> Iterator[_Condition]:
+def _asked(inputs: Sequence[Node], asked: Asked | None) -> Iterator[Condition]:
     import sympy
 
     env = _shape_env(inputs)
     for condition, (answer, place) in asked.by_model.items() if env and asked else ():
         expr = env.replace(condition)
-        yield _Condition(expr=expr if answer else sympy.Not(expr), place=place, by_model=True)
+        yield Condition(expr=expr if answer else sympy.Not(expr), place=place, by_model=True)
 
 
-def _guards(inputs: Sequence[Node]) -> Iterator[_Condition]:
+def _guards(inputs: Sequence[Node]) -> Iterator[Condition]:
     env = _shape_env(inputs)
     if env is None:
         return
     for guard in env.guards:
         # A size by the Dim that it is a multiple of, where it is of one.
-        yield _Condition(expr=guard.expr.xreplace(env.replacements), place=_place(guard))
+        yield Condition(expr=guard.expr.xreplace(env.replacements), place=_place(guard))
     # Of the ones to be asserted, not all have found their way into the graph.
     for several in env.deferred_runtime_asserts.values():
         for guard in several:
             place = Source(stack="".join(guard.stack.format())).line or None
-            yield _Condition(expr=guard.expr.xreplace(env.replacements), place=place)
+            yield Condition(expr=guard.expr.xreplace(env.replacements), place=place)
 
 
-def _deferred(inputs: Sequence[Node]) -> Iterator[_Condition]:
+def _deferred(inputs: Sequence[Node]) -> Iterator[Condition]:
     """What torch.export could not prove, and left in the graph to be asserted."""
     for node in inputs[0].graph.nodes if inputs else ():
         value = _asserted(node)
         if value is not None:
             stack = node.meta.get("stack_trace") or ""
-            yield _Condition(expr=value.node.expr, place=Source(stack=stack).line or None)
+            yield Condition(expr=value.node.expr, place=Source(stack=stack).line or None)
 
 
 def _asserted(node: Node) -> torch.SymBool | None:
@@ -171,44 +192,6 @@ def _asserted(node: Node) -> torch.SymBool | None:
         return None
     value = node.args[0].meta.get("val")
     return value if isinstance(value, torch.SymBool) else None
-
-
-def _hold(
-    condition: _Condition,
-    ranges: Mapping[Any, DimRange],
-    names: Mapping[Any, str],
-    layout: _Layout | None,
-) -> None:
-    symbols = sorted(condition.expr.free_symbols, key=lambda s: names[s])
-    holds = condition.test()
-    for sizes in _points({s: ranges[s] for s in symbols}):
-        if holds(sizes) or (layout is not None and layout.allows(condition, sizes)):
-            continue
-        expr = condition.expr.subs({s: names[s] for s in sizes})
-        given = ", ".join(f"{names[s]} = {n}" for s, n in sizes.items())
-        fix = "narrow the ranges in dynamic_shapes, or convert the model once for each side"
-        if expr.func.__name__ == "Equality" and expr.rhs == 1:
-            fix = (
-                "give a larger example input: inside of this one something has a size of 1, which "
-                "torch.export takes for a constant"
-            )
-        raise ConversionError(
-            explain(
-                f"the model was captured for sizes with {expr}, and {given} are in the ranges "
-                "too: there it may take another branch, or refuse its input",
-                at=condition.place,
-                fix=fix,
-            )
-        )
-
-
-def _points(ranges: Mapping[Any, DimRange]) -> Iterator[dict[Any, int]]:
-    """Sizes to try, from 2 on: all, or where these are too many the ends of each range."""
-    every = [range(max(r.min, 2), r.max + 1) for r in ranges.values()]
-    ends = [sorted({max(n, 2) for n in (r.min, r.opt, r.max)}) for r in ranges.values()]
-    few = math.prod(map(len, every)) <= _MOST
-    for values in product(*(every if few else ends)):
-        yield dict(zip(ranges, values, strict=True))
 
 
 def _place(guard: Any) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +22,6 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from trtdsl import dynamic
-from trtdsl.asserted import hold_guards
 from trtdsl.branches import Asked, asked
 from trtdsl.doubles import without_doubles
 from trtdsl.drawn import draw_nothing
@@ -32,6 +32,7 @@ from trtdsl.inplace import drop_identities, has_inplace, hides_views, rewrite_in
 from trtdsl.lengths import symbolic_lengths
 from trtdsl.library_forms import exportable
 from trtdsl.module_plugins import kept_whole
+from trtdsl.paths import Trace, hold
 from trtdsl.refusal import quiet, refusal
 from trtdsl.scalars import known_scalars
 from trtdsl.state import StateKey
@@ -95,10 +96,10 @@ def capture(
     parameters = flat.parameter_names if flat else _argument_names(program)
     names = flat.input_names if flat else input_names(input_tree, parameters)
     wanted = dynamic.dims(flat.specs(dynamic_shapes)) if flat else {}
-    symbols, renamed = dynamic.ranges(
-        program, nodes, wanted, opt or {}, flat.leaves if flat else None
-    )
-    hold_guards(exported, symbols, renamed, conditions if flat else None)
+    leaves = flat.leaves if flat else None
+    symbols, renamed = dynamic.ranges(program, nodes, wanted, opt or {}, leaves)
+    trace = Trace(exported, program.graph, renamed, conditions if flat else None)
+    hold(trace, symbols, flat and partial(_again, flat, dynamic_shapes, keep))
     prefix = "model." if flat else ""
     weights = without_doubles(program.graph_module, _weights(program, prefix))
     return Captured(
@@ -115,6 +116,25 @@ def capture(
         prefix="model" if flat else "",
         bounds=dynamic.bounds(program),
     )
+
+
+def _again(
+    flat: Flat, dynamic_shapes: Any, keep: Callable[[Any], bool], sizes: Mapping[str, int]
+) -> Trace | None:
+    """The model exported for an example of these sizes; None where that cannot be."""
+    specs = flat.specs(dynamic_shapes)
+    example = copy(flat)
+    example.leaves = list(dynamic.resized(flat.leaves, specs, sizes))
+    example.result = copy(flat.result)
+    try:
+        with kept_whole(flat.model), asked() as conditions:
+            program = _export(example, dynamic_shapes, conditions)
+            exported, program = _user_inputs(program), _functional(program, keep)
+        nodes = _user_inputs(program)
+        names = dynamic.ranges(program, nodes, dynamic.dims(specs), {}, example.leaves)[1]
+    except TrtdslError:
+        return None
+    return Trace(exported, program.graph, names, conditions)
 
 
 def _exported(

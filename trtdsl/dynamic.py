@@ -20,6 +20,7 @@ __all__ = [
     "input_name",
     "output_names",
     "ranges",
+    "resized",
     "specs",
     "walk",
     "widened",
@@ -204,6 +205,22 @@ def _widened(leaf: torch.Tensor, spec: Mapping[int, Any], single: set[int]) -> t
             pieces = -(-_at(dim, 2) // leaf.shape[axis])
             leaf = torch.cat([leaf] * pieces, dim=axis).narrow(axis, 0, _at(dim, 2))
     return leaf
+
+
+def resized(
+    leaves: Sequence[torch.Tensor], specs: Sequence[Mapping[int, Any]], sizes: Mapping[str, int]
+) -> tuple[torch.Tensor, ...]:
+    """Examples of other sizes, by name of their Dims: what there is, repeated or cut."""
+
+    def changed(leaf: torch.Tensor, spec: Mapping[int, Any]) -> torch.Tensor:
+        for axis, dim in spec.items():
+            size = sizes.get(getattr(_root(dim), "__name__", ""))
+            if size is not None:
+                places = torch.arange(_at(dim, size), device=leaf.device) % leaf.shape[axis]
+                leaf = leaf.index_select(axis, places)
+        return leaf
+
+    return tuple(map(changed, leaves, specs))
 
 
 def _at(dim: Any, size: int) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import product
+from functools import cache
+from itertools import product, starmap
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -122,15 +124,67 @@ def bind(value: Dim, sizes: Mapping[str, int]) -> int:
 
 
 def bounds(value: Dim, ranges: Mapping[str, DimRange]) -> tuple[int, int]:
-    """The least and greatest value of an expression over the ranges of its sizes.
+    """The least and greatest value of an expression over the ranges of its sizes, or beyond.
 
-    Sizes are sums and quotients of others, so the extremes lie at the corners.
+    What is made without rounding has its extremes at the corners. What is rounded is tried at all
+    sizes; where these are too many, a quotient is taken to be rounded by up to 1.
     """
     value = as_dim(value)
-    names = sorted(symbols([value]))
-    ends = [(ranges[name].min, ranges[name].max) for name in names]
-    values = [bind(value, dict(zip(names, corner, strict=True))) for corner in product(*ends)]
-    return min(values), max(values)
+    names = tuple(sorted(symbols([value])))
+    return _bounds(value, names, tuple((ranges[name].min, ranges[name].max) for name in names))
+
+
+@cache
+def _bounds(
+    value: Dim, names: tuple[str, ...], ends: tuple[tuple[int, int], ...]
+) -> tuple[int, int]:
+    rounds = not isinstance(value, int) and any(type(e).__name__ in _ROUNDED for e in _parts(value))
+    if rounds and math.prod(high - low + 1 for low, high in ends) > _MOST_SIZES:
+        value, parts = _unrounded(value)
+        names, ends = (*names, *parts), (*ends, *[(0, 1)] * len(parts))
+        rounds = False
+    tried = [range(low, high + 1) for low, high in ends] if rounds else ends
+    values = list(starmap(_function(value, names), product(*tried)))
+    return math.floor(min(values)), math.ceil(max(values))
+
+
+_ROUNDED = ("floor", "ceiling", "Mod")
+_MOST_SIZES = 2048
+
+
+def _parts(value: Dim) -> Iterator[Any]:
+    import sympy
+
+    parts: Iterator[Any] = sympy.preorder_traversal(value)
+    return parts
+
+
+def _unrounded(value: Any) -> tuple[Any, list[str]]:
+    """An expression with the rounding in it as numbers of 0 to 1, and their names."""
+    import sympy
+
+    names: list[str] = []
+
+    def rest() -> Any:
+        names.append(f"_rest{len(names)}")
+        return sympy.Symbol(names[-1])
+
+    value = value.replace(sympy.floor, lambda x: x - rest())
+    value = value.replace(sympy.ceiling, lambda x: x + rest())
+    return value.replace(sympy.Mod, lambda _, y: y * rest()), names
+
+
+def _function(value: Any, names: Sequence[str]) -> Callable[..., Any]:
+    """An expression as a function of the sizes of these names; it need not be whole."""
+    import sympy
+
+    if isinstance(value, int):
+        return lambda *_: value
+    own = {s.name: s for s in value.free_symbols}
+    taken = [own.get(name, sympy.Symbol(name)) for name in names]
+    rounded = {"floor": math.floor, "ceiling": math.ceil, "Mod": operator.mod}
+    function: Callable[..., Any] = sympy.lambdify(taken, value, modules=[rounded, "math"])
+    return function
 
 
 def broadcast(*shapes: Shape) -> Shape:

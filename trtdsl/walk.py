@@ -23,7 +23,7 @@ from trtdsl.nodes import REGIONS, converter_of, is_number, is_symbolic, several,
 from trtdsl.registry import Converter
 from trtdsl.report import report
 from trtdsl.source import Source
-from trtdsl.types import Dim, DType, TensorType, bind, symbols
+from trtdsl.types import Dim, DimRange, DType, TensorType, bind, symbols
 
 __all__ = ["keeps", "network"]
 
@@ -64,6 +64,16 @@ def network(captured: Captured, *, name: str = "network") -> Network:
     for node, output_name in zip(captured.outputs, outputs, strict=True):
         walker.output(node, output_name)
     return net
+
+
+_LOOKED_AT: tuple[Callable[[DimRange], int], ...] = (
+    lambda size: size.min,
+    lambda size: size.opt,
+    lambda size: size.max,
+    lambda size: min(size.min + 1, size.max),
+    lambda size: min(size.opt + 1, size.max),
+    lambda size: max(size.max - 1, size.min),
+)
 
 
 class _Walker:
@@ -297,15 +307,15 @@ class _Walker:
         )
 
     def is_equal(self, ours: Dim, theirs: Dim) -> bool:
-        """Whether two sizes are equal wherever a profile looks: at min, opt and max."""
+        """Whether two sizes are equal wherever a profile looks, at min, opt and max, and between.
+
+        Next to these, what is rounded tells even sizes from odd ones.
+        """
         if ours == theirs:
             return True
         if symbols((ours, theirs)) - self.net.symbols.keys():
             return False
-        points = (
-            {name: getattr(size, which) for name, size in self.net.symbols.items()}
-            for which in ("min", "opt", "max")
-        )
+        points = ({name: of(size) for name, size in self.net.symbols.items()} for of in _LOOKED_AT)
         return all(bind(ours, point) == bind(theirs, point) for point in points)
 
 
