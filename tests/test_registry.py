@@ -197,6 +197,10 @@ def test_an_operator_of_a_library_that_comes_later_goes_by_its_name() -> None:
     for again in ("trtdsl_later::doubled", torch.ops.trtdsl_later.doubled.default):
         with pytest.raises(ConversionError, match="has a converter already"):
             trtdsl.converter(again)(doubled)
+    trtdsl.converter("trtdsl_later::doubled", override=True)(lambda x: x * 2)
+    found = registry.find(torch.ops.trtdsl_later.doubled.default)
+    assert found is not None
+    assert found.function is not doubled
     trtdsl.converter("trtdsl_later::tripled")(lambda wrong: wrong)
     with pytest.raises(ConversionError, match=r"schema of trtdsl_later\.tripled"):
         registry.find(torch.ops.trtdsl_later.tripled.default)

@@ -72,6 +72,8 @@ def converter(
                 )
             if entry is None:
                 _NAMED[str(operator)] = function
+                for found in [o for o in _CONVERTERS if _name(o) == operator]:
+                    del _CONVERTERS[found]  # by its former function
             else:
                 _table(complex)[operator] = entry
         return function
