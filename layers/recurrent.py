@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-import trtdsl.whole  # noqa: F401  (it defines torch.ops.trtdsl)
+import trtdsl.export.whole  # noqa: F401  (it defines torch.ops.trtdsl)
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.ir.recurrent import Recurrent, RecurrentMode

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-import trtdsl.whole  # noqa: F401  (it defines torch.ops.trtdsl)
+import trtdsl.export.whole  # noqa: F401  (it defines torch.ops.trtdsl)
 from trtdsl.complex import Complex
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.concatenation import Concatenation

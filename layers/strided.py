@@ -1,7 +1,7 @@
 """Views by strides over a tensor's memory, and parts of it replaced.
 
 A network's tensors have no memory of their own making: capture sees to it that the tensor which
-such an operator reads lies there in order (``trtdsl.storage``), so that its memory is x laid flat.
+such an operator reads lies there in order (``trtdsl.export.storage``): its memory is x laid flat.
 """
 
 from __future__ import annotations

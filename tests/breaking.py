@@ -10,8 +10,8 @@ from torch import nn
 from torch.export import Dim
 
 import trtdsl
-from trtdsl.fallback import FallbackWarning
-from trtdsl.hybrid import EnginePiece, Hybrid
+from trtdsl.parts.fallback import FallbackWarning
+from trtdsl.parts.hybrid import EnginePiece, Hybrid
 
 __all__ = [
     "BATCH",

@@ -16,8 +16,8 @@ from trtdsl.ir.cast import Cast
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network
+from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.types import DType
-from trtdsl.weakly_typed import without_casts
 
 HALVES = {"fp16": 4e-3, "bf16": 3e-2}
 

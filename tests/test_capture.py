@@ -16,7 +16,7 @@ from torch import nn
 import trtdsl
 from tests.cases.base import boolean, f32, i64
 from trtdsl.errors import ConversionError
-from trtdsl.flat import example_inputs
+from trtdsl.export.flat import example_inputs
 
 
 class Calls(nn.Module):

@@ -18,9 +18,9 @@ from tests import standin
 from tests.cases.base import f32
 from tests.test_ir import answers, assert_close
 from tests.test_lowering import lowered
-from trtdsl.exact_integers import exact_integers
 from trtdsl.ir.repeat import Repeat
 from trtdsl.network_digest import engine_key
+from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.reference import run
 from trtdsl.runtime.device import Gpu
 

@@ -1,4 +1,4 @@
-"""``trtdsl.dynamic``: how sizes are said to be dynamic, their names, ranges and tuning points."""
+"""``trtdsl.export.dynamic``: how sizes are said to be dynamic, names, ranges, tuning points."""
 
 from __future__ import annotations
 

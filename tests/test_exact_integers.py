@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from trtdsl.exact_integers import exact_integers
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.network import Network
+from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.types import DType
 
 ENDS = [-(2**31), -(2**31) + 1, -(2**24) - 1, -8, -7, -1, 0, 1, 6, 7, 8, 2**24 + 1, 2**31 - 1]

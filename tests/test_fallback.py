@@ -24,9 +24,9 @@ from tests.breaking import (
 from tests.cases.base import f32
 from trtdsl import registry
 from trtdsl.errors import BuildError, ConversionError, RunError
-from trtdsl.fallback import FallbackWarning
-from trtdsl.hybrid import Hybrid, TorchPiece
 from trtdsl.ir.constant import Constant
+from trtdsl.parts.fallback import FallbackWarning
+from trtdsl.parts.hybrid import Hybrid, TorchPiece
 from trtdsl.reference import Reference
 
 

@@ -23,8 +23,8 @@ from tests.breaking import (
 )
 from tests.cases.base import f32
 from trtdsl import module_plugins
-from trtdsl.fallback import FallbackWarning
-from trtdsl.hybrid import Hybrid
+from trtdsl.parts.fallback import FallbackWarning
+from trtdsl.parts.hybrid import Hybrid
 
 
 def test_a_module_used_twice() -> None:

@@ -10,9 +10,9 @@ import torch
 
 import trtdsl
 from tests.test_zoo import error, leaves, zoo
-from trtdsl import fallback
-from trtdsl.fallback import FallbackWarning
-from trtdsl.hybrid import Hybrid
+from trtdsl.parts import fallback
+from trtdsl.parts.fallback import FallbackWarning
+from trtdsl.parts.hybrid import Hybrid
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries' own
 

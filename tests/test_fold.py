@@ -13,8 +13,8 @@ import trtdsl
 from tests.test_ir import assert_close
 from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.network import Network, Operation, Tensor
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import run
-from trtdsl.rewrite import rewrite
 
 Norm = type[nn.BatchNorm1d] | type[nn.BatchNorm2d] | type[nn.BatchNorm3d]
 

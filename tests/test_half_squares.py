@@ -1,4 +1,4 @@
-"""``trtdsl.half_squares``: roots of sums of squares that stay within float16."""
+"""``trtdsl.passes.half_squares``: roots of sums of squares that stay within float16."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import nn
 
 import trtdsl
 from tests.cases.base import f32
-from trtdsl.half_squares import scaled_squares
 from trtdsl.network import Network
+from trtdsl.passes.half_squares import scaled_squares
 
 
 class Deviation(nn.Module):

@@ -1,4 +1,4 @@
-"""``trtdsl.inplace``: operators that write to their arguments, and the views that see it."""
+"""``trtdsl.export.inplace``: operators that write to their arguments, and the views that see it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.fx import Graph, Node
 import trtdsl
 from tests.cases.base import f32
 from trtdsl.errors import ConversionError
-from trtdsl.inplace import drop_identities, has_inplace, rewrite_inplace
+from trtdsl.export.inplace import drop_identities, has_inplace, rewrite_inplace
 
 aten = torch.ops.aten
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.export import Dim
 
 import trtdsl
-from trtdsl.lengths import symbolic_lengths
+from trtdsl.export.lengths import symbolic_lengths
 
 
 class Counted(nn.Module):

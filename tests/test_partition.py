@@ -1,4 +1,4 @@
-"""``trtdsl.partition``: how many engines there are, and what is worth one."""
+"""``trtdsl.parts.partition``: how many engines there are, and what is worth one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``trtdsl.precision``: fp16 and bf16 networks, type by type, and their answers."""
+"""``trtdsl.passes.precision``: fp16 and bf16 networks, type by type, and their answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.reduce import Reduce
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network
-from trtdsl.precision import to_precision
+from trtdsl.passes.precision import to_precision
 from trtdsl.types import DType
 
 HALVES = {"fp16": (DType.FLOAT16, 5e-3), "bf16": (DType.BFLOAT16, 4e-2)}

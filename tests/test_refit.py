@@ -20,10 +20,10 @@ from trtdsl.build import BuildOptions, build
 from trtdsl.errors import BuildError, LoadError, RunError
 from trtdsl.lower import lower
 from trtdsl.network import Network
-from trtdsl.recipe import Recipes
-from trtdsl.recording import base_state, record
-from trtdsl.refit import Refitting
 from trtdsl.tensorrt_api import Api, network_flags
+from trtdsl.weights.recipe import Recipes
+from trtdsl.weights.recording import base_state, record
+from trtdsl.weights.refit import Refitting
 
 
 class Tied(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.models import vision_operators
-from trtdsl.torchvision_regions import heatmaps_to_keypoints, paste_masks_in_image
+from trtdsl.export.torchvision_regions import heatmaps_to_keypoints, paste_masks_in_image
 
 assert vision_operators.SCHEMAS, "torchvision can be imported once its operators are declared"
 pytest.importorskip("torchvision")

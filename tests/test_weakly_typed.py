@@ -1,4 +1,4 @@
-"""``trtdsl.weakly_typed``: what TensorRT 8.6 gets for a float32 normalization in fp16."""
+"""``trtdsl.passes.weakly_typed``: what TensorRT 8.6 gets for a float32 normalization in fp16."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from trtdsl.ir.nonzero import NonZero, positions
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.recurrent import Recurrent, RecurrentMode
 from trtdsl.network import Network
+from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.types import DType
-from trtdsl.weakly_typed import without_casts
 
 
 def half_network() -> tuple[Network, torch.Tensor]:

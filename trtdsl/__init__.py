@@ -19,7 +19,6 @@ if find_spec("trtdsl.layers") is None:
     )
 
 if TYPE_CHECKING:
-    from trtdsl.asserted import UncheckedWarning
     from trtdsl.binding import plugin
     from trtdsl.cache import CacheWarning
     from trtdsl.comparison import compare
@@ -35,14 +34,15 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
+    from trtdsl.export.asserted import UncheckedWarning
     from trtdsl.extension.ahead_of_time import PythonNeededWarning
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
-    from trtdsl.fallback import FallbackWarning
     from trtdsl.held import PrecisionWarning
-    from trtdsl.hybrid import Hybrid
     from trtdsl.ir.plugin import Plugin
     from trtdsl.network import Network, Tensor
+    from trtdsl.parts.fallback import FallbackWarning
+    from trtdsl.parts.hybrid import Hybrid
     from trtdsl.reference import Reference
     from trtdsl.registry import converter
     from trtdsl.types import DType
@@ -56,8 +56,8 @@ _HOME = {
     "ConversionError": "errors",
     "DType": "types",
     "Engine": "engine",
-    "FallbackWarning": "fallback",
-    "Hybrid": "hybrid",
+    "FallbackWarning": "parts.fallback",
+    "Hybrid": "parts.hybrid",
     "Launch": "extension.launch",
     "LoadError": "errors",
     "Network": "network",
@@ -71,7 +71,7 @@ _HOME = {
     "Tensor": "network",
     "TrtdslError": "errors",
     "UnavailableError": "errors",
-    "UncheckedWarning": "asserted",
+    "UncheckedWarning": "export.asserted",
     "UnsupportedError": "errors",
     "check": "conversion",
     "compare": "comparison",

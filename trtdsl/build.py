@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from trtdsl import interruptible
 from trtdsl.cached import BuildCache, Built
 from trtdsl.errors import BuildError, RunError, UnavailableError, explain
-from trtdsl.exact_integers import exact_integers
 from trtdsl.extension import plugins
-from trtdsl.half_squares import scaled_squares
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation
 from trtdsl.options import BuildOptions
+from trtdsl.passes.exact_integers import exact_integers
+from trtdsl.passes.half_squares import scaled_squares
+from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.profiles import Profile, hull, parse
-from trtdsl.recording import base_state, record
 from trtdsl.reference import spec
 from trtdsl.tensorrt_api import (
     Api,
@@ -32,7 +32,7 @@ from trtdsl.tensorrt_api import (
     share_profiles,
 )
 from trtdsl.types import DimRange, DType, bind, symbols
-from trtdsl.weakly_typed import without_casts
+from trtdsl.weights.recording import base_state, record
 
 if TYPE_CHECKING:
     from trtdsl.engine import Engine

@@ -21,26 +21,26 @@ from torch._dynamo.exc import UserError, UserErrorType
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
-from trtdsl import dynamic
-from trtdsl.branches import Asked, asked
-from trtdsl.doubles import without_doubles
-from trtdsl.drawn import draw_nothing
-from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, TrtdslError, explain
-from trtdsl.flat import Flat, input_names
-from trtdsl.inplace import drop_identities, has_inplace, hides_views, rewrite_inplace
-from trtdsl.lengths import symbolic_lengths
-from trtdsl.library_forms import exportable
+from trtdsl.export import dynamic
+from trtdsl.export.branches import Asked, asked
+from trtdsl.export.doubles import without_doubles
+from trtdsl.export.drawn import draw_nothing
+from trtdsl.export.dynamic import Bounds
+from trtdsl.export.flat import Flat, input_names
+from trtdsl.export.inplace import drop_identities, has_inplace, hides_views, rewrite_inplace
+from trtdsl.export.lengths import symbolic_lengths
+from trtdsl.export.library_forms import exportable
+from trtdsl.export.paths import Trace, hold
+from trtdsl.export.refusal import quiet, refusal
+from trtdsl.export.scalars import known_scalars
+from trtdsl.export.storage import read_storage
+from trtdsl.export.symbolic_numbers import rounds_sizes, symbolic_numbers
+from trtdsl.export.whole import whole
 from trtdsl.module_plugins import kept_whole
-from trtdsl.paths import Trace, hold
-from trtdsl.refusal import quiet, refusal
-from trtdsl.scalars import known_scalars
-from trtdsl.state import StateKey
-from trtdsl.storage import read_storage
-from trtdsl.symbolic_numbers import rounds_sizes, symbolic_numbers
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
-from trtdsl.whole import whole
+from trtdsl.weights.state import StateKey
 
 __all__ = ["Captured", "capture"]
 

@@ -281,7 +281,7 @@ def _show_pieces(
 ) -> None:
     """Build the engines that there are, and list what PyTorch has to run."""
     from trtdsl.conversion import convert
-    from trtdsl.fallback import FallbackWarning
+    from trtdsl.parts.fallback import FallbackWarning
 
     if output is not None:
         raise UsageError(

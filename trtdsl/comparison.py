@@ -135,7 +135,7 @@ def compare(
     """
     from trtdsl.build import BuildOptions
     from trtdsl.conversion import choose
-    from trtdsl.flat import given_inputs
+    from trtdsl.export.flat import given_inputs
 
     _refuse_other_models(model)
     options = BuildOptions(

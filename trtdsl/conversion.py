@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from trtdsl.capture import Captured
     from trtdsl.engine import Engine
-    from trtdsl.hybrid import Hybrid
     from trtdsl.options import BuildArguments, BuildOptions
+    from trtdsl.parts.hybrid import Hybrid
     from trtdsl.reference import Reference
     from trtdsl.report import Report
 
@@ -99,7 +99,7 @@ def convert(
     """
     from trtdsl import walk
     from trtdsl.build import BuildOptions, build
-    from trtdsl.fallback import check_fallback, converted
+    from trtdsl.parts.fallback import check_fallback, converted
     from trtdsl.reference import Reference
 
     options = BuildOptions(precision=precision, **build_arguments)
@@ -135,7 +135,8 @@ def _captured(
     dynamic_shapes: Any,
     opt: Mapping[str, int] | None = None,
 ) -> Captured:
-    from trtdsl import capture, flat, registry, walk
+    from trtdsl import capture, registry, walk
+    from trtdsl.export import flat
 
     return capture.capture(
         model,
@@ -148,9 +149,9 @@ def _captured(
 
 def _finished(network: Network, precision: str | None) -> Network:
     """A network as it is built: what can be folded is, and it is in its precision."""
-    from trtdsl.fold import fold_scale
-    from trtdsl.precision import to_precision
-    from trtdsl.rotary import fold_rotary
+    from trtdsl.passes.fold import fold_scale
+    from trtdsl.passes.precision import to_precision
+    from trtdsl.passes.rotary import fold_rotary
 
     return to_precision(fold_rotary(fold_scale(network)), precision)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from trtdsl.errors import RunError, explain
 from trtdsl.layer_times import Profile, make_recorder, measure
 from trtdsl.manifest import Manifest
-from trtdsl.refit import Refitting
 from trtdsl.runtime import files
 from trtdsl.runtime.contexts import GraphMode, Memory
 from trtdsl.runtime.device import index_of, primary_context
@@ -26,6 +25,7 @@ from trtdsl.runtime.runners import HostCopies, Runners
 from trtdsl.signature import Signature, check_device, kind_of
 from trtdsl.tensorrt_api import context_memory, import_tensorrt
 from trtdsl.tree import Leaf, Placeholder, Tree, flatten
+from trtdsl.weights.refit import Refitting
 
 if TYPE_CHECKING:
     import torch

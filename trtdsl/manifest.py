@@ -87,8 +87,8 @@ class Manifest:
       ``trtdsl.profiles.choose`` finds the one for a call's sizes
     - ``precision``: what was asked of the build, such as ``"fp16"``
     - ``tensorrt``, ``compute_capability`` (``"9.0"``), ``device``, ``trtdsl``: what built it
-    - ``refit``: the recipes of its weights as ``trtdsl.recipe.Recipes`` writes them, None where it
-      was built without; ``stripped``: whether the plan lacks the weights
+    - ``refit``: the recipes of its weights as ``trtdsl.weights.recipe.Recipes`` writes them, None
+      where it was built without; ``stripped``: whether the plan lacks the weights
     - ``version_compatible``: whether later releases of TensorRT load it; ``hardware``: the GPUs
       that it is for, one of ``trtdsl.options.HARDWARE``
     - ``plugins``: what must be imported, or loaded, before it is, unless it is embedded

@@ -16,8 +16,8 @@ from torch.fx import Node
 from torch.fx.experimental.symbolic_shapes import CallMethodKey, DivideByKey
 from torch.utils._pytree import SequenceKey
 
-from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, explain
+from trtdsl.export.dynamic import Bounds
 from trtdsl.ir.fill import Fill
 from trtdsl.ir.nonzero import positions
 from trtdsl.network import Network, Tensor

@@ -14,9 +14,9 @@ from trtdsl.errors import ConversionError, ShapeError, explain
 from trtdsl.ir.constant import Constant, Weights
 from trtdsl.ir.shape import Size
 from trtdsl.source import Source
-from trtdsl.state import StateKey
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import Dim, DimRange, DType, TensorType, bounds, symbols
+from trtdsl.weights.state import StateKey
 
 if TYPE_CHECKING:
     import torch
@@ -351,7 +351,7 @@ class Network:
         Errors: BuildError, UnavailableError without TensorRT or a GPU.
         """
         from trtdsl.build import BuildOptions, build
-        from trtdsl.precision import to_precision
+        from trtdsl.passes.precision import to_precision
 
         options = BuildOptions(precision=precision, **build_arguments)
         return build(to_precision(self, precision), options)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trtdsl import dynamic
 from trtdsl.errors import ConversionError, UnavailableError, explain
-from trtdsl.flat import Flat, given_inputs
+from trtdsl.export import dynamic
+from trtdsl.export.flat import Flat, given_inputs
 from trtdsl.manifest import TensorSpec
 from trtdsl.tree import Tree
 from trtdsl.types import DimRange, DType

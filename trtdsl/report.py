@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from trtdsl.asserted import CHECKS, only_checked
 from trtdsl.capture import Captured
 from trtdsl.control import OPERATORS
+from trtdsl.export.asserted import CHECKS, only_checked
 from trtdsl.measure import symbols_of
 from trtdsl.network import Network
 from trtdsl.nodes import REGIONS, call_of, converter_of, is_symbolic, source_of

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from trtdsl.asserted import CHECKS, only_checked, warn_of_values
 from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
 from trtdsl.control import OPERATORS, Bodies, lower_control
-from trtdsl.dynamic import output_names
 from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
+from trtdsl.export.asserted import CHECKS, only_checked, warn_of_values
+from trtdsl.export.dynamic import output_names
 from trtdsl.expression import expression
 from trtdsl.measure import bindings, computed, symbols_of
 from trtdsl.network import Network, Tensor

@@ -17,8 +17,8 @@ from tests.cases.base import f32
 from tests.gpu.mlp import TOLERANCE
 from trtdsl.engine import Engine
 from trtdsl.errors import RunError
-from trtdsl.fallback import FallbackWarning
-from trtdsl.hybrid import EnginePiece, Hybrid, TorchPiece
+from trtdsl.parts.fallback import FallbackWarning
+from trtdsl.parts.hybrid import EnginePiece, Hybrid, TorchPiece
 
 pytestmark = [
     pytest.mark.gpu,

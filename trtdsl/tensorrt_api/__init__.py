@@ -5,7 +5,6 @@ what is installed. Nothing here imports tensorrt before it is asked for, and not
 anything before a GPU was found: without one it crashes the process.
 """
 
-from trtdsl.folded import Folded, Placed
 from trtdsl.tensorrt_api.api import Api
 from trtdsl.tensorrt_api.installed import import_tensorrt, installed_version, why_unavailable
 from trtdsl.tensorrt_api.release import (
@@ -27,6 +26,7 @@ from trtdsl.tensorrt_api.settings import (
     set_workspace,
     share_profiles,
 )
+from trtdsl.weights.folded import Folded, Placed
 
 __all__ = [
     "Api",

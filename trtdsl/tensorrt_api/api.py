@@ -7,9 +7,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import BuildError, explain
-from trtdsl.folded import Folded, Placed, narrow, require_finite
 from trtdsl.tensorrt_api.release import NAMES, is_strongly_typed, refits_one_by_one
 from trtdsl.types import Dim, DimRange, DType
+from trtdsl.weights.folded import Folded, Placed, narrow, require_finite
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, less
-from trtdsl.rewrite import rewrite
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import DType
 
 __all__ = ["without_casts"]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.torchvision_regions import keypoints_of, paste_masks_in_image, with_image_sizes
+from trtdsl.export.torchvision_regions import keypoints_of, paste_masks_in_image, with_image_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor

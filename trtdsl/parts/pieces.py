@@ -13,13 +13,13 @@ from torch.fx import GraphModule, Node
 
 from trtdsl import walk
 from trtdsl.capture import Captured
-from trtdsl.cutting import Cut, EngineCut, TorchCut
 from trtdsl.errors import ConversionError
-from trtdsl.flow import Flow, is_pinned, producer, symbols_in
 from trtdsl.network import Network
 from trtdsl.nodes import is_symbolic
-from trtdsl.partition import Part
-from trtdsl.sizing import Measure, linear
+from trtdsl.parts.cutting import Cut, EngineCut, TorchCut
+from trtdsl.parts.flow import Flow, is_pinned, producer, symbols_in
+from trtdsl.parts.partition import Part
+from trtdsl.parts.sizing import Measure, linear
 from trtdsl.tree import Placeholder, flatten
 from trtdsl.types import DimRange
 

@@ -17,7 +17,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from trtdsl.errors import ConversionError, explain
-from trtdsl.torch_forms import FORMS
+from trtdsl.export.torch_forms import FORMS
 
 __all__ = ["whole"]
 

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
-from trtdsl.branches import Asked
-from trtdsl.dynamic import Bounds
 from trtdsl.errors import ConversionError, explain
+from trtdsl.export.branches import Asked
+from trtdsl.export.dynamic import Bounds
 from trtdsl.source import Source
 
 __all__ = [

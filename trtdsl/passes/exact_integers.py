@@ -18,7 +18,7 @@ from trtdsl.ir.shuffle import Squeeze
 from trtdsl.ir.slice import SampleMode, Slice
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast
-from trtdsl.rewrite import rewrite
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import Dim, DType, as_dim
 
 __all__ = ["exact_integers"]

@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtdsl.errors import LoadError, RunError, explain
 from trtdsl.ir.base import Layer
-from trtdsl.recipe_json import layer_from_json, layer_to_json, tensor_from_json, tensor_to_json
-from trtdsl.state import StateKey
+from trtdsl.weights.recipe_json import (
+    layer_from_json,
+    layer_to_json,
+    tensor_from_json,
+    tensor_to_json,
+)
+from trtdsl.weights.state import StateKey
 
 if TYPE_CHECKING:
     import torch

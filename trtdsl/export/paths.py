@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch.fx import Graph, Node
 
-from trtdsl.asserted import Condition, Layout, compiled, conditions_of, only_checked, refused
-from trtdsl.branches import Asked
+from trtdsl.export.asserted import Condition, Layout, compiled, conditions_of, only_checked, refused
+from trtdsl.export.branches import Asked
 from trtdsl.nodes import several
 from trtdsl.types import DimRange
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import RunError, explain
-from trtdsl.recipe import Recipes
-from trtdsl.state import by_weight
+from trtdsl.weights.recipe import Recipes
+from trtdsl.weights.state import by_weight
 
 if TYPE_CHECKING:
     import torch

@@ -12,12 +12,12 @@ import torch
 
 from trtdsl.engine import Engine
 from trtdsl.errors import ConversionError, explain
-from trtdsl.moved import Movable, storage_of
-from trtdsl.outline import Break, Outline, counted
+from trtdsl.parts.moved import Movable, storage_of
+from trtdsl.parts.outline import Break, Outline, counted
+from trtdsl.parts.sizing import Measure
 from trtdsl.reference import Reference, as_numpy, from_numpy
 from trtdsl.runtime.interop import adopt, is_foreign
 from trtdsl.signature import Signature, check_device, kind_of
-from trtdsl.sizing import Measure
 from trtdsl.tree import Tree
 
 __all__ = ["EnginePiece", "Hybrid", "TorchPiece"]

@@ -14,7 +14,7 @@ from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.scale import Scale, ScaleMode
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.rewrite import rewrite
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import DType
 
 __all__ = ["fold_scale"]

@@ -10,8 +10,8 @@ import torch
 from torch.fx import GraphModule, Node
 
 from trtdsl.capture import Captured
-from trtdsl.flow import is_convertible, is_random, symbols_in
 from trtdsl.nodes import is_symbolic
+from trtdsl.parts.flow import is_convertible, is_random, symbols_in
 
 __all__ = ["precompute"]
 

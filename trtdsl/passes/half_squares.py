@@ -14,8 +14,8 @@ from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, Unar
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Squeeze
 from trtdsl.network import Network, Operation, Tensor
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import fold
-from trtdsl.rewrite import rewrite
 from trtdsl.types import DType, is_static
 
 __all__ = ["scaled_squares"]

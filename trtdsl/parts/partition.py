@@ -15,7 +15,7 @@ from typing import Any
 
 from torch.fx import Node
 
-from trtdsl.flow import Flow, is_random
+from trtdsl.parts.flow import Flow, is_random
 
 __all__ = ["LEAST", "Part", "partition"]
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from trtdsl import dynamic
 from trtdsl.errors import ConversionError, explain
+from trtdsl.export import dynamic
 from trtdsl.tree import Placeholder, Tree, flatten
 
 __all__ = ["Flat", "example_inputs", "given_inputs", "input_names"]

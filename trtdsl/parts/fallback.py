@@ -13,26 +13,26 @@ import torch
 from torch.fx import Node
 
 from trtdsl import walk
-from trtdsl.asserted import CHECKS, warn_of_values
 from trtdsl.capture import Captured
-from trtdsl.cutting import EngineCut, is_complex
 from trtdsl.engine import Engine
 from trtdsl.errors import ConversionError, explain
+from trtdsl.export.asserted import CHECKS, warn_of_values
 from trtdsl.expression import expression
-from trtdsl.flow import Flow, is_convertible, tensors_of
-from trtdsl.hybrid import EnginePiece, Hybrid, TorchPiece
 from trtdsl.manifest import TensorSpec
-from trtdsl.moved import Movable
 from trtdsl.network import Network
 from trtdsl.nodes import call_of, source_of
 from trtdsl.options import BuildOptions
-from trtdsl.outline import Break, Outline
-from trtdsl.partition import partition
-from trtdsl.pieces import Piece, Refused, pieces
-from trtdsl.precomputed import precompute
+from trtdsl.parts.cutting import EngineCut, is_complex
+from trtdsl.parts.flow import Flow, is_convertible, tensors_of
+from trtdsl.parts.hybrid import EnginePiece, Hybrid, TorchPiece
+from trtdsl.parts.moved import Movable
+from trtdsl.parts.outline import Break, Outline
+from trtdsl.parts.partition import partition
+from trtdsl.parts.pieces import Piece, Refused, pieces
+from trtdsl.parts.precomputed import precompute
+from trtdsl.parts.regions import inline_regions
 from trtdsl.profiles import parse
 from trtdsl.reference import Reference
-from trtdsl.regions import inline_regions
 from trtdsl.report import advice, is_known, report
 from trtdsl.signature import Signature
 from trtdsl.types import DType, symbols

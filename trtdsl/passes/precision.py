@@ -25,8 +25,8 @@ from trtdsl.ir.repeat import Repeat
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, maximum, where
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import fold
-from trtdsl.rewrite import rewrite
 from trtdsl.types import DType
 
 __all__ = ["to_precision"]

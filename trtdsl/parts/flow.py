@@ -15,13 +15,13 @@ import torch
 from torch.fx import GraphModule, Node
 from torch.utils._pytree import SequenceKey
 
-from trtdsl.asserted import CHECKS, only_checked
 from trtdsl.capture import Captured
 from trtdsl.errors import ConversionError, explain
+from trtdsl.export.asserted import CHECKS, only_checked
 from trtdsl.measure import symbols_of
 from trtdsl.nodes import is_symbolic, several, source_of
+from trtdsl.parts.sizing import Measure, linear
 from trtdsl.report import is_known
-from trtdsl.sizing import Measure, linear
 from trtdsl.types import DType
 
 __all__ = [

@@ -16,9 +16,9 @@ from sympy.logic.boolalg import Boolean
 from torch._dynamo.exc import UserError, UserErrorType
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from trtdsl.branches import Asked
 from trtdsl.errors import ConversionError, explain
-from trtdsl.flat import Flat
+from trtdsl.export.branches import Asked
+from trtdsl.export.flat import Flat
 from trtdsl.source import Source
 
 __all__ = ["quiet", "refusal"]

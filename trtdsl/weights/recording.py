@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.constant import Constant
-from trtdsl.recipe import Apply, Key, Made, Node, Recipes, Value
-from trtdsl.recipe_json import is_known
 from trtdsl.reference import fold
-from trtdsl.state import StateKey
+from trtdsl.weights.recipe import Apply, Key, Made, Node, Recipes, Value
+from trtdsl.weights.recipe_json import is_known
+from trtdsl.weights.state import StateKey
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,7 @@ from trtdsl.ir.rotary_embedding import RotaryEmbedding
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.ir.slice import Slice
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.rewrite import rewrite
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import Dim
 
 __all__ = ["fold_rotary"]

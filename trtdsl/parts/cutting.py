@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from trtdsl.flow import Flow, producer, symbols_in
 from trtdsl.measure import symbols_of
 from trtdsl.nodes import is_symbolic
-from trtdsl.partition import Part
-from trtdsl.sizing import linear, written
+from trtdsl.parts.flow import Flow, producer, symbols_in
+from trtdsl.parts.partition import Part
+from trtdsl.parts.sizing import linear, written
 
 __all__ = ["Cut", "EngineCut", "TorchCut", "is_complex"]
 

@@ -1,0 +1,1 @@
+"""A model in parts: engines, and PyTorch between them for what no engine computes."""
