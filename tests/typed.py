@@ -29,8 +29,8 @@ SIZES = {
     "IScatterLayer": {1},
     "ICumulativeLayer": {1},
     "ILoopOutputLayer": {1},
-    "ITripLimitLayer": {0},
     "INMSLayer": {2},
+    "IRotaryEmbeddingLayer": {3},
 }
 """The inputs that are sizes, axes or indices: int32 or int64."""
 ANY_DTYPE = {"ICastLayer", "IIdentityLayer", "IShapeLayer"}
@@ -66,8 +66,6 @@ def _gives(layer: Any, inputs: list[str]) -> list[str]:
             return []
         case "IShapeLayer":
             return ["INT64"]
-        case "INonZeroLayer" | "INMSLayer":
-            return ["INT32"] * len(state["output_list"])
         case "ITopKLayer":
             return [inputs[0], "INT32"]
         case "ISelectLayer":
@@ -76,7 +74,17 @@ def _gives(layer: Any, inputs: list[str]) -> list[str]:
             return ["BOOL"]
         case "IUnaryLayer" if state["op"].name in PREDICATES:
             return ["BOOL"]
-    return inputs[:1]
+    return _gives_of(layer) or inputs[:1]
+
+
+def _gives_of(layer: Any) -> list[str]:
+    """The types of layers that say what they give, whatever they read."""
+    match type(layer).__name__:
+        case "INonZeroLayer" | "INMSLayer":
+            return ["INT32"] * len(layer.state["output_list"])
+        case "IPluginV3Layer":
+            return [t.name for t in layer.state["plugin"].get_output_data_types([])]
+    return []
 
 
 def violations(network: Any) -> Iterator[str]:
@@ -85,13 +93,19 @@ def violations(network: Any) -> Iterator[str]:
     for layer in network.state["layers"]:
         kind = type(layer).__name__
         inputs = {i: known[id(x)] for i, x in enumerate(layer.state["input_list"]) if x is not None}
-        sizes = SIZES.get(kind, set())
+        sizes = _sizes(kind, layer)
         data = [dtype for i, dtype in inputs.items() if i not in sizes]
         masks = _mask(layer, data, known) if kind == "IAttention" else ()
         for reason in (*_inputs(kind, layer, data), *_weights(layer, data), *masks):
             yield f"{layer.name} ({kind} of {inputs}): {reason}"
         if any(inputs[i] not in INTEGERS for i in sizes & set(inputs)):
             yield f"{layer.name} ({kind} of {inputs}): sizes or indices that are no integers"
+
+
+def _sizes(kind: str, layer: Any) -> set[int]:
+    if kind == "ITripLimitLayer":  # a number of trips, or the condition to go on
+        return {0} if layer.state["kind"].name == "COUNT" else set()
+    return SIZES.get(kind, set())
 
 
 def _inputs(kind: str, layer: Any, data: list[str]) -> Iterator[str]:

@@ -183,6 +183,7 @@ def _function(value: Any, names: Sequence[str]) -> Callable[..., Any]:
     own = {s.name: s for s in value.free_symbols}
     taken = [own.get(name, sympy.Symbol(name)) for name in names]
     rounded = {"floor": math.floor, "ceiling": math.ceil, "Mod": operator.mod}
+    rounded["RoundToInt"] = round  # PyTorch's, which is Python's
     function: Callable[..., Any] = sympy.lambdify(taken, value, modules=[rounded, "math"])
     return function
 

@@ -190,11 +190,12 @@ def _added(
     api: Api, add: Any, x: Any, kernel: Any, bias: Any, *, maps_axis: int, groups: int = 1
 ) -> Any:
     """The new layer; a kernel or bias that an input reaches becomes a tensor input of it."""
-    from trtdsl.tensorrt_api import Folded, dtype_of
+    from trtdsl.tensorrt_api import Folded
 
-    constant = isinstance(kernel, Folded)
-    sizes = tuple(kernel.tensor.shape if constant else kernel.shape)
-    dtype = DType.of(kernel.tensor.dtype) if constant else dtype_of(kernel.dtype)
+    assert api.operation is not None
+    given = api.operation.inputs[1]
+    constant, sizes = isinstance(kernel, Folded), given.shape
+    dtype = DType.of(kernel.tensor.dtype) if constant else given.dtype
     weights, bias_weights = (
         api.weights(operand) if isinstance(operand, Folded) else api.no_weights(dtype)
         for operand in (kernel, bias)
