@@ -82,7 +82,7 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         instance, "call", lambda name, *args: made.append((name, *(a.value for a in args)))
     )
     run = SimpleNamespace(run=lambda pointers, stream: made.append((*pointers, stream)))
-    monkeypatch.setattr(Instance, "_planned", lambda self, shapes: (run,))
+    monkeypatch.setattr(Instance, "_launches", lambda self, shapes: (run,))
     return made
 
 
@@ -91,7 +91,7 @@ ADDED = Instance(plugin=AddToRows(), inputs=(F, DType.INT32, F), outputs=(F,))
 
 
 def test_the_output_is_filled_on_the_stream_before_the_kernel_starts(copies: list[Any]) -> None:
-    ADDED.run(SHAPES, (0x100, 0x200, 0x300, 0x400), workspace=0x500, stream=7)
+    ADDED.apart().run(SHAPES, (0x100, 0x200, 0x300, 0x400), workspace=0x500, stream=7)
     assert copies == [
         ("cuMemcpyDtoDAsync_v2", 0x400, 0x100, 6 * 4 * 4, 7),
         (0x100, 0x200, 0x300, 0x400, 0x500, 7),
@@ -99,8 +99,9 @@ def test_the_output_is_filled_on_the_stream_before_the_kernel_starts(copies: lis
 
 
 def test_nothing_is_copied_where_tensorrt_gave_the_same_memory_or_none(copies: list[Any]) -> None:
-    ADDED.run(SHAPES, (0x100, 0x200, 0x300, 0x100), workspace=0, stream=7)
-    ADDED.run(((0, 4), (2,), (2, 4), (0, 4)), (1, 2, 3, 4), workspace=0, stream=7)
+    added = ADDED.apart()
+    added.run(SHAPES, (0x100, 0x200, 0x300, 0x100), workspace=0, stream=7)
+    added.run(((0, 4), (2,), (2, 4), (0, 4)), (1, 2, 3, 4), workspace=0, stream=7)
     assert [c[0] for c in copies] == [0x100, 1]
 
 

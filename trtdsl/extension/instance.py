@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtdsl.errors import LoadError
 from trtdsl.extension.buffer import Buffer
@@ -19,10 +20,12 @@ from trtdsl.types import Dim, DType, TensorType
 if TYPE_CHECKING:
     from trtdsl.network import Operation
 
-__all__ = ["Instance", "Shapes", "in_place"]
+__all__ = ["Instance", "Run", "Shapes", "in_place"]
 
 Shapes = tuple[tuple[int, ...], ...]
 """The shapes of all inputs and then of all outputs."""
+Run: TypeAlias = Callable[[Sequence[int], int], None]
+"""Queues the kernels for some shapes: pointers of inputs, outputs and workspace, and a stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +41,7 @@ class Instance:
     outputs: tuple[DType, ...]
     sizes: tuple[tuple[str, ...], ...] = ()
     in_place: Mapping[int, int] = field(default_factory=dict, compare=False)
-    plans: dict[Shapes, tuple[Planned, ...]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    plans: dict[Shapes, Run] = field(default_factory=dict, compare=False, repr=False)
     """Of one execution context: a launch holds its arguments, so no two threads may share it."""
 
     @property
@@ -94,13 +95,30 @@ class Instance:
 
     def run(self, shapes: Shapes, pointers: Sequence[int], *, workspace: int, stream: int) -> None:
         """Queue the kernel. ``pointers`` are of all inputs, then of all outputs."""
+        self.planned(shapes)((*pointers, workspace), stream)
+
+    def planned(self, shapes: Shapes) -> Run:
+        """What runs for tensors of these shapes, planned the first time."""
+        if shapes not in self.plans:
+            if len(self.plans) > 256:  # as many as a model's shapes ever are at once
+                self.plans.clear()
+            self.plans[shapes] = self._plan(shapes)
+        return self.plans[shapes]
+
+    def _plan(self, shapes: Shapes) -> Run:
+        steps: list[Run] = [partial(self._run_python, shapes)]
+        if not self.plugin.queues_from_python():
+            steps = [launch.run for launch in self._launches(shapes)]
         if self.plugin.aliases:
-            self._fill(shapes, pointers, stream)
-        if self.plugin.queues_from_python():
-            self._run_python(shapes, pointers, workspace, stream)
-            return
-        for planned in self.plans.get(shapes) or self._planned(shapes):
-            planned.run((*pointers, workspace), stream)
+            steps.insert(0, partial(self._fill, shapes))
+        if len(steps) == 1:
+            return steps[0]
+
+        def run(pointers: Sequence[int], stream: int) -> None:
+            for step in steps:
+                step(pointers, stream)
+
+        return run
 
     def _fill(self, shapes: Shapes, pointers: Sequence[int], stream: int) -> None:
         """Copy what outputs begin as, unless TensorRT let them be the input."""
@@ -112,10 +130,9 @@ class Instance:
                 rest = ctypes.c_size_t(size), ctypes.c_void_p(stream)
                 call("cuMemcpyDtoDAsync_v2", *places, *rest)
 
-    def _run_python(
-        self, shapes: Shapes, pointers: Sequence[int], workspace: int, stream: int
-    ) -> None:
-        *tensors, scratch = self._buffers(shapes, pointers, workspace)
+    def _run_python(self, shapes: Shapes, pointers: Sequence[int], stream: int) -> None:
+        *addresses, workspace = pointers
+        *tensors, scratch = self._buffers(shapes, addresses, workspace)
         count = len(self.inputs)
         space = scratch if workspace else None
         self.plugin.run(tensors[:count], tensors[count:], workspace=space, stream=stream)
@@ -127,13 +144,7 @@ class Instance:
         tensors = map(Buffer, pointers, shapes, dtypes)
         return (*tensors, Buffer(workspace, (), DType.UINT8))
 
-    def _planned(self, shapes: Shapes) -> tuple[Planned, ...]:
-        if len(self.plans) > 256:  # as many as a model's shapes ever are at once
-            self.plans.clear()
-        self.plans[shapes] = self._plan(shapes)
-        return self.plans[shapes]
-
-    def _plan(self, shapes: Shapes) -> tuple[Planned, ...]:
+    def _launches(self, shapes: Shapes) -> tuple[Planned, ...]:
         buffers = self._buffers(shapes, [0] * len(shapes), 0)
         launched = self.plugin.launch(*buffers[:-1], workspace=buffers[-1])
         defines = self.plugin.defines(*self.inputs, *self.outputs)

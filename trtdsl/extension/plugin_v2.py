@@ -24,7 +24,7 @@ from typing import Any
 from trtdsl.errors import BuildError
 from trtdsl.extension.cpp import Class, Method, Pointer, call
 from trtdsl.extension.failures import note
-from trtdsl.extension.instance import Instance, Shapes
+from trtdsl.extension.instance import Instance, Run
 from trtdsl.extension.size_expressions import read, write
 from trtdsl.ir.plugin import Plugin
 from trtdsl.types import DType
@@ -195,7 +195,7 @@ class _PluginV2(_Named):
         self._data = instance.to_bytes()
         self._dtypes = (*instance.inputs, *instance.outputs)
         self._num_inputs = len(instance.inputs)
-        self._known: dict[bytes, Shapes] = {}
+        self._known: dict[bytes, Run] = {}
         self._inputs = ctypes.sizeof(Desc) * len(instance.inputs)
         self._outputs = ctypes.sizeof(Desc) * len(instance.outputs)
         self._in_pointers = Pointer * len(instance.inputs)
@@ -265,19 +265,16 @@ class _PluginV2(_Named):
         stream: int | None,
     ) -> int:
         key = ctypes.string_at(inputs, self._inputs) + ctypes.string_at(outputs, self._outputs)
-        shapes = self._known.get(key) or self._shapes(key)
-        pointers = [
-            *self._in_pointers.from_address(reads),
-            *self._out_pointers.from_address(writes),
-        ]
-        self._instance.run(shapes, pointers, workspace=workspace or 0, stream=stream or 0)
+        run = self._known.get(key) or self._planned(key)
+        read, written = self._in_pointers.from_address, self._out_pointers.from_address
+        run((*read(reads), *written(writes), workspace or 0), stream or 0)
         return 0
 
-    def _shapes(self, key: bytes) -> Shapes:
+    def _planned(self, key: bytes) -> Run:
         descs = (Desc * len(self._dtypes)).from_buffer_copy(key)
         if len(self._known) > 256:
             self._known.clear()
-        self._known[key] = tuple(d.dims.shape() for d in descs)
+        self._known[key] = self._instance.planned(tuple(d.dims.shape() for d in descs))
         return self._known[key]
 
 
