@@ -194,7 +194,8 @@ def _added(
 
     assert api.operation is not None
     given = api.operation.inputs[1]
-    constant, sizes = isinstance(kernel, Folded), given.shape
+    constant = isinstance(kernel, Folded)
+    sizes = tuple(kernel.tensor.shape) if constant else given.shape
     dtype = DType.of(kernel.tensor.dtype) if constant else given.dtype
     weights, bias_weights = (
         api.weights(operand) if isinstance(operand, Folded) else api.no_weights(dtype)
