@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 
 from trtdsl.ir.gather import Gather
+from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.ir.slice import SampleMode, Slice, section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import add
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType, as_dim, is_static
+from trtdsl.types import Dim, DType, as_dim
 
 from .creation import iota
-from .fixed_kernels import deconvolved
 from .padding import padded
 from .shape import expanded
-from .spatial import batched
 
 __all__: list[str] = []
 
 aten = torch.ops.aten
-
-_MOST_TAPS = 2**22
-"""The largest kernel that patches are put in place by."""
 
 
 @converter(aten.unfold.default)
@@ -98,9 +95,6 @@ def col2im(
     rows, places = counts
     n = len(lead)
     channels = columns // (high * wide)
-    if is_static((*output_size, rows, places)) and columns * high * wide <= _MOST_TAPS:
-        patches = x.reshape(*lead, columns, rows, places)
-        return _deconvolved(patches, output_size, kernel_size, dilation, padding, stride)
     patches = x.reshape(*lead, channels, high, wide, rows, places)
     # One axis after the other: (*N, C, kh, oh, kw, ow), then (*N, C, W, kh, oh).
     patches = patches.permute(*range(n + 1), n + 1, n + 3, n + 2, n + 4)
@@ -110,36 +104,11 @@ def col2im(
     return image.permute(*range(n + 1), n + 2, n + 1)
 
 
-def _deconvolved(
-    patches: Tensor,
-    output_size: Sequence[int],
-    kernel_size: Sequence[int],
-    dilation: Sequence[int],
-    padding: Sequence[int],
-    stride: Sequence[int],
-) -> Tensor:
-    """``(*N, C * kh * kw, oh, ow)`` by a kernel that puts each of an image's taps in its place."""
-    high, wide = kernel_size
-    columns = patches.shape[-3]
-    taps = torch.eye(high * wide).reshape(high * wide, 1, high, wide)
-    kernel = taps.repeat(columns // (high * wide), 1, 1, 1).to(patches.dtype.torch)
-    rest = [
-        (size + 2 * p - d * (k - 1) - 1) % s
-        for size, k, d, p, s in zip(
-            output_size, kernel_size, dilation, padding, stride, strict=True
-        )
-    ]
-    weight, groups = patches.network.constant(kernel), columns // (high * wide)
-    return batched(
-        patches,
-        2,
-        lambda p: deconvolved(p, weight, None, stride, padding, rest, dilation, groups),
-    )
-
-
 def _summed(x: Tensor, size: Dim, dilation: int, padding: int, stride: int) -> Tensor:
     """Windows along an axis, ``(*A, taps, count)``, summed up to ``(*A, size)``."""
     *lead, taps, count = x.shape
+    if isinstance(count, int) and isinstance(size, int):
+        return _gathered(x, size, dilation, padding, stride)
     axis = len(lead)
     total: Tensor | None = None
     for tap in range(taps):
@@ -155,6 +124,22 @@ def _summed(x: Tensor, size: Dim, dilation: int, padding: int, stride: int) -> T
         total = part if total is None else add(total, part)
     assert total is not None
     return total
+
+
+def _gathered(x: Tensor, size: int, dilation: int, padding: int, stride: int) -> Tensor:
+    """``_summed`` of known sizes: each element reads what it is the sum of, and zeros beside it."""
+    *lead, taps, count = x.shape
+    parts: list[list[int]] = [[] for _ in range(size)]
+    for tap, window in product(range(taps), range(count)):
+        place = window * stride + tap * dilation - padding
+        if 0 <= place < size:
+            parts[place].append(tap * count + window)
+    most = max(1, *map(len, parts)) if parts else 1
+    index = [[*part, *[taps * count] * (most - len(part))] for part in parts]
+    net, axis = x.network, len(lead)
+    flat = padded(x.reshape(*lead, taps * count), [0, 1], SampleMode.FILL)  # a zero behind
+    read = Gather(axis=axis)(flat, net.constant(index, DType.INT32))
+    return Reduce(op=ReduceOperation.SUM, axes=(axis + 1,))(read)
 
 
 def _spaced(x: Tensor, stride: int) -> Tensor:

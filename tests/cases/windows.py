@@ -20,6 +20,9 @@ def around(x: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.fold(columns, x.shape[-2:], 3, padding=1, stride=2)
 
 
+INFINITE = f32(2, 12, 4)
+INFINITE[0, 1, 2] = -torch.inf
+
 CASES = [
     Case(aten.unfold.default, f32(2, 7, 3), 1, 3, 2, dynamic={**BATCH, (0, 1): "length"}),
     Case(aten.unfold.default, f32(7), -1, 2, 1),
@@ -30,6 +33,7 @@ CASES = [
     Case(aten.im2col.default, IMAGE, [3, 3], [2, 1], [2, 1], [1, 2]),
     Case(aten.im2col.default, f32(3, 4, 4), [2, 2], [1, 1], [0, 0], [2, 2]),
     Case(aten.im2col.default, boolean(3, 4, 4), [2, 2], [1, 1], [0, 0], [2, 2]),
+    Case(aten.col2im.default, INFINITE, [4, 4], [2, 2], [1, 1], [0, 0], [2, 2]),
     Case(aten.col2im.default, f32(2, 12, 9), [4, 4], [2, 2], [1, 1], [0, 0], [1, 1]),
     Case(aten.col2im.default, f32(2, 12, 4), [4, 4], [2, 2], [1, 1], [0, 0], [2, 2], dynamic=BATCH),
     Case(aten.col2im.default, f32(2, 18, 15), [6, 7], *STRIDED, dynamic=BATCH),
