@@ -8,8 +8,11 @@ from torch import nn
 
 import trtdsl
 from tests.cases.base import f32
+from trtdsl.ir.elementwise import Unary, UnaryOperation
+from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.network import Network
 from trtdsl.passes.half_squares import scaled_squares
+from trtdsl.types import DType
 
 
 class Deviation(nn.Module):
@@ -74,3 +77,32 @@ def test_large_numbers(model: nn.Module) -> None:
 def test_networks_without_float16_stay() -> None:
     network = trtdsl.trace(Rms().eval(), (f32(3, 12),))
     assert scaled_squares(network) is network
+
+
+class Learned(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.epsilon = nn.Parameter(torch.tensor(1e-3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.epsilon)
+
+
+def test_an_epsilon_that_a_refit_may_change_stays_a_weight() -> None:
+    network = trtdsl.trace(Halved(Learned()).eval(), (f32(3, 12),), precision="fp16")
+    assert "inner.epsilon" in str(scaled_squares(network))
+
+
+def test_infinities_stay_what_they_are() -> None:
+    net = Network()
+    x = net.input("x", (3, 4))
+    half = x.cast(DType.FLOAT16)
+    wide = half.cast(DType.FLOAT32)
+    total = Reduce(op=ReduceOperation.SUM, axes=(1,))(wide * wide)
+    net.output(Unary(op=UnaryOperation.SQRT)(total), "norm")
+    values = f32(3, 4)
+    values[0, 1], values[1, 2] = -torch.inf, torch.nan
+    scaled = scaled_squares(net)
+    assert len(scaled.operations) > len(net.operations)
+    torch.testing.assert_close(scaled.evaluate(values), net.evaluate(values), equal_nan=True)
+    assert scaled.evaluate(values)[0].isposinf()

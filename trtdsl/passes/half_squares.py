@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+from trtdsl.ir.constant import Constant
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Squeeze
@@ -23,6 +24,7 @@ __all__ = ["scaled_squares"]
 _Op = ElementWiseOperation
 _SMALLEST = 2.0**-14
 """float16's smallest number of full precision."""
+_LARGEST = 65504.0
 
 
 def scaled_squares(network: Network) -> Network:
@@ -55,9 +57,18 @@ def _apart(x: Tensor, op: ElementWiseOperation, neutral: float) -> tuple[Tensor,
         return x, neutral
     pairs = [made.inputs] if op is _Op.DIV else [made.inputs, made.inputs[::-1]]
     for y, number in pairs:
-        if number.is_constant and number.type.volume == 1 and float(fold(number)) >= 0:
+        if _is_plain(number) and number.type.volume == 1 and float(fold(number)) >= 0:
             return y, float(fold(number))
     return x, neutral
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether x is made of the code's own numbers; a weight has a name, and a refit changes it."""
+    made = x.producer
+    if made is None:
+        return False
+    named = isinstance(made.layer, Constant) and made.layer.weights.name is not None
+    return not named and all(map(_is_plain, made.inputs))
 
 
 def _squared(x: Tensor) -> Tensor | None:
@@ -78,8 +89,9 @@ def _root(x: Tensor, layer: Reduce, divisor: float, epsilon: float) -> Tensor:
     rest = math.sqrt(epsilon / factor)
     size = Unary(op=UnaryOperation.ABS)(x)
     largest = Reduce(op=ReduceOperation.MAX, axes=layer.axes, keep_dimensions=True)(size)
-    # No rest, divided by this and squared, leaves float16.
+    # No rest, divided by this and squared, leaves float16; and no infinity is divided by another.
     largest = ElementWise(op=_Op.MAX)(largest, _number(largest, max(_SMALLEST, rest / 64)))
+    largest = ElementWise(op=_Op.MIN)(largest, _number(largest, _LARGEST))
     small = x / largest
     squares = Reduce(op=op, axes=layer.axes, keep_dimensions=True)(small * small)
     if rest:
