@@ -13,6 +13,7 @@ import torch
 
 from tests import standin
 from trtdsl import build as build_module
+from trtdsl import timings
 from trtdsl.build import BuildOptions, build
 from trtdsl.cache import CacheWarning, Store
 from trtdsl.cached import BuildCache
@@ -239,9 +240,33 @@ def test_a_failed_build_keeps_what_it_timed(tmp_path: Path) -> None:
         assert config.attached.known == set(b"c")
 
 
-def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(tmp_path: Path) -> None:
+def test_a_process_shares_its_timings_and_takes_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with places(tmp_path).timings(one := Timings()):
+        one.attached.known |= set(b"?a")  # the file is one that TensorRT will not read
+    with places(tmp_path).timings(two := Timings()):
+        assert two.attached is one.attached
+    Store(tmp_path, limit=1).clear()
+    with places(tmp_path).timings(three := Timings()):
+        assert three.attached.known == set()
+        three.attached.known |= set(b"c")
+    with monkeypatch.context() as another_process:
+        another_process.setattr(timings, "_HELD", {})
+        with places(tmp_path).timings(four := Timings()):
+            assert four.attached.known == set(b"c")
+            four.attached.known |= set(b"d")
+    with places(tmp_path).timings(five := Timings()):
+        assert five.attached is three.attached
+        assert five.attached.known == set(b"cd")
+
+
+def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with places(tmp_path).timings(config := Timings()):
         config.attached.known |= set(b"?")
+    monkeypatch.setattr(timings, "_HELD", {})  # as another process
     with (
         pytest.warns(CacheWarning, match=r"times all layers anew: The timing cache will not be"),
         places(tmp_path).timings(Timings()),
@@ -249,9 +274,12 @@ def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(tmp_path
         assert logger.last_errors() == []
 
 
-def test_timings_that_tensorrt_refuses_are_a_warning(tmp_path: Path) -> None:
+def test_timings_that_tensorrt_refuses_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with places(tmp_path).timings(config := Timings()):
         config.attached.known |= set(b"xy")
+    monkeypatch.setattr(timings, "_HELD", {})  # as another process
     with (
         pytest.warns(CacheWarning, match="TensorRT refused 2 bytes of cached timings"),
         places(tmp_path).timings(strict := Timings(refused=b"x")),

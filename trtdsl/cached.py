@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.cache import CacheWarning, Store, configured
 from trtdsl.network_digest import KeylessError, engine_key, timing_key
 from trtdsl.options import BuildOptions
-from trtdsl.runtime import logger
+from trtdsl.timings import attached
 
 if TYPE_CHECKING:
     from trtdsl.network import Network
@@ -85,52 +84,8 @@ class BuildCache:
         if self.store is not None and self.engine is not None:
             self.store.update("engine", self.engine, self.about, lambda _: content)
 
-    @contextmanager
-    def timings(self, config: Any) -> Iterator[None]:
-        """Give a builder configuration the timings so far, and keep those that the build adds.
-
-        Also when it fails or is stopped: what was timed was timed. Timings that another process
-        has written meanwhile stay.
-        Source: IBuilderConfig.set_timing_cache, ITimingCache.combine.
-        """
+    def timings(self, config: Any) -> AbstractContextManager[None]:
+        """Builds within it know the timings so far of such a GPU, and keep theirs."""
         if self.store is None:
-            yield
-            return
-        known = self.store.read("timing", self.timing)
-        cache = _attached(config, known)
-        try:
-            yield
-        finally:
-            if cache is not None:
-                self.store.update(
-                    "timing", self.timing, self.gpu, lambda now: _merged(config, cache, known, now)
-                )
-
-
-def _attached(config: Any, known: bytes | None) -> Any:
-    """The configuration's timing cache, with the known timings if TensorRT takes them."""
-    for data in [known, b""] if known else [b""]:
-        logger.clear()
-        cache = config.create_timing_cache(data)
-        # TensorRT 8.6 was seen to give an empty cache for timings that it could not read.
-        said = "; ".join(logger.last_errors())
-        logger.clear()  # no build fails of this
-        if cache is not None and not said and config.set_timing_cache(cache, False):
-            return cache
-        warnings.warn(
-            f"TensorRT refused {len(data)} bytes of cached timings, and times all layers anew: "
-            f"{said or 'it gave no reason'}",
-            CacheWarning,
-            stacklevel=5,
-        )
-    return None
-
-
-def _merged(config: Any, cache: Any, known: bytes | None, now: bytes | None) -> bytes | None:
-    """All timings, with those that are on the disk ``now`` and were not yet ``known``."""
-    if now and now != known:
-        others = config.create_timing_cache(now)
-        if others is not None:
-            cache.combine(others, False)
-    serialized = cache.serialize()
-    return None if serialized is None else bytes(serialized)
+            return nullcontext()
+        return attached(config, self.store, self.timing, self.gpu)

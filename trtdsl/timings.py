@@ -1,0 +1,100 @@
+"""TensorRT's timings of layers: in a file for every process, and held in this one.
+
+TensorRT 8.6 writes timings of its graph compiler that it does not read again ("Myelin error from
+unknown graph"), and then begins without any. So the object that the builds of a process have filled
+is held, and shared by their configurations, which TensorRT allows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trtdsl.cache import CacheWarning, Store
+from trtdsl.runtime import logger
+
+__all__ = ["attached"]
+
+
+@dataclass(kw_only=True)
+class _Held:
+    """TensorRT's object, and the bytes on the disk that it knows."""
+
+    cache: Any
+    known: bytes | None
+
+
+_HELD: dict[tuple[Path, str], _Held] = {}
+"""By the store and the key of the timings."""
+
+
+@contextmanager
+def attached(config: Any, store: Store, key: str, about: str) -> Iterator[None]:
+    """Give a builder configuration the timings so far, and keep those that the build adds.
+
+    Also when it fails or is stopped: what was timed was timed. Timings that another process has
+    written meanwhile stay. Timings that are gone from the disk are forgotten here too.
+    Source: IBuilderConfig.set_timing_cache, ITimingCache.combine.
+    """
+    on_disk = store.read("timing", key)
+    held = _HELD.pop((store.root, key), None) if on_disk else None
+    timings = _shared(config, held, on_disk) or _read(config, on_disk)
+    try:
+        yield
+    finally:
+        if timings is not None:
+            store.update("timing", key, about, lambda now: _merged(config, timings, now))
+            _HELD[store.root, key] = timings
+
+
+def _shared(config: Any, held: _Held | None, on_disk: bytes | None) -> _Held | None:
+    """The held timings, with those that another process has added, if TensorRT takes them."""
+    if held is None or not config.set_timing_cache(held.cache, False):
+        return None
+    _add(config, held, on_disk)
+    return held
+
+
+def _read(config: Any, on_disk: bytes | None) -> _Held | None:
+    """The timings on the disk if TensorRT takes them, else none yet."""
+    for data in [on_disk, b""] if on_disk else [b""]:
+        cache, said = _created(config, data)
+        if cache is not None and not said and config.set_timing_cache(cache, False):
+            return _Held(cache=cache, known=on_disk)
+        warnings.warn(
+            f"TensorRT refused {len(data)} bytes of cached timings, and times all layers anew: "
+            f"{said or 'it gave no reason'}",
+            CacheWarning,
+            stacklevel=6,
+        )
+    return None
+
+
+def _created(config: Any, data: bytes) -> tuple[Any, str]:
+    """TensorRT's object for the bytes, and what it has to say against them."""
+    logger.clear()
+    cache = config.create_timing_cache(data)
+    # TensorRT 8.6 was seen to give an empty cache for timings that it could not read.
+    said = "; ".join(logger.last_errors())
+    logger.clear()  # no build fails of this
+    return cache, said
+
+
+def _merged(config: Any, timings: _Held, now: bytes | None) -> bytes | None:
+    """All timings, with those that are on the disk ``now`` and were not yet known."""
+    _add(config, timings, now)
+    serialized = timings.cache.serialize()
+    timings.known = None if serialized is None else bytes(serialized)
+    return timings.known
+
+
+def _add(config: Any, timings: _Held, data: bytes | None) -> None:
+    if data and data != timings.known:
+        others, said = _created(config, data)
+        if others is not None and not said:
+            timings.cache.combine(others, False)
+        timings.known = data
