@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,12 @@ def main() -> int:
             CONSOLE.print(f"{name} needs TensorRT and a GPU: {why_not}", markup=False)
             status = max(status, 2)
             continue
-        record = _record(name, arguments.commit)
-        rows = _run(record, benchmark, cases.split(",") if cases else benchmark.cases, path)
+        record, chosen = (
+            _record(name, arguments.commit),
+            cases.split(",") if cases else benchmark.cases,
+        )
+        with benchmark.ready(chosen, arguments.jobs, arguments.limit) as run:
+            rows = _run(record, replace(benchmark, run=run), chosen, path)
         if any("error" in row for row in rows):
             status = 1
         CONSOLE.print(f"results: {path}", markup=False)
@@ -83,6 +88,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help=f"NAME or NAME:CASE,CASE of: {kinds}")
     parser.add_argument("-o", "--output", type=Path, help="the JSON file to append records to")
     parser.add_argument("--commit", help="the commit, where the files are not in a git checkout")
+    help_jobs = "how many processes build the engines of models at once"
+    parser.add_argument("--jobs", type=int, default=1, help=help_jobs)
+    help_limit = "seconds that all of them may take; what is not built then has failed"
+    parser.add_argument("--limit", type=float, default=86400, help=help_limit)
     return parser.parse_args()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,6 +11,11 @@ __all__ = ["Benchmark", "Row", "Target"]
 
 Row: TypeAlias = dict[str, Any]
 """What a case measured, as JSON: ``case``, and the benchmark's own keys; ``error`` if it failed."""
+
+
+AtOnce: TypeAlias = Callable[
+    [Sequence[str], int, float], AbstractContextManager[Callable[[str], Row]]
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,8 @@ class Benchmark:
     """One question about speed or memory.
 
     ``cases`` run unless others are named; any case that ``run`` understands may be named.
+    ``at_once``, with cases, a number of processes and a limit in seconds, does what several cases
+    may do at once, and gives the ``run`` for them.
     """
 
     run: Callable[[str], Row]
@@ -42,3 +50,10 @@ class Benchmark:
     targets: Callable[[Sequence[Row]], list[Target]]
     needs_gpu: bool = True
     by_default: bool = True
+    at_once: AtOnce | None = None
+
+    def ready(
+        self, cases: Sequence[str], jobs: int, limit: float
+    ) -> AbstractContextManager[Callable[[str], Row]]:
+        """Within it, what makes the row of a case."""
+        return nullcontext(self.run) if self.at_once is None else self.at_once(cases, jobs, limit)

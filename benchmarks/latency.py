@@ -24,8 +24,8 @@ def run(case: str) -> Row:
     expected = call.answer()
     stream = torch.cuda.Stream()
     built = {
-        "trtdsl": paths.ours(call, wanted.precision, stream),
-        "onnx": paths.onnx(call, wanted.precision, stream),
+        name: paths.path(build, call, wanted.precision, stream)
+        for name, build in (("trtdsl", paths.ours), ("onnx", paths.onnx))
     }
     row: Row = {"case": case, "batch": BATCH}
     for name, path in built.items():

@@ -22,9 +22,7 @@ from trtdsl.errors import RunError
 from trtdsl.onnx_export import OnnxModel
 from trtdsl.tree import flatten
 
-__all__ = ["Call", "Path", "compared", "onnx", "ours", "relative_error"]
-
-_ROUNDS = 30
+__all__ = ["Call", "Path", "compared", "onnx", "ours", "path", "relative_error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +40,18 @@ class Call:
 
     def answer(self, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
         """PyTorch's outputs on the GPU, computed in a dtype; float32 without TF32."""
-        leaves, tree = flatten((self.args, dict(self.kwargs)))
         model = copy.deepcopy(self.model).cuda().to(dtype)
+        with torch.no_grad(), _full_float32():
+            return self.on_gpu(model, dtype)
+
+    def on_gpu(
+        self, callee: Callable[..., Any], dtype: torch.dtype = torch.float32
+    ) -> list[torch.Tensor]:
+        """The outputs of a model or an engine for the inputs, moved to the GPU."""
+        leaves, tree = flatten((self.args, dict(self.kwargs)))
         moved = [x.cuda().to(dtype) if x.is_floating_point() else x.cuda() for x in leaves]
         args, kwargs = tree.unflatten(moved)
-        with torch.no_grad(), _full_float32():
-            return list(flatten(model(*args, **kwargs))[0])
+        return list(flatten(callee(*args, **kwargs))[0])
 
 
 @contextmanager
@@ -75,35 +79,34 @@ class Path:
         return partial(self.engine, *self.bare.inputs)
 
 
-def ours(call: Call, precision: str, stream: torch.cuda.Stream) -> Path:
-    def build() -> Engine:
-        built = trtdsl.convert(
-            call.model, call.args, dict(call.kwargs), precision=precision, backend="tensorrt"
-        )
-        assert isinstance(built, Engine)
-        return built
-
-    return _built(build, call, stream)
+def ours(call: Call, precision: str) -> Engine:
+    """The engine that trtdsl builds, with TensorRT's default options."""
+    built = trtdsl.convert(
+        call.model, call.args, dict(call.kwargs), precision=precision, backend="tensorrt"
+    )
+    assert isinstance(built, Engine)
+    return built
 
 
-def onnx(call: Call, precision: str, stream: torch.cuda.Stream) -> Path:
-    def build() -> Engine:
-        model = OnnxModel.of(call.model, call.args, dict(call.kwargs))
-        return oracle.build_engine(model, BuildOptions(precision=precision))
-
-    return _built(build, call, stream)
+def onnx(call: Call, precision: str) -> Engine:
+    """The engine of TensorRT's ONNX parser, with the same options."""
+    model = OnnxModel.of(call.model, call.args, dict(call.kwargs))
+    return oracle.build_engine(model, BuildOptions(precision=precision))
 
 
-def _built(build: Callable[[], Engine], call: Call, stream: torch.cuda.Stream) -> Path:
-    seconds, engine = timed(build)
+def path(
+    build: Callable[[Call, str], Engine], call: Call, precision: str, stream: torch.cuda.Stream
+) -> Path:
+    """An engine by ``ours`` or ``onnx``, ready to run on a stream."""
+    seconds, engine = timed(build, call, precision)
     return Path(engine=engine, bare=Bare(engine, call.leaves, stream), build_seconds=seconds)
 
 
 def compared(
-    variants: Mapping[str, Callable[[], Any]], stream: torch.cuda.Stream
+    variants: Mapping[str, Callable[[], Any]], stream: torch.cuda.Stream, *, rounds: int = 30
 ) -> dict[str, Any]:
     """GPU seconds of ``trtdsl`` and ``onnx`` in turns, and the ratio of them, round by round."""
-    readings = in_turns({name: on_gpu(queue, stream) for name, queue in variants.items()}, _ROUNDS)
+    readings = in_turns({name: on_gpu(queue, stream) for name, queue in variants.items()}, rounds)
     pairs = zip(readings["trtdsl"], readings["onnx"], strict=True)
     ratio = Spread.of([mine / theirs for mine, theirs in pairs])
     spreads = {name: asdict(Spread.of(samples)) for name, samples in readings.items()}

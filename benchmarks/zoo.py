@@ -1,71 +1,79 @@
-"""``models``: whole architectures, each as our engine, the ONNX parser's and PyTorch itself."""
+"""``models``: whole architectures, each as our engine, the ONNX parser's and PyTorch itself.
+
+Engines are built first, by several processes at once; then their times are read, alone.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import paths
+import trtdsl
+from benchmarks import paths, prepared
 from benchmarks.base import Benchmark, Row, Target
-from benchmarks.models import Case
+from benchmarks.execution import Bare
 from benchmarks.spread import Spread
-from tests.models.row import Example
-from tests.models.zoo import REAL, SMALL
+from tests.models.zoo import REAL
+from trtdsl.engine import Engine
+from trtdsl.errors import RunError
 
 __all__ = ["BENCHMARK"]
 
-_TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+_ROUNDS = 10
+_DAY = 86400.0
+
+
+@contextmanager
+def built(cases: Sequence[str], jobs: int, limit: float) -> Iterator[Callable[[str], Row]]:
+    """Build the engines of all cases; gives what makes a case's row.
+
+    A row has each way's error against PyTorch in float32, and the times of both engines. What fails
+    is told in the row: a model that one way cannot take is a finding.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        found = prepared.prepare(cases, Path(place), jobs, limit)
+
+        def run(case: str) -> Row:
+            row: Row = {"case": case, "jobs": jobs, **found[case]}
+            folder = Path(place) / str(list(cases).index(case))
+            if all("failure" not in row[way] for way in prepared.WAYS):
+                row["engine"] = _times(folder)
+            return row
+
+        yield run
 
 
 def run(case: str) -> Row:
-    """A row with each way's error against PyTorch in float32, and the times of both engines.
+    """One case by itself."""
+    with built([case], 1, _DAY) as made:
+        return made(case)
 
-    What fails is told in the row: a model that one way cannot take is a finding.
-    """
-    wanted = Case.parse(case)
-    example = _example(wanted.model)
-    args, kwargs = example.calls[0]
-    call = paths.Call(model=example.model, args=args, kwargs=kwargs)
-    expected = call.answer()
+
+def _times(folder: Path) -> dict[str, Any]:
+    """Both engines in turns; nothing for outputs whose sizes only a run tells."""
     stream = torch.cuda.Stream()
-    row: Row = {"case": case}
-    row["pytorch"], _ = _tried(lambda: call.answer(_DTYPES[wanted.precision]), expected)
-    built = {}
-    for name, way in (("trtdsl", paths.ours), ("onnx", paths.onnx)):
-        row[name], made = _tried(lambda way=way: way(call, wanted.precision, stream), expected)
-        if isinstance(made, paths.Path):
-            built[name] = made.bare.run
-    tolerance = max(_TOLERANCE[wanted.precision], 2 * row["pytorch"].get("relative_error", 0.0))
-    for name in ("trtdsl", "onnx"):
-        row[name]["right"] = row[name].get("relative_error", math.inf) <= tolerance
-    if len(built) == 2:
-        row["engine"] = paths.compared(built, stream)
-    return row
-
-
-def _example(name: str) -> Example:
-    """A model by its name in the tables, of its published size where there is one."""
-    row = REAL.get(name) or SMALL.get(name)
-    if row is None:
-        raise ValueError(f"no model {name!r} in the tables of tests/models")
-    return row.build()
-
-
-def _tried(make: Callable[[], Any], expected: Sequence[torch.Tensor]) -> tuple[dict[str, Any], Any]:
-    """What a way gives, and its error; or why it gives nothing."""
+    inputs = torch.load(folder / prepared.INPUTS, weights_only=True)
+    engines = {way: _loaded(folder / f"{way}.engine") for way in prepared.WAYS}
+    outputs = [output for engine in engines.values() for output in engine.manifest.outputs]
+    if any(isinstance(size, str) for output in outputs for size in output.shape):
+        return {"failure": "outputs of sizes that only a run tells are not timed"}
     try:
-        made = make()
-        outputs = made.bare.answers() if isinstance(made, paths.Path) else made
-        found = {"relative_error": paths.relative_error(outputs, expected)}
-    except Exception as error:
-        return {"failure": f"{type(error).__name__}: {error}"[:500]}, None
-    if isinstance(made, paths.Path):
-        found["build_seconds"] = made.build_seconds
-    return found, made
+        bare = {way: Bare(engine, inputs, stream).run for way, engine in engines.items()}
+        return paths.compared(bare, stream, rounds=_ROUNDS)
+    except (RunError, ValueError) as error:
+        return {"failure": f"{type(error).__name__}: {error}"[:500]}
+
+
+def _loaded(path: Path) -> Engine:
+    engine = trtdsl.load(path)
+    assert isinstance(engine, Engine)
+    return engine
 
 
 def _targets(rows: Sequence[Row]) -> list[Target]:
@@ -74,7 +82,7 @@ def _targets(rows: Sequence[Row]) -> list[Target]:
     ratios = [
         row["engine"]["ratio"]["median"]
         for row in rows
-        if "engine" in row and row["case"].endswith("-fp16")
+        if "ratio" in row.get("engine", {}) and "-fp16" in row["case"]
     ]
     if ratios:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
@@ -91,12 +99,13 @@ def _error(row: Row, way: str) -> str:
 
 
 def _milliseconds(row: Row, way: str) -> str:
-    return Spread(**row["engine"][way]).text(1e-3, 3) if "engine" in row else ""
+    return Spread(**row["engine"][way]).text(1e-3, 3) if "ratio" in row.get("engine", {}) else ""
 
 
 BENCHMARK = Benchmark(
     run=run,
-    cases=tuple(f"{name}-{precision}" for name in REAL for precision in _TOLERANCE),
+    at_once=built,
+    cases=tuple(f"{name}-{precision}" for name in REAL for precision in ("fp32", "fp16")),
     columns={
         "case": lambda row: str(row["case"]),
         "PyTorch error": lambda row: _error(row, "pytorch"),
@@ -104,7 +113,9 @@ BENCHMARK = Benchmark(
         "ONNX": lambda row: _error(row, "onnx"),
         "trtdsl ms": lambda row: _milliseconds(row, "trtdsl"),
         "ONNX ms": lambda row: _milliseconds(row, "onnx"),
-        "ratio": lambda row: Spread(**row["engine"]["ratio"]).text(1, 3) if "engine" in row else "",
+        "ratio": lambda row: (
+            Spread(**row["engine"]["ratio"]).text(1, 3) if "ratio" in row.get("engine", {}) else ""
+        ),
     },
     targets=_targets,
     by_default=False,

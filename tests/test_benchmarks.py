@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
+from torch import nn
 
-from benchmarks import plugin_calls, plugins, suppression
+from benchmarks import paths, plugin_calls, plugins, prepared, suppression, zoo
+from benchmarks.models import Case
 from tests.models import vision_operators
 from tests.plugins.queued import KERNEL
 from trtdsl.network import Network
@@ -35,3 +41,65 @@ def test_the_same_kernel_inside_an_engine_and_alone() -> None:
     net.output(plugin_calls.DoubledInCuda(shift=1.5)(net.input("x", (8,))), "y")
     x = torch.arange(8.0)
     assert torch.equal(net.evaluate(x), 2 * x + 1.5)
+
+
+class Answers:
+    """An engine of so much of the model's answer."""
+
+    def __init__(self, share: float, call: paths.Call) -> None:
+        self.share, self.model = share, call.model
+
+    def __call__(self, *args: object, **kwargs: object) -> torch.Tensor:
+        with torch.no_grad():
+            return self.model(*args, **kwargs) * self.share
+
+    def save(self, path: Path) -> None:
+        path.touch()
+
+
+@pytest.fixture
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for moved in (torch.Tensor, nn.Module):
+        monkeypatch.setattr(moved, "cuda", lambda self: self)
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_what_is_found_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(call: paths.Call, precision: str) -> Answers:
+        raise ValueError("no such operator")
+
+    def right(call: paths.Call, precision: str) -> Answers:
+        return Answers(1.0, call)
+
+    def wrong(call: paths.Call, precision: str) -> Answers:
+        return Answers(1.001, call)
+
+    ways: dict[str, Callable[..., Answers]] = {"right": right, "wrong": wrong, "refused": refused}
+    monkeypatch.setattr(prepared, "WAYS", ways)
+    prepared._main("small/mixer@5", tmp_path)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [found[way].get("right") for way in ways] == [True, False, False]
+    assert found["right"]["relative_error"] <= 1e-6
+    assert found["wrong"]["relative_error"] == pytest.approx(1e-3, rel=1e-2)
+    assert found["refused"]["failure"] == "ValueError: no such operator"
+    (given,) = torch.load(tmp_path / "inputs.pt", weights_only=True)
+    assert given.shape[0] == 5
+
+
+def test_a_process_that_fails_says_so(tmp_path: Path) -> None:
+    found = prepared.prepare(["no_such_model"], tmp_path, jobs=1, limit=600)
+    (ways,) = found.values()
+    assert set(ways) == {"pytorch", "trtdsl", "onnx"}
+    assert all("no model 'no_such_model' in the tables" in way["failure"] for way in ways.values())
+
+
+def test_a_case_that_is_not_built_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with zoo.built(["small/mixer-fp16"], 1, 0.0) as run:
+        row = run("small/mixer-fp16")
+    assert "engine" not in row
+    assert "was not done" in row["trtdsl"]["failure"]
+
+
+def test_a_batch_that_a_model_has_not() -> None:
+    with pytest.raises(ValueError, match="fixed"):
+        prepared.example(Case.parse("small/siglip2@5"))
