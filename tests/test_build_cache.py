@@ -190,7 +190,7 @@ class Timings:
     def create_timing_cache(self, data: bytes) -> Any:
         if b"?" in data:
             logger.record("ERROR", "The timing cache will not be used!")
-            return Letters(b"")
+            return Letters(data if b"!" in data else b"")
         return None if self.refused in data else Letters(data)
 
     def set_timing_cache(self, letters: Any, ignore_mismatch: bool) -> bool:
@@ -272,6 +272,19 @@ def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(
         places(tmp_path).timings(Timings()),
     ):
         assert logger.last_errors() == []
+
+
+def test_what_tensorrt_reads_of_timings_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with places(tmp_path).timings(config := Timings()):
+        config.attached.known |= set(b"a?!")
+    monkeypatch.setattr(timings, "_HELD", {})  # as another process
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with places(tmp_path).timings(other := Timings()):
+            assert other.attached.known == set(b"a?!")
+    assert not caplog.records
 
 
 def test_timings_that_tensorrt_refuses_are_a_warning(

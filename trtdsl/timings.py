@@ -1,8 +1,9 @@
 """TensorRT's timings of layers: in a file for every process, and held in this one.
 
-TensorRT 8.6 writes timings of its graph compiler that it does not read again ("Myelin error from
-unknown graph"), and then begins without any. So the object that the builds of a process have filled
-is held, and shared by their configurations, which TensorRT allows.
+TensorRT 8.6 was seen to read its layers' timings back, and then to fail at those of its graph
+compiler ("Myelin error from unknown graph"), also where there are none of them. So what it has read
+is taken; and the object that the builds of a process have filled is held, and shared by their
+configurations, which TensorRT allows, as it still knows the graph compiler's.
 """
 
 from __future__ import annotations
@@ -60,28 +61,42 @@ def _shared(config: Any, held: _Held | None, on_disk: bytes | None) -> _Held | N
 
 
 def _read(config: Any, on_disk: bytes | None) -> _Held | None:
-    """The timings on the disk if TensorRT takes them, else none yet."""
-    for data in [on_disk, b""] if on_disk else [b""]:
-        cache, said = _created(config, data)
-        if cache is not None and not said and config.set_timing_cache(cache, False):
-            return _Held(cache=cache, known=on_disk)
-        warnings.warn(
-            f"TensorRT refused {len(data)} bytes of cached timings, and times all layers anew: "
-            f"{said or 'it gave no reason'}",
-            CacheWarning,
-            stacklevel=6,
-        )
+    """The timings on the disk, or what TensorRT takes of them; none yet where it takes none."""
+    cache, said = _created(config, on_disk or b"")
+    if cache is not None and config.set_timing_cache(cache, False):
+        if on_disk and said and _size(cache) <= _size(_created(config, b"")[0]):
+            _warn(on_disk, said)
+        return _Held(cache=cache, known=on_disk)
+    _warn(on_disk or b"", said)
+    cache, _ = _created(config, b"")
+    if cache is not None and config.set_timing_cache(cache, False):
+        return _Held(cache=cache, known=on_disk)
     return None
+
+
+def _warn(data: bytes, said: str) -> None:
+    warnings.warn(
+        f"TensorRT refused {len(data)} bytes of cached timings, and times all layers anew: "
+        f"{said or 'it gave no reason'}",
+        CacheWarning,
+        stacklevel=7,
+    )
 
 
 def _created(config: Any, data: bytes) -> tuple[Any, str]:
     """TensorRT's object for the bytes, and what it has to say against them."""
     logger.clear()
-    cache = config.create_timing_cache(data)
-    # TensorRT 8.6 was seen to give an empty cache for timings that it could not read.
+    with logger.quietly():
+        cache = config.create_timing_cache(data)
     said = "; ".join(logger.last_errors())
     logger.clear()  # no build fails of this
     return cache, said
+
+
+def _size(cache: Any) -> int:
+    """The bytes of what a timing cache holds; an empty one has some too."""
+    serialized = None if cache is None else cache.serialize()
+    return 0 if serialized is None else len(bytes(serialized))
 
 
 def _merged(config: Any, timings: _Held, now: bytes | None) -> bytes | None:
@@ -94,7 +109,7 @@ def _merged(config: Any, timings: _Held, now: bytes | None) -> bytes | None:
 
 def _add(config: Any, timings: _Held, data: bytes | None) -> None:
     if data and data != timings.known:
-        others, said = _created(config, data)
-        if others is not None and not said:
+        others, _ = _created(config, data)
+        if others is not None:
             timings.cache.combine(others, False)
         timings.known = data

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import trtdsl
+from trtdsl import timings
 from trtdsl.build import BuildOptions, build, builder
 from trtdsl.cache import Store
 from trtdsl.network import Network
@@ -59,17 +60,24 @@ def test_the_same_build_again_is_the_same_engine(
     assert kinds(tmp_path) == ["engine", "timing"]
 
 
+@pytest.mark.parametrize("where", ["held", "on the disk"])
 def test_timings_are_taken_back(
-    network: Network, tmp_path: Path, record: Callable[..., None]
+    network: Network,
+    where: str,
+    tmp_path: Path,
+    record: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = BuildOptions(cache=tmp_path, optimization_level=3)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # TensorRT's refusal of the timings would be one
+        warnings.simplefilter("error")  # a refusal of the timings would be one
         cold, first = seconds(lambda: build(network, options))
         (engine,) = (tmp_path / "engine").iterdir()
         engine.unlink()
+        if where == "on the disk":
+            monkeypatch.setattr(timings, "_HELD", {})  # as in another process
         warm, again = seconds(lambda: build(network, options))
-    record(test="timing cache", cold_seconds=cold, warm_seconds=warm)
+    record(test=f"timing cache, {where}", cold_seconds=cold, warm_seconds=warm)
     x = torch.randn(1, 3, 24, 24, generator=torch.Generator().manual_seed(1)).cuda()
     torch.testing.assert_close(again(x), first(x), rtol=1e-4, atol=1e-5)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from trtdsl.tensorrt_api import import_tensorrt
 
-__all__ = ["clear", "last_errors", "listening", "record", "tensorrt_logger"]
+__all__ = ["clear", "last_errors", "listening", "quietly", "record", "tensorrt_logger"]
 
 _LOG = logging.getLogger("trtdsl.tensorrt")
 _KEPT = 64
@@ -56,6 +56,16 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep messages within the block without passing them on: whoever asks will tell them."""
+    before, _LOG.disabled = _LOG.disabled, True
+    try:
+        yield
+    finally:
+        _LOG.disabled = before
 
 
 @cache
