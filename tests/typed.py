@@ -1,7 +1,7 @@
 """The types of a recorded network, and what a strongly typed TensorRT demands of them.
 
 From the headers (``NvInfer.h`` 10.0 to 11.1) and TensorRT's operator reference, and from nothing
-that trtdsl says of itself.
+that trtdsl says of itself; ``tests.standin.data_types`` has what each layer takes.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tests.standin.data_types import INTEGERS, taken
+
 __all__ = ["types", "violations"]
 
-INTEGERS = {"INT32", "INT64"}
-FLOATS = {"FLOAT", "HALF", "BF16"}
 COMPARISONS = {"EQUAL", "GREATER", "LESS"}
-LOGICAL = {"AND", "OR", "XOR"}
 PREDICATES = {"ISINF", "ISNAN"}
-NO_BF16 = {"TAN", "SINH", "COSH", "ASIN", "ACOS", "ATAN", "ASINH", "ACOSH", "ATANH"}
+PLUGINS = {"IPluginV3Layer", "IPluginV2Layer"}
 WEIGHTS = ("kernel", "bias", "shift", "scale", "power")
 SIZES = {
     "IShuffleLayer": {1},
@@ -33,7 +32,6 @@ SIZES = {
     "IRotaryEmbeddingLayer": {3},
 }
 """The inputs that are sizes, axes or indices: int32 or int64."""
-ANY_DTYPE = {"ICastLayer", "IIdentityLayer", "IShapeLayer"}
 
 
 def types(network: Any) -> dict[int, str]:
@@ -98,8 +96,10 @@ def violations(network: Any) -> Iterator[str]:
         masks = _mask(layer, data, known) if kind == "IAttention" else ()
         for reason in (*_inputs(kind, layer, data), *_weights(layer, data), *masks):
             yield f"{layer.name} ({kind} of {inputs}): {reason}"
-        if any(inputs[i] not in INTEGERS for i in sizes & set(inputs)):
-            yield f"{layer.name} ({kind} of {inputs}): sizes or indices that are no integers"
+        # "M: int64": operators/RotaryEmbedding.
+        whole = {"INT64"} if kind == "IRotaryEmbeddingLayer" else INTEGERS
+        if any(inputs[i] not in whole for i in sizes & set(inputs)):
+            yield f"{layer.name} ({kind} of {inputs}): sizes or indices not of {sorted(whole)}"
 
 
 def _sizes(kind: str, layer: Any) -> set[int]:
@@ -115,30 +115,26 @@ def _inputs(kind: str, layer: Any, data: list[str]) -> Iterator[str]:
         data = data[1:]
     if len(set(data)) > 1:
         yield "the inputs' types differ"
-    if kind not in ANY_DTYPE and "UINT8" in data:
-        yield "uint8 is for inputs and outputs of networks"
+    given = data or _gives(layer, [])
+    allowed = taken(layer)
+    if allowed is None and kind not in PLUGINS:
+        yield "no source says what it takes"
+    elif allowed is not None and not set(given) <= allowed:
+        yield f"it takes {sorted(allowed)}"
     yield from _limits(kind, layer, data[0] if data else "")
 
 
 def _limits(kind: str, layer: Any, dtype: str) -> Iterator[str]:
+    state = layer.state
     match kind:
         case "ICastLayer":
-            pair = {dtype, layer.state["to_type"].name}
+            pair = {dtype, state["to_type"].name}
             if "UINT8" in pair and not pair <= {"UINT8", "FLOAT", "HALF"}:
                 yield "kUINT8 conversions are only supported for {kFLOAT, kHALF}"
-        case "IElementWiseLayer":
-            if (dtype == "BOOL") is not (layer.state["op"].name in LOGICAL):
-                yield "logic is of bools, and all else is not"
-        case "IUnaryLayer":
-            op = layer.state["op"].name
-            if dtype not in ({"BOOL"} if op == "NOT" else FLOATS):
-                yield f"no {op} of this type"
-            if dtype == "BF16" and op in NO_BF16:
-                yield f"no {op} of bfloat16"
-        case "IDeconvolutionLayer" | "IResizeLayer" if dtype == "BF16":
-            yield "no bfloat16"
-        case "IReduceLayer" if dtype == "BOOL":
-            yield "a reduction across a non-bool tensor"
+        case "IFillLayer":
+            whole = all(type(state[name]) is int for name in ("alpha", "beta"))
+            if whole is not (state["to_type"].name in INTEGERS):
+                yield "start and step are not of the type that is filled in"
 
 
 def _mask(layer: Any, data: list[str], known: dict[int, str]) -> Iterator[str]:

@@ -114,9 +114,8 @@ class _Lowering:
             self.api.forget_errors()
             self.api.operation = operation
             operands = [self.operand(operation, i) for i in range(len(operation.inputs))]
-            if operation.layer.available(self.api) and operation.layer.takes(
-                *(x.type for x in operation.inputs)
-            ):
+            given = [x.type.with_dtype(self.api.physical(x.dtype)) for x in operation.inputs]
+            if operation.layer.available(self.api) and operation.layer.takes(*given):
                 outputs = _outputs(operation, operation.layer.lower(self.api, *operands))
             else:
                 outputs = self.expanded(operation, name)

@@ -60,7 +60,10 @@ class Layer(ABC):
         return True
 
     def takes(self, *inputs: TensorType) -> bool:
-        """Whether TensorRT's layer takes inputs of such types; where not, ``expand`` is lowered."""
+        """Whether TensorRT's layer takes inputs of such types; where not, ``expand`` is lowered.
+
+        The dtypes are those that the engine has: int32 for int64 on TensorRT 8.6.
+        """
         return True
 
     def expand(self, *inputs: Any) -> Any:

@@ -87,6 +87,10 @@ class RotaryEmbedding(Layer):
         return api.has("add_rotary_embedding")
 
     def lower(self, api: Api, x: Any, cos: Any, sin: Any, positions: Any = None) -> Any:
+        assert api.operation is not None
+        if positions is not None and api.operation.inputs[3].dtype is not DType.INT64:
+            # "M: int64." Source: NVIDIA's operator reference, RotaryEmbedding.
+            positions = api.cast(positions, DType.INT64)
         layer = api.add_rotary_embedding(x, cos, sin, self.interleaved, self.rotary_embedding_dim)
         if positions is not None:
             layer.set_input(3, positions)

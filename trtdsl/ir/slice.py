@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.cast import Cast
-from trtdsl.ir.detour import Mover
+from trtdsl.ir.detour import Mover, detour
 from trtdsl.types import Dim, DType, TensorType, as_dim, is_static
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ class SampleMode(Enum):
     """A value of its own: the layer's second input, 0 without one."""
     REFLECT = auto()
     """The tensor mirrored about its first and last element, which are not repeated."""
+
+
+# TensorRT 8.6 finds no kernel that reads one-byte elements out of bounds. "CLAMP, FILL and REFLECT
+# modes do not support int64 or bfloat16." Source: TensorRT's operator reference (10.x), Slice.
+_INSIDE_ONLY = {DType.BOOL, DType.INT8, DType.INT64, DType.BFLOAT16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +115,17 @@ class Slice(Mover):
         return index.clamp(0, max(size - 1, 0))
 
     def takes(self, *inputs: TensorType) -> bool:
-        # TensorRT 8.6 finds no kernel that reads one-byte elements out of bounds.
         inside = self.mode in (SampleMode.STRICT_BOUNDS, SampleMode.WRAP)
-        narrow = inputs[0].dtype in (DType.BOOL, DType.INT8)
-        return super().takes(*inputs) and (inside or not narrow)
+        return super().takes(*inputs) and (inside or inputs[0].dtype not in _INSIDE_ONLY)
 
-    def expand(self, *inputs: Tensor) -> Tensor:
-        """By way of int32."""
+    def expand(self, *inputs: Tensor) -> Any:
+        """By way of a dtype that is read out of bounds; int64, which fits into none, by indices."""
+        if inputs[0].dtype is DType.BFLOAT16:
+            return detour(self, inputs, around=DType.BFLOAT16)
+        if inputs[0].dtype is DType.INT64:
+            from trtdsl.ir.gathered import gathered
+
+            return gathered(self, *inputs)
         wide = (Cast(dtype=DType.INT32)(x) for x in inputs)
         return Cast(dtype=inputs[0].dtype)(self(*wide))
 

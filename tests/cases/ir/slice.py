@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.cases.base import LayerCase, boolean, byte, f16, f32, i64
+from tests.cases.base import LayerCase, bf16, boolean, byte, f16, f32, i64
 from trtdsl.ir.slice import SampleMode, Slice
 
 
@@ -104,6 +104,48 @@ CASES = [
         window((7, 8), (2, 2), of=(3, 1), mode=SampleMode.REFLECT),
         (f32(3, 1),),
         pad((7, 8), (2, 2), mode="reflect"),
+    ),
+    # TensorRT 10 reads neither int64 nor bfloat16 out of bounds.
+    LayerCase(
+        window((2, 1), (-1, 3), of=(2, 3), mode=SampleMode.FILL),
+        (i64(2, 3), torch.tensor(-5)),
+        lambda x, fill: pad((2, 1), (0, 3), mode="constant")(x[:, 1:], fill),
+        constants=(1,),
+    ),
+    LayerCase(
+        Slice(start=(5, -1, 0), shape=(4, 3, 2), stride=(-2, 1, 1), mode=SampleMode.FILL),
+        (i64(4, 2, 2),),
+        lambda x: (
+            torch.stack([x[3] * 0, x[3], x[1], x[0] * 0])[:, [0, 0, 1]]
+            * torch.tensor([0, 1, 1]).view(1, 3, 1)
+        ),
+    ),
+    LayerCase(
+        window((2, 1), (0, 3), of=(2, 3), mode=SampleMode.CLAMP),
+        (i64(2, 3),),
+        pad((2, 1), (0, 3), mode="edge"),
+    ),
+    LayerCase(
+        window((7, 8), (2, 2), of=(3, 1), mode=SampleMode.REFLECT),
+        (i64(3, 1),),
+        pad((7, 8), (2, 2), mode="reflect"),
+    ),
+    LayerCase(
+        window((1, 1), of=(0,), mode=SampleMode.FILL),
+        (i64(0), torch.tensor(7)),
+        lambda x, fill: fill.expand(2),
+        constants=(1,),
+    ),
+    LayerCase(
+        window((0, 2), of=(3,), mode=SampleMode.FILL),
+        (bf16(3), torch.tensor(float("-inf")).bfloat16()),
+        lambda x, fill: torch.cat([x, fill.expand(2)]),
+        constants=(1,),
+    ),
+    LayerCase(
+        window((2, 0), of=(3,), mode=SampleMode.CLAMP),
+        (bf16(3),),
+        lambda x: x[[0, 0, 0, 1, 2]],
     ),
     LayerCase(
         Slice(start=(1, 0), shape=(2, 3), stride=(1, 2)),
