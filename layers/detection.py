@@ -17,7 +17,6 @@ from trtdsl.types import Dim, DType
 
 from .absent import Absent
 from .creation import iota
-from .data_dependent import indices_of
 from .indexing import select
 from .reduction import reduced
 
@@ -33,21 +32,20 @@ def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
     TensorRT's layer considers 5000 of them; where there may be more, a plugin considers all.
     """
-    from trtdsl.plugins.suppression import Suppression  # plugins import converters
+    from trtdsl.plugins import suppression  # plugins import converters
 
     net = dets.network
     most = net.bounds(dets.shape[0])[1]
-    boxes, table = (x.cast(DType.FLOAT32) for x in (dets, scores))
     if most > MOST_BOXES:
-        order, kept = Suppression(iou_threshold=iou_threshold).outputs(boxes, table)
-        (places,) = indices_of(kept)
-        return Gather(axis=0)(order, places).cast(DType.INT64)
+        found: Tensor = suppression.nms(dets, scores, iou_threshold)
+        return found
+    boxes, table = (x.cast(DType.FLOAT32) for x in (dets, scores))
     size = net.unknown(max=most)
-    found = NMS(count=size, iou_threshold=iou_threshold, max_output_boxes_per_class=max(most, 1))(
+    triples = NMS(count=size, iou_threshold=iou_threshold, max_output_boxes_per_class=max(most, 1))(
         boxes.reshape(1, *dets.shape), table.reshape(1, *scores.shape, 1)
     )
-    net.numbers[size.name] = counted(found, 0)
-    return select(found, 1, 2).cast(DType.INT64)
+    net.numbers[size.name] = counted(triples, 0)
+    return select(triples, 1, 2).cast(DType.INT64)
 
 
 @converter("torchvision::roi_align")

@@ -18,6 +18,7 @@ fourier             torch.fft: fft, ifft, rfft, irfft          products with mat
 running_extreme     aten::cummax, aten::cummin                 log2(n) steps
 search_sorted       aten::searchsorted, aten::bucketize        a comparison of all with all
 scatter_reduce      aten::scatter_reduce, aten::scatter_add    a comparison of all with all
+suppression         torchvision::nms                           an NMS layer, up to 5000 boxes
 =================== ========================================== =================================
 
 ``deformable_attention`` and ``correlation`` are operators that PyTorch lacks too: each module has
@@ -32,9 +33,10 @@ one pass, running extremes and scattering cannot.
 has loaded. ``pycuda_stream`` lets a plugin's ``run`` launch kernels of pycuda's.
 
 ``torchvision::nms`` is TensorRT's own NMS layer, but for more than 5000 boxes, of which it would
-not consider all: these take ``suppression``. TensorRT's library has EfficientNMS_TRT for whole
-batches of classes. ``unique`` has no plugin: it has as many elements as its values say, which a
-plugin of TensorRT 8 cannot; its converter, ``trtdsl.layers.unique``, counts them with layers.
+not consider all: these take ``suppression`` without being asked. TensorRT's library has
+EfficientNMS_TRT for whole batches of classes. ``unique`` has no plugin: it has as many elements as
+its values say, which a plugin of TensorRT 8 cannot; its converter, ``trtdsl.layers.unique``, counts
+them with layers.
 """
 
 from trtdsl.extension.library import creator, load_library

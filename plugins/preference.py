@@ -16,6 +16,7 @@ ALTERNATIVES = (
     "running_extreme",
     "scatter_reduce",
     "search_sorted",
+    "suppression",
 )
 """The modules whose operators have converters without a plugin."""
 

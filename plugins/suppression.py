@@ -1,6 +1,6 @@
-"""Suppression of boxes of which there are more than TensorRT's own layer considers.
+"""Suppression of any number of boxes; TensorRT's own layer considers 5000, and is slower.
 
-``trtdsl.layers.detection`` takes TensorRT's NMS layer for up to 5000 boxes.
+``trtdsl.layers.detection`` takes TensorRT's NMS layer for up to 5000 boxes, and this for more.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import torch
 
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.launch import Launch
+from trtdsl.ir.gather import Gather
 from trtdsl.ir.nms import greedy
 from trtdsl.ir.plugin import Plugin
+from trtdsl.layers.data_dependent import indices_of
+from trtdsl.network import Tensor
 from trtdsl.types import DType, TensorType
 
 from .threads import per_element
 
-__all__ = ["Suppression"]
+__all__ = ["CONVERTERS", "Suppression", "nms"]
 
-_GROUP = 64
-"""So many boxes of the order are settled at once, as a word has bits."""
+_TILE = 4096
+"""So many boxes of the order are settled at once: 64 words of 64 bits, a thread a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,7 @@ class Suppression(Plugin, kernel="suppression.cu"):
         return order.int(), kept.int()
 
     def workspace(self, boxes: TensorType, scores: TensorType) -> int:
-        return int(8 * scores.volume)
+        return 8 * _TILE * _TILE // 64
 
     def launch(
         self,
@@ -65,14 +68,26 @@ class Suppression(Plugin, kernel="suppression.cu"):
         workspace: Buffer | None,
     ) -> tuple[Launch, ...]:
         count, limit = scores.volume, self.iou_threshold
-        steps = [
-            per_element("place", count, scores, order, kept),
-            per_element("compare", count, boxes, order, workspace, limit),
-        ]
-        for start in range(0, count, _GROUP):
-            size, behind = min(_GROUP, count - start), count - start - _GROUP
-            args = (workspace, kept, start, size)
-            steps.append(Launch(kernel="settle", grid=1, block=1, args=args))
+        steps = [per_element("place", count, scores, order, kept)]
+        for start in range(0, count, _TILE):
+            size, behind = min(_TILE, count - start), count - start - _TILE
+            words = -(-size // 64)
+            place = (start, size, words)
+            pairs = (boxes, order, kept, workspace, limit, *place)
+            steps.append(per_element("compare", size * words, *pairs))
+            args = (workspace, kept, *place)
+            steps.append(Launch(kernel="settle", grid=1, block=64, args=args))
             if behind > 0:
-                steps.append(per_element("spread", behind, boxes, order, kept, limit, start))
+                steps.append(per_element("spread", behind, boxes, order, kept, limit, start, size))
         return tuple(steps)
+
+
+def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """As the converter of ``trtdsl.layers``, by the plugin for any number of boxes."""
+    boxes, table = (x.cast(DType.FLOAT32) for x in (dets, scores))
+    order, kept = Suppression(iou_threshold=iou_threshold).outputs(boxes, table)
+    (places,) = indices_of(kept)
+    return Gather(axis=0)(order, places).cast(DType.INT64)
+
+
+CONVERTERS = {"torchvision::nms": nms}

@@ -14,7 +14,9 @@ from benchmarks import paths, plugin_calls, plugins, prepared, suppression, zoo
 from benchmarks.models import Case
 from tests.models import vision_operators
 from tests.plugins.queued import KERNEL
+from trtdsl.layers import detection
 from trtdsl.network import Network
+from trtdsl.plugins import suppression as suppression_plugin
 
 assert vision_operators.SCHEMAS, "torchvision's operators are declared"
 CHEAP = ("cummax", "searchsorted", "scatter_add", "rfft")
@@ -30,8 +32,9 @@ def test_both_ways_of_an_operator_answer_alike(case: str) -> None:
 def test_suppression_keeps_what_torchvision_does() -> None:
     boxes, scores = suppression._boxes(300)
     kept = vision_operators.nms(boxes, scores, suppression._OVERLAP)
-    total = suppression._ours(300).evaluate(boxes, scores)
-    torch.testing.assert_close(total, scores[kept].sum(0, keepdim=True))
+    for nms in (detection.nms, suppression_plugin.nms):
+        total = suppression._ours(300, nms).evaluate(boxes, scores)
+        torch.testing.assert_close(total, scores[kept].sum(0, keepdim=True))
     assert 10 < len(kept) < 300
 
 

@@ -261,12 +261,10 @@ def test_a_process_shares_its_timings_and_takes_those_of_others(
         assert five.attached.known == set(b"cd")
 
 
-def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(tmp_path: Path) -> None:
     with places(tmp_path).timings(config := Timings()):
         config.attached.known |= set(b"?")
-    monkeypatch.setattr(timings, "_HELD", {})  # as another process
+    timings.forget()  # as another process
     with (
         pytest.warns(CacheWarning, match=r"times all layers anew: The timing cache will not be"),
         places(tmp_path).timings(Timings()),
@@ -275,11 +273,11 @@ def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(
 
 
 def test_what_tensorrt_reads_of_timings_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with places(tmp_path).timings(config := Timings()):
         config.attached.known |= set(b"a?!")
-    monkeypatch.setattr(timings, "_HELD", {})  # as another process
+    timings.forget()  # as another process
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with places(tmp_path).timings(other := Timings()):
@@ -287,12 +285,10 @@ def test_what_tensorrt_reads_of_timings_is_taken(
     assert not caplog.records
 
 
-def test_timings_that_tensorrt_refuses_are_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_timings_that_tensorrt_refuses_are_a_warning(tmp_path: Path) -> None:
     with places(tmp_path).timings(config := Timings()):
         config.attached.known |= set(b"xy")
-    monkeypatch.setattr(timings, "_HELD", {})  # as another process
+    timings.forget()  # as another process
     with (
         pytest.warns(CacheWarning, match="TensorRT refused 2 bytes of cached timings"),
         places(tmp_path).timings(strict := Timings(refused=b"x")),

@@ -18,7 +18,7 @@ from typing import Any
 from trtdsl.cache import CacheWarning, Store
 from trtdsl.runtime import logger
 
-__all__ = ["attached"]
+__all__ = ["attached", "forget"]
 
 
 @dataclass(kw_only=True)
@@ -31,6 +31,11 @@ class _Held:
 
 _HELD: dict[tuple[Path, str], _Held] = {}
 """By the store and the key of the timings."""
+
+
+def forget() -> None:
+    """Hold nothing any more: the next build begins with what is on the disk, as a process does."""
+    _HELD.clear()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A plugin's kernel on the CPU: the same source, compiled as C++, its grid run as loops.
 
 It shows that a kernel computes what ``evaluate`` does. A thread runs to its end before the next one
-starts, so kernels with ``__syncthreads`` or shared memory, which need more, are refused.
+starts; where a source has ``__syncthreads``, a block's threads are the processor's.
 """
 
 from __future__ import annotations
@@ -26,18 +26,25 @@ from trtdsl.types import DType, TensorType, bind
 COMPILER = shutil.which("g++")
 
 HEADER = r"""
+#include <barrier>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <thread>
 #include <utility>
+#include <vector>
 using std::size_t;
 #define __global__
 #define __device__
+#define __shared__ static
 #define __restrict__
 #define __launch_bounds__(...)
 struct Three { unsigned x, y, z; };
-static Three threadIdx, blockIdx, blockDim, gridDim;
+static thread_local Three threadIdx, blockIdx, blockDim, gridDim;
+static std::barrier<>* block_ends;
+inline void __syncthreads() { block_ends->arrive_and_wait(); }
+inline int __ffsll(long long bits) { return __builtin_ffsll(bits); }
 struct float16 {
     _Float16 value;
     float16() = default;
@@ -83,15 +90,28 @@ void started(void (*kernel)(A...), void** args, std::index_sequence<I...>) {
     kernel(*(A*)args[I]...);
 }
 template <class... A>
-void grid_of(void (*kernel)(A...), const unsigned* s, void** args) {
+void one(void (*kernel)(A...), const unsigned* s, void** args, unsigned b, unsigned t) {
     gridDim = {s[0], s[1], s[2]};
     blockDim = {s[3], s[4], s[5]};
-    for (unsigned b = 0; b < s[0] * s[1] * s[2]; ++b)
-        for (unsigned t = 0; t < s[3] * s[4] * s[5]; ++t) {
-            blockIdx = {b % s[0], b / s[0] % s[1], b / s[0] / s[1]};
-            threadIdx = {t % s[3], t / s[3] % s[4], t / s[3] / s[4]};
-            started(kernel, args, std::index_sequence_for<A...>());
+    blockIdx = {b % s[0], b / s[0] % s[1], b / s[0] / s[1]};
+    threadIdx = {t % s[3], t / s[3] % s[4], t / s[3] / s[4]};
+    started(kernel, args, std::index_sequence_for<A...>());
+}
+template <class... A>
+void grid_of(void (*kernel)(A...), const unsigned* s, void** args, bool together) {
+    const unsigned blocks = s[0] * s[1] * s[2], size = s[3] * s[4] * s[5];
+    for (unsigned b = 0; b < blocks; ++b) {
+        if (!together) {
+            for (unsigned t = 0; t < size; ++t) one(kernel, s, args, b, t);
+            continue;
         }
+        std::barrier<> ends(size);
+        block_ends = &ends;
+        std::vector<std::thread> threads;
+        for (unsigned t = 0; t < size; ++t)
+            threads.emplace_back([=] { one(kernel, s, args, b, t); });
+        for (std::thread& thread : threads) thread.join();
+    }
 }
 """
 
@@ -103,16 +123,24 @@ _KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w
 def library(source: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
     """The kernels of a source, each as ``on_cpu_NAME(sizes, args)``."""
     assert COMPILER, "no g++"
-    assert "__syncthreads" not in source
-    assert "__shared__" not in source
+    together = str("__syncthreads" in source).lower()
     starts = "".join(
         f'extern "C" void on_cpu_{name}(const unsigned* sizes, void** args) '
-        f"{{ grid_of({name}, sizes, args); }}\n"
+        f"{{ grid_of({name}, sizes, args, {together}); }}\n"
         for name in _KERNEL.findall(source)
     )
     text = f"{HEADER}#line 1\n{source}\n{starts}"
     macros = [f"-D{name}={value}" for name, value in defines]
-    command = [COMPILER, "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", *macros]
+    command = [
+        COMPILER,
+        "-std=c++20",
+        "-O1",
+        "-ffp-contract=off",
+        "-fPIC",
+        "-shared",
+        "-pthread",
+        *macros,
+    ]
     with TemporaryDirectory() as folder:
         path, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
         path.write_text(text)

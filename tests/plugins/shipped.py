@@ -162,12 +162,16 @@ def _searches() -> Iterator[PluginCase]:
     yield PluginCase(SearchSorted(), (f32(1), f32(2, 2, 2)))
 
 
+_SUPPRESSED = ((7, 0.5), (64, 0.3), (65, 0.0), (300, 0.4), (300, 1.0), (4096 + 70, 0.6))
+"""Counts of boxes, in one and two words and tiles, and thresholds."""
+
+
 def _suppressions() -> Iterator[PluginCase]:
     def boxes(count: int) -> torch.Tensor:
-        corner = f32(count, 2, low=0.0, high=30.0)
+        corner = f32(count, 2, low=0.0, high=30.0 if count < 4096 else 200.0)
         return torch.cat([corner, corner + f32(count, 2, low=0.0, high=12.0, seed=1)], 1)
 
-    for count, threshold in ((7, 0.5), (64, 0.3), (65, 0.0), (300, 0.4), (300, 1.0)):
+    for count, threshold in _SUPPRESSED:
         scores = f32(count, low=0.0).round(decimals=1)  # many of them equal
         inputs = boxes(count), scores
         dynamic = {(0, 0): "n", (1, 0): "n"} if count < 60 else {}

@@ -89,6 +89,10 @@ ROWS: dict[str, tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]] = 
     "FFT": (spectra, (f32(3, 20), f32(3, 20, seed=1))),
     "RFFT": (lambda x: torch.fft.rfft(x, 18, 0).abs(), (f32(12, 3),)),
     "IRFFT": (halves, (f32(2, 3, 7),)),
+    "Suppression": (
+        lambda boxes, scores: vision.nms(boxes, scores, 0.4),
+        (regions(40, 1, 30.0)[:, 1:].contiguous(), f32(40)),
+    ),
     "DeformableAttention": (
         deformable_attention,
         (
