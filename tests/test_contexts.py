@@ -182,6 +182,56 @@ def test_graphs_used_least_go_first(cuda: FakeCuda, monkeypatch: pytest.MonkeyPa
     assert contexts.memory(0).contexts == 2
 
 
+class Places:
+    """Callers' tensors of four floats at multiples of 256 bytes."""
+
+    def __init__(self, count: int) -> None:
+        block = np.zeros(64 * (count + 1), np.float32)
+        first = -block.ctypes.data % 256 // 4
+        self.at = [block[first + 64 * i :][:4] for i in range(count)]
+
+    def run(self, lane: Lane, source: int, target: int, value: float) -> bool:
+        """Whether such places have a graph by now, which then gave the answer."""
+        x, y = self.at[source], self.at[target]
+        x[:], y[:] = value, -1
+        captured = lane.capture([(4,)])
+        if not captured.run_at((x.ctypes.data, y.ctypes.data)):
+            return False
+        np.testing.assert_array_equal(y, x)
+        return True
+
+
+def test_places_that_come_again_get_a_graph_of_their_own(cuda: FakeCuda) -> None:
+    trt, places = GraphedTrt(cuda), Places(4)
+    lane = Lane(Contexts(trt, F32, 0), 7, nowhere)
+    found = [places.run(lane, *pair, 1.0 + i) for i, pair in enumerate([(0, 1), (0, 2)] * 3)]
+    assert found == [False, False, True, True, True, True]
+    # The graph of own buffers, and one of each pair: a run before the capture, and one in it.
+    assert [context.runs for context in trt.made] == [2, 2, 2]
+    assert sum(entry.startswith("launch") for entry in cuda.log) == 2
+    odd = places.at[3][1:]
+    assert not any(lane.capture([(4,)]).run_at((odd.ctypes.data, 256)) for _ in range(3))
+
+
+def test_no_graph_is_made_while_the_stream_is_at_work(cuda: FakeCuda) -> None:
+    lane, places = Lane(Contexts(GraphedTrt(cuda), F32, 0), 7, nowhere), Places(2)
+    cuda.cuStreamQuery = lambda stream: 600  # type: ignore[attr-defined]
+    assert not any(places.run(lane, 0, 1, 1.0) for _ in range(4))
+    del cuda.cuStreamQuery
+    assert places.run(lane, 0, 1, 2.0)
+
+
+def test_places_make_room_for_others_that_are_used_often(
+    cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "MAX_PLACES", 1)
+    monkeypatch.setattr(graphs, "_OFTEN", 5)
+    lane, places = Lane(Contexts(GraphedTrt(cuda), F32, 0), 7, nowhere), Places(3)
+    assert [places.run(lane, 0, 1, 1.0) for _ in range(3)] == [False, True, True]
+    assert [places.run(lane, 0, 2, 2.0) for _ in range(6)] == [False] * 4 + [True] * 2
+    assert not places.run(lane, 0, 1, 3.0)
+
+
 def test_what_cannot_be_captured_is_told_and_leaves_nothing(cuda: FakeCuda) -> None:
     call = HostRunner(Contexts(GraphedTrt(cuda, "capture"), F32, 0), HostMover, graphs=True)
     with pytest.raises(RunError, match="refused the run for inputs of shapes"):

@@ -189,9 +189,11 @@ class Engine:
         """Whether runs are captured as CUDA graphs, one for each combination of input shapes.
 
         A run then copies the inputs into the graph's buffers, launches it, and copies the outputs
-        out: they are the caller's, as without graphs. ``"borrow"`` leaves the last copy out: the
-        tensors returned are the graph's own, valid until the next call with the same shapes on
-        the same stream. Up to 32 combinations of shapes are kept for each stream.
+        out: they are the caller's, as without graphs. Torch tensors that lie where those of an
+        earlier call lay, as PyTorch's allocator often has it, get a graph without copies.
+        ``"borrow"`` needs no copy of the outputs: the tensors returned are the graph's own, valid
+        until the next call with the same shapes on the same stream. Up to 32 combinations of
+        shapes are kept for each stream, and up to 8 places of tensors for each.
         """
         return self._runners.graphs
 

@@ -24,6 +24,7 @@ __all__ = [
     "Stream",
     "context_of",
     "copier",
+    "is_idle",
     "is_page_locked",
     "synchronize",
 ]
@@ -158,6 +159,14 @@ class Graph(_Handle):
         """Queue it on a stream; 0 is the legacy default stream. Errors: RunError."""
         status = self._driver.cuGraphLaunch(self._executable, ctypes.c_void_p(stream))
         check(self._driver, "cuGraphLaunch", status)
+
+
+def is_idle(stream: int) -> bool:
+    """Whether all that was queued on a stream has been done; not while it is being captured."""
+    driver, handle, capturing = library(), ctypes.c_void_p(stream), ctypes.c_uint()
+    if driver.cuStreamIsCapturing(handle, ctypes.byref(capturing)) or capturing.value:
+        return False
+    return bool(driver.cuStreamQuery(handle) == 0)
 
 
 def is_page_locked(address: int) -> bool:

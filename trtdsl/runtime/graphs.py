@@ -9,59 +9,125 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from trtdsl.errors import RunError
+from trtdsl.manifest import TensorSpec
 from trtdsl.runtime.contexts import Contexts
-from trtdsl.runtime.cuda import DeviceMemory, Graph, synchronize
+from trtdsl.runtime.cuda import DeviceMemory, Graph, is_idle, synchronize
 from trtdsl.runtime.workspace import Workspace
 
-__all__ = ["Captured", "Graphs"]
+__all__ = ["ALIGNMENT", "Captured", "Graphs"]
+
+ALIGNMENT = 256
+"""Bytes: https://docs.nvidia.com/deeplearning/tensorrt/, setTensorAddress."""
 
 MAX_GRAPHS = 32
 """Of a stream; the one that was not used for the longest time goes first."""
+MAX_PLACES = 8
+"""Of a combination of shapes: places of callers' tensors that have a graph of their own."""
+_OFTEN = 64
+"""After so many calls, places are worth the graph of others."""
 
 Shape = tuple[int, ...]
+
+
+class _Recorded:
+    """A run on fixed addresses, as a graph with a context of its own."""
+
+    def __init__(
+        self,
+        contexts: Contexts,
+        stream: int,
+        shapes: Sequence[Shape],
+        workspace: Workspace,
+        places: Callable[[list[Shape]], tuple[Sequence[int], Sequence[int]]],
+    ) -> None:
+        """Run once, and capture a second run. ``places`` gives addresses for the outputs' shapes.
+
+        Errors: RunError when TensorRT or the driver refuses.
+        """
+        self._stream = stream
+        self._context = contexts.make(contexts.profile_of(shapes), stream, _none, workspace)
+        self._context.set_shapes(list(shapes))
+        inputs, outputs = places([s for s in self._context.output_shapes if s is not None])
+        self._context.run(stream, inputs, outputs)
+        synchronize(contexts.device, stream)
+        self._graph = Graph(contexts.device, self._context.execute)
+
+    def launch(self) -> None:
+        """Queue the run on the stream. Errors: RunError from the driver."""
+        self._context.queue(self._stream, self._graph.launch)
 
 
 class Captured:
     """A run for one combination of shapes, from and to buffers of its own; no output is open.
 
     ``inputs`` and ``outputs`` are these buffers, ``output_shapes`` what the run gives, and
-    ``views`` what somebody who lends the outputs has made of their memory.
+    ``views`` what somebody who lends the outputs has made of their memory. Callers' tensors tend to
+    lie where those of earlier calls lay: such places get graphs of their own, which copy nothing.
     """
 
     def __init__(
         self, contexts: Contexts, stream: int, shapes: Sequence[Shape], workspace: Workspace
     ) -> None:
-        """Run once, on what the buffers happen to hold, and capture a second run.
+        """Run once, on zeros, and capture a second run.
 
         Errors: RunError when TensorRT or the driver refuses.
         """
-        manifest, device = contexts.manifest, contexts.device
+        self._record = partial(_Recorded, contexts, stream, shapes, workspace)
         self._stream = stream
-        self._context = contexts.make(contexts.profile_of(shapes), stream, _none, workspace)
-        self._context.set_shapes(list(shapes))
-        self.output_shapes = [shape for shape in self._context.output_shapes if shape is not None]
-        self.inputs = [
-            DeviceMemory(device, spec.engine_dtype.itemsize * math.prod(shape))
-            for spec, shape in zip(manifest.inputs, shapes, strict=True)
-        ]
-        self.outputs = [
-            DeviceMemory(device, spec.engine_dtype.itemsize * math.prod(shape))
-            for spec, shape in zip(manifest.outputs, self.output_shapes, strict=True)
-        ]
-        for memory in self.inputs:
-            memory.clear(stream)  # indices that are no numbers of anything could lead anywhere
-        self._context.run(stream, _addresses(self.inputs), _addresses(self.outputs))
-        synchronize(device, stream)
-        self._graph = Graph(device, self._context.execute)
+        self._shapes = list(shapes)
+        self._manifest, self._device = contexts.manifest, contexts.device
+        self.output_shapes: list[Shape] = []
+        self.inputs: list[DeviceMemory] = []
+        self.outputs: list[DeviceMemory] = []
+        self._own = self._record(self._allocate)
         self.views: list[Any] = []
+        self.at: dict[tuple[int, ...], _Recorded] = {}
+        """Graphs by the addresses of the inputs and the outputs."""
+        self._calls: dict[tuple[int, ...], int] = {}
+
+    def _allocate(self, output_shapes: list[Shape]) -> tuple[list[int], list[int]]:
+        def memories(specs: Sequence[TensorSpec], shapes: list[Shape]) -> list[DeviceMemory]:
+            sized = zip(specs, shapes, strict=True)
+            sizes = [spec.engine_dtype.itemsize * math.prod(shape) for spec, shape in sized]
+            return [DeviceMemory(self._device, size) for size in sizes]
+
+        self.output_shapes = output_shapes
+        self.inputs = memories(self._manifest.inputs, self._shapes)
+        self.outputs = memories(self._manifest.outputs, output_shapes)
+        for memory in self.inputs:
+            memory.clear(self._stream)  # indices that are no numbers of anything lead anywhere
+        return [m.address for m in self.inputs], [m.address for m in self.outputs]
 
     def launch(self) -> None:
-        """Queue the run on the stream. Errors: RunError from the driver."""
-        self._context.queue(self._stream, self._graph.launch)
+        """Queue the run between its own buffers on the stream. Errors: RunError from the driver."""
+        self._own.launch()
+
+    def run_at(self, places: tuple[int, ...]) -> bool:
+        """Whether a run was queued from and to these addresses, inputs before outputs.
+
+        A graph is made for the second call of the same, when the stream is idle: nothing waits.
+        Errors: RunError when TensorRT or the driver refuses.
+        """
+        found = self.at.get(places)
+        if found is not None:
+            found.launch()
+            return True
+        calls = self._calls[places] = self._calls.pop(places, 0) + 1
+        if len(self._calls) > 4 * MAX_PLACES:
+            del self._calls[next(iter(self._calls))]
+        wanted = 2 if len(self.at) < MAX_PLACES else _OFTEN
+        if calls < wanted or not all(map(_is_aligned, places)) or not is_idle(self._stream):
+            return False
+        if len(self.at) >= MAX_PLACES:
+            del self.at[next(iter(self.at))]
+        count = len(self.inputs)
+        self.at[places] = self._record(lambda _: (places[:count], places[count:]))
+        return True
 
 
 class Graphs:
@@ -92,5 +158,5 @@ def _none(index: int, size: int) -> tuple[int, None]:
     raise RunError(f"the size of output {index} is not known before a run: no graph can hold it")
 
 
-def _addresses(memories: Sequence[DeviceMemory]) -> list[int]:
-    return [memory.address for memory in memories]
+def _is_aligned(address: int) -> bool:
+    return address != 0 and address % ALIGNMENT == 0
