@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,27 +29,17 @@ def run(case: str) -> Row:
     """Time calls whose result is waited for: torch tensors on a stream a thread, numpy arrays."""
     wanted = Case.parse(case)
     model, args = make(wanted.model, wanted.batch or 1)
-    engine = trtdsl.convert(
-        model, args, precision=wanted.precision, backend="tensorrt", optimization_level=0
-    )
+    engine = trtdsl.convert(model, args, precision=wanted.precision, backend="tensorrt")
     assert isinstance(engine, Engine)
-    arrays, tensors = [x.numpy() for x in args], [x.cuda() for x in args]
-
-    def numpy_call() -> _Call:
-        return lambda: engine(*arrays)
-
-    def torch_call() -> _Call:
-        stream = torch.cuda.Stream()
-
-        def call() -> None:
-            with torch.cuda.stream(stream):
-                engine(*tensors)
-            stream.synchronize()
-
-        return call
-
+    graphed = Engine(engine.plan, engine.manifest)
+    graphed.graphs = True
+    makers = {
+        "torch": partial(_torch_call, engine, args),
+        "numpy": partial(_numpy_call, engine, args),
+        "graphs": partial(_torch_call, graphed, args),
+    }
     row: Row = {"case": case, "threads": _THREADS, "calls": _CALLS}
-    for kind, make_call in (("torch", torch_call), ("numpy", numpy_call)):
+    for kind, make_call in makers.items():
         calls = [make_call() for _ in range(_THREADS)]
         readings = in_turns(
             {"one": _reading(calls[:1]), "many": _reading(calls)}, _ROUNDS, warmups=2
@@ -58,6 +49,22 @@ def run(case: str) -> Row:
         rates["ratio"] = [many / one for many, one in pairs]
         row[kind] = {name: asdict(Spread.of(samples)) for name, samples in rates.items()}
     return row
+
+
+def _numpy_call(engine: Engine, args: Sequence[torch.Tensor]) -> _Call:
+    arrays = [x.numpy() for x in args]
+    return lambda: engine(*arrays)
+
+
+def _torch_call(engine: Engine, args: Sequence[torch.Tensor]) -> _Call:
+    stream, tensors = torch.cuda.Stream(), [x.cuda() for x in args]
+
+    def call() -> None:
+        with torch.cuda.stream(stream):
+            engine(*tensors)
+        stream.synchronize()
+
+    return call
 
 
 def _reading(calls: Sequence[_Call]) -> Callable[[], float]:
@@ -94,7 +101,7 @@ def _targets(rows: Sequence[Row]) -> list[Target]:
             limit=1 / 1.5,
         )
         for row in rows
-        for kind in ("torch", "numpy")
+        for kind in ("torch", "numpy", "graphs")
     ]
 
 
@@ -113,6 +120,9 @@ BENCHMARK = Benchmark(
         "numpy calls/s, one": _cell("numpy", "one", 0),
         "many ": _cell("numpy", "many", 0),
         "time ": _cell("numpy", "ratio", 2),
+        "graphs calls/s, one": _cell("graphs", "one", 0),
+        "many  ": _cell("graphs", "many", 0),
+        "time  ": _cell("graphs", "ratio", 2),
     },
     targets=_targets,
 )
