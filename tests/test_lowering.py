@@ -123,14 +123,22 @@ def test_a_layer_that_tensorrt_refuses_is_an_error_with_its_reason() -> None:
         lower(net, api, infers=False)
 
 
+def test_a_loop_that_tensorrt_refuses_is_an_error_with_its_reason() -> None:
+    trt = standin.load("10.16.1.11")
+    network = _Refusing(trt.Builder(trt.Logger()).create_network(0))
+    with pytest.raises(BuildError, match="TensorRT refused add_loop: the reason"):
+        Api(trt, network, errors=lambda: ["the reason"]).loop()
+
+
 class _Refusing:
-    """A network whose unary layers come back as None."""
+    """A network whose unary layers and loops come back as None."""
 
     def __init__(self, network: object) -> None:
         self._network = network
 
     def __getattr__(self, name: str) -> object:
-        return (lambda *_: None) if name == "add_unary" else getattr(self._network, name)
+        refused = name in ("add_unary", "add_loop")
+        return (lambda *_: None) if refused else getattr(self._network, name)
 
 
 def test_a_kernel_that_float16_cannot_hold_is_an_error() -> None:

@@ -145,3 +145,13 @@ def test_plan_and_manifest_must_agree(
     trt = SimpleNamespace(TensorIOMode=Mode, TensorLocation=SimpleNamespace(DEVICE="device"))
     with pytest.raises(LoadError, match=words) if words else nullcontext():
         plan._check_tensors(trt, found, F32)
+
+
+def test_an_engine_that_tensorrt_does_not_serialize_is_an_error_with_its_reason() -> None:
+    assert plan.serialized(SimpleNamespace(serialize=lambda: memoryview(b"plan"))) == b"plan"
+
+    def refuse() -> None:
+        logger.record("ERROR", "out of memory")
+
+    with pytest.raises(RunError, match="TensorRT did not serialize the engine: out of memory"):
+        plan.serialized(SimpleNamespace(serialize=refuse))

@@ -132,9 +132,9 @@ def _limits(kind: str, layer: Any, dtype: str) -> Iterator[str]:
             if "UINT8" in pair and not pair <= {"UINT8", "FLOAT", "HALF"}:
                 yield "kUINT8 conversions are only supported for {kFLOAT, kHALF}"
         case "IFillLayer":
-            whole = all(type(state[name]) is int for name in ("alpha", "beta"))
-            if whole is not (state["to_type"].name in INTEGERS):
-                yield "start and step are not of the type that is filled in"
+            number = int if state["to_type"].name == "INT64" else float
+            if any(type(state[name]) is not number for name in ("alpha", "beta")):
+                yield f"its start and step are no {number.__name__}"
 
 
 def _mask(layer: Any, data: list[str], known: dict[int, str]) -> Iterator[str]:

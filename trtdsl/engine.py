@@ -20,7 +20,7 @@ from trtdsl.runtime.device import index_of, primary_context
 from trtdsl.runtime.driver import refuse_after_fork
 from trtdsl.runtime.interop import adopt, is_foreign
 from trtdsl.runtime.open_outputs import open_outputs
-from trtdsl.runtime.plan import deserialize
+from trtdsl.runtime.plan import deserialize, serialized
 from trtdsl.runtime.runners import HostCopies, Runners
 from trtdsl.signature import Signature, check_device, kind_of
 from trtdsl.tensorrt_api import context_memory, import_tensorrt
@@ -291,7 +291,7 @@ class Engine:
         with self._lock:
             if self._plan_is_old:
                 with primary_context(self._device):
-                    plan = bytes(self._trt_engine.serialize())
+                    plan = serialized(self._trt_engine)
                 self._manifest = dataclasses.replace(
                     self._manifest, sha256=files.digest(plan), size=len(plan)
                 )

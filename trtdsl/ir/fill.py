@@ -55,9 +55,11 @@ class Fill(Layer):
             layer.set_output_type(0, dtype)
         if not static:
             layer.set_input(0, api.shape_tensor(self.shape))
-        layer.alpha, layer.beta = self._number(self.alpha), self._number(self.beta)
+        # From 10.0 on an int makes TensorRT's parameter an int64 and a float makes it a double,
+        # which holds every int32 too.
+        number = int if self.dtype is DType.INT64 else float
+        layer.alpha, layer.beta = number(self.alpha), number(self.beta)
         return layer
 
     def _number(self, value: float) -> float:
-        # From 10.0 on an int makes TensorRT's parameter an int64 and a float makes it a double.
         return float(value) if self.dtype.is_float else int(value)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from trtdsl.errors import LoadError, explain
+from trtdsl.errors import LoadError, RunError, explain
 from trtdsl.extension import failures
 from trtdsl.manifest import Manifest, TensorSpec
 from trtdsl.runtime import logger
 from trtdsl.runtime.device import primary_context, require_gpu
 from trtdsl.tensorrt_api import dtype_of, import_tensorrt
 
-__all__ = ["deserialize"]
+__all__ = ["deserialize", "serialized"]
 
 
 def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
@@ -43,6 +43,19 @@ def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
         ) from cause
     _check_tensors(trt, engine, manifest)
     return engine
+
+
+def serialized(engine: Any) -> bytes:
+    """The plan of a ``tensorrt.ICudaEngine`` as it is now.
+
+    Errors: RunError with TensorRT's words when it gives none.
+    """
+    logger.clear()
+    plan = engine.serialize()
+    if plan is None:
+        words = "; ".join(logger.last_errors()) or "it gave no reason"
+        raise RunError(f"TensorRT did not serialize the engine: {words}")
+    return bytes(plan)
 
 
 def _register_plugins(trt: Any, manifest: Manifest) -> None:

@@ -76,18 +76,21 @@ class Api:
         method = getattr(owner, name)
 
         def add(*args: Any, **kwargs: Any) -> Any:
-            layer = method(*args, **kwargs)
-            if layer is None:
-                said = "; ".join(self.errors()) or "no reason was logged"
-                raise BuildError(f"TensorRT refused {name}: {said}")
+            layer = self._accepted(method(*args, **kwargs), name)
             self.created.append(layer)
             return layer
 
         return add
 
+    def _accepted(self, made: Any, name: str) -> Any:
+        if made is None:
+            said = "; ".join(self.errors()) or "no reason was logged"
+            raise BuildError(f"TensorRT refused {name}: {said}")
+        return made
+
     def loop(self) -> Any:
-        """A new ILoop, whose layers are noted as the network's own are."""
-        return _Noted(self, self.network.add_loop())
+        """A new ILoop, whose layers are noted as the network's own are. Errors: BuildError."""
+        return _Noted(self, self._accepted(self.network.add_loop(), "add_loop"))
 
     def name(self, layer: Any, name: str) -> None:
         """Name a layer; TensorRT wants its names distinct, so a number sets a second one apart."""

@@ -87,9 +87,9 @@ def context_memory(engine: Any) -> int:
 
 def context_without_memory(engine: Any) -> Any:
     """An execution context that ``set_workspace`` must give memory to; None when refused."""
-    # create_execution_context_without_device_memory went with TensorRT 11; the strategy of
-    # create_execution_context came with 10.0.
-    if hasattr(engine, "create_execution_context_without_device_memory"):
+    # The strategy of create_execution_context came with 10.0, as serialization configurations did;
+    # the other name is deprecated since, and went with TensorRT 11.
+    if not hasattr(engine, "create_serialization_config"):
         return engine.create_execution_context_without_device_memory()
     strategy = import_tensorrt().ExecutionContextAllocationStrategy.USER_MANAGED
     return engine.create_execution_context(strategy)
