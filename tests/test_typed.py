@@ -5,6 +5,8 @@ These releases infer a tensor's type from the layer's inputs, and refuse a mixtu
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -18,6 +20,8 @@ from tests.test_ir import CASES, build
 from tests.test_lowering import lowered
 from tests.typed import types, violations
 from trtdsl.ir.cast import Cast
+from trtdsl.ir.nms import NMS
+from trtdsl.ir.repeat import Repeat
 from trtdsl.ir.shuffle import Shuffle
 from trtdsl.ir.topk import TopK, TopKOperation
 from trtdsl.network import Network
@@ -25,6 +29,12 @@ from trtdsl.types import DType
 
 STRONG = [v for v in standin.VERSIONS if not v.startswith("8.")]
 HALVES = {"fp16": "HALF", "bf16": "BF16"}
+
+
+def has_floats(case: LayerCase) -> bool:
+    """Whether a layer's row is of float32, and could as well be of 16 bits."""
+    floats = any(x.dtype is torch.float32 for x in case.inputs)
+    return floats and not isinstance(case.layer, NMS | Repeat)
 
 
 def assert_typed(network: Network, version: str) -> list[str]:
@@ -41,6 +51,18 @@ def assert_typed(network: Network, version: str) -> list[str]:
 @pytest.mark.parametrize("case", CASES)
 def test_layer_is_typed(case: LayerCase, version: str) -> None:
     assert_typed(build(case), version)
+
+
+def halved(case: LayerCase, dtype: torch.dtype) -> LayerCase:
+    inputs = (x.to(dtype) if x.dtype is torch.float32 else x for x in case.inputs)
+    return replace(case, inputs=tuple(inputs))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if has_floats(c.values[0])])
+def test_layer_of_half_precision_is_typed(case: LayerCase, dtype: torch.dtype) -> None:
+    for version in (STRONG[0], STRONG[-1]):
+        assert_typed(build(halved(case, dtype)), version)
 
 
 @pytest.mark.parametrize("version", STRONG)
