@@ -43,6 +43,17 @@ def test_int64_is_read_by_indices(mode: SampleMode, size: tuple[int, int]) -> No
         assert np.array_equal(network.evaluate(x).numpy(), wanted)
 
 
+def test_what_is_read_around_nothing_is_the_filling() -> None:
+    net = Network()
+    x = net.input("x", (2, 0), DType.INT64)
+    layer = Slice(start=(0, -1), shape=(2, 3), stride=(1, 1), mode=SampleMode.FILL)
+    net.output(layer.expand(x, net.constant(2**40, DType.INT64)), "filled")
+    net.output(layer.expand(x), "zeros")
+    filled, zeros = net.evaluate(torch.zeros(2, 0, dtype=torch.int64))
+    assert filled.tolist() == [[2**40] * 3] * 2
+    assert zeros.tolist() == [[0] * 3] * 2
+
+
 @pytest.mark.parametrize("version", standin.VERSIONS)
 @pytest.mark.parametrize("mode", MODES)
 def test_one_slice_stays_where_tensorrt_has_int32_for_int64(mode: SampleMode, version: str) -> None:

@@ -131,12 +131,6 @@ CASES = [
         pad((7, 8), (2, 2), mode="reflect"),
     ),
     LayerCase(
-        window((1, 1), of=(0,), mode=SampleMode.FILL),
-        (i64(0), torch.tensor(7)),
-        lambda x, fill: fill.expand(2),
-        constants=(1,),
-    ),
-    LayerCase(
         window((0, 2), of=(3,), mode=SampleMode.FILL),
         (bf16(3), torch.tensor(float("-inf")).bfloat16()),
         lambda x, fill: torch.cat([x, fill.expand(2)]),
