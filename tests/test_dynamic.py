@@ -67,6 +67,19 @@ def test_the_example_is_left_as_it_was() -> None:
     assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True))
 
 
+class Picky(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(6, -1) if bool(x.sum() > 0) else x
+
+
+def test_an_export_that_fails_leaves_no_marks_on_the_example() -> None:
+    x = torch.ones(4, 3)
+    with pytest.raises(trtdsl.ConversionError, match="data-dependent"):
+        trtdsl.trace(Picky().eval(), (x,), dynamic_shapes={"x": {0: Dim.AUTO(min=2, max=8)}})
+    network = trtdsl.trace(nn.ReLU().eval(), (x,))
+    assert network.inputs[0].shape == (4, 3)
+
+
 def test_nested_inputs() -> None:
     rows, columns = Dim("rows", max=8), Dim("columns", min=2, max=8)
     shape = {0: rows, 1: columns}

@@ -178,7 +178,7 @@ def _exported_program(
 ) -> ExportedProgram:
     def export(**options: Any) -> ExportedProgram:
         conditions.forget()
-        with _restored(flat.model):
+        with _restored(flat.model, leaves):
             return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False, **options)
 
     try:
@@ -211,9 +211,12 @@ def _traceable(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _restored(model: nn.Module) -> Iterator[None]:
-    """Undo what the tracing does to a module's attributes, such as caching a fake tensor in one."""
-    attributes = [m.__dict__ for m in model.modules()]
+def _restored(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> Iterator[None]:
+    """Undo what the tracing does to a module's attributes, such as caching a fake tensor in one.
+
+    And to those of the examples: PyTorch leaves its marks of dynamic axes there where it fails.
+    """
+    attributes = [x.__dict__ for x in (*model.modules(), *leaves)]
     # Of these very classes: one derived from them may refuse to be changed.
     containers = [v for a in attributes for v in a.values() if type(v) in _CONTAINERS]
     before = [(value, value.copy()) for value in (*attributes, *containers)]
