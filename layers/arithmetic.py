@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from trtdsl.ir.activation import Activation, ActivationType
@@ -17,6 +19,7 @@ from trtdsl.operators import (
     promote,
     promoted,
     where,
+    whole_part,
     widened,
 )
 from trtdsl.registry import converter
@@ -100,11 +103,12 @@ def remainder(x: Operand, other: Operand) -> Tensor:
 def fmod(x: Tensor, other: Operand) -> Tensor:
     """``x - other * trunc(x / other)``: the sign is x's; floats by way of float32."""
     dtype = promoted(x, other)
-    x, y = widened(x, other, dtype=dtype)
-    if dtype.is_float:
-        # In half precision the product would be as coarse as x, and the difference all rounding.
-        x, y = x.cast(DType.FLOAT32), y.cast(DType.FLOAT32)
-    return narrowed(x - _truncated_quotient(x, y) * y, dtype)
+    if not dtype.is_float:
+        x, y = widened(x, other, dtype=dtype)
+        return narrowed(x - _truncated_quotient(x, y) * y, dtype)
+    # In half precision the product would be as coarse as x, and the difference all rounding.
+    x, y = (v.cast(DType.FLOAT32) for v in widened(x, other, dtype=dtype))
+    return (x - whole_part(_truncated_quotient(x, y), y, other)).cast(dtype)
 
 
 @converter(aten.pow.Tensor_Tensor)
@@ -128,8 +132,9 @@ def pow_tensor_scalar(x: Tensor, exponent: Scalar) -> Tensor:
     if exponent == 0.5:
         return Unary(op=UnaryOperation.SQRT)(x)
     if 1 <= abs(exponent) <= 8 and exponent == int(exponent):
-        product = _product(x, int(abs(exponent)))
-        return product if exponent > 0 else Unary(op=UnaryOperation.RECIP)(product)
+        # Of the reciprocal, as the product of large numbers overflows sooner.
+        base = x if exponent > 0 else Unary(op=UnaryOperation.RECIP)(x)
+        return _product(base, int(abs(exponent)))
     return power(x, exponent)
 
 
@@ -198,10 +203,17 @@ def clamp_max(x: Tensor, max: Operand) -> Tensor:
 
 @converter(aten.hypot.default)
 def hypot(x: Tensor, other: Tensor) -> Tensor:
-    """``sqrt(x ** 2 + other ** 2)``, in float32, as the squares of float16 overflow."""
-    squares = x.cast(DType.FLOAT32) * x.cast(DType.FLOAT32)
-    squares = squares + other.cast(DType.FLOAT32) * other.cast(DType.FLOAT32)
-    return Unary(op=UnaryOperation.SQRT)(squares).cast(promoted(x, other))
+    """``sqrt(x ** 2 + other ** 2)``, in float32, of sides over the larger one."""
+    dtype = promoted(x, other)
+    x, other = x.cast(DType.FLOAT32), other.cast(DType.FLOAT32)
+    if dtype is not DType.FLOAT16:  # whose squares stay within float32
+        x, other = (maximum(v, -v) for v in (x, other))
+        largest = maximum(x, other)
+        one = largest.equal(0) | largest.equal(math.inf)
+        unit = where(one, 1.0, largest)
+        x, other = x / unit, other / unit
+    root = Unary(op=UnaryOperation.SQRT)(x * x + other * other)
+    return (root if dtype is DType.FLOAT16 else root * unit).cast(dtype)
 
 
 def _scaled(x: Operand, factor: Scalar, dtype: DType) -> Operand:
@@ -223,9 +235,11 @@ def _product(x: Tensor, count: int) -> Tensor:
 
 def _truncated_quotient(x: Tensor, y: Operand) -> Tensor:
     dtype = promoted(x, y)
+    if dtype.is_float:
+        return truncated(x / y)
     # TensorRT's DIV of integers rounds toward zero by itself.
     quotient = ElementWise(op=ElementWiseOperation.DIV)(*widened(x, y, dtype=dtype))
-    return narrowed(truncated(quotient), dtype)
+    return narrowed(quotient, dtype)
 
 
 def truncated(x: Tensor) -> Tensor:

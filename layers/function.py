@@ -142,9 +142,10 @@ def rsqrt(x: Tensor) -> Tensor:
 def atan2(x: Tensor, other: Tensor) -> Tensor:
     """The angle of the point ``(other, x)``; zeros count as positive."""
     y, x = promote(x, other, dtype=_float_of(x, other))
-    half = unary(Op.ATAN, y / x)
+    upright = x.equal(0)
+    half = unary(Op.ATAN, y / where(upright, 0, x, x.dtype))
     turned = half + where(y < 0, -math.pi, math.pi, x.dtype)
-    origin = y.equal(0) & x.equal(0)
+    origin = y.equal(0) & upright
     return where(origin, 0, where(x < 0, turned, half), x.dtype)
 
 
@@ -154,9 +155,10 @@ def round_decimals(x: Tensor, *, decimals: int) -> Tensor:
     if not x.dtype.is_float:
         return x
     factor = 10.0 ** abs(decimals)
+    wide = x.cast(DType.FLOAT32)  # in half precision the product would overflow
     if decimals >= 0:
-        return unary(Op.ROUND, x * factor) / factor
-    return unary(Op.ROUND, x / factor) * factor
+        return (unary(Op.ROUND, wide * factor) / factor).cast(x.dtype)
+    return (unary(Op.ROUND, wide / factor) * factor).cast(x.dtype)
 
 
 @converter(aten.trunc.default, aten.fix.default)

@@ -14,15 +14,16 @@ from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.ir.slice import section
 from trtdsl.network import Network, Tensor
-from trtdsl.operators import align
+from trtdsl.operators import align, as_tensor
+from trtdsl.real import is_read
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim, broadcast, is_static
 
-from .creation import filled
+from .creation import filled, iota
 from .data_dependent import indices_of, laid_flat
 from .shape import expanded
 
-__all__ = ["from_the_front", "selected_range", "sliced", "wrapped"]
+__all__ = ["from_the_front", "is_computed", "selected_range", "sliced", "wrapped"]
 
 aten = torch.ops.aten
 
@@ -33,6 +34,8 @@ _MASKS = (DType.BOOL, DType.UINT8)
 def select(x: Tensor, dim: int, index: Dim) -> Tensor:
     """The slice of x at ``index`` of axis ``dim``, without that axis."""
     axis = dim % x.rank
+    if is_computed(x.network, index):
+        return Gather(axis=axis)(x, wrapped(as_tensor(index, x.network), x.shape[axis]))
     start = from_the_front(x.network, index, x.shape[axis])
     return Squeeze(axes=(axis,))(section(x, axis, start, 1))
 
@@ -78,6 +81,14 @@ def from_the_front(net: Network, index: Dim, size: Dim) -> Dim:
     )
 
 
+def is_computed(net: Network, index: Dim) -> bool:
+    """Whether only the engine can tell if an index counts from the front or from the end."""
+    if is_read(net, index):
+        return True
+    low, high = net.bounds(index)
+    return low < 0 <= high
+
+
 def _cut(net: Network, index: Dim, size: Dim) -> Dim:
     """An index cut off at 0 and at the size."""
     low, high = net.bounds(index - size)
@@ -105,6 +116,9 @@ def _largest(net: Network, floor: int, value: Dim) -> Dim:
 def narrow(x: Tensor, dim: int, start: Dim, length: Dim) -> Tensor:
     """``length`` elements along ``dim`` from ``start`` on."""
     axis = dim % x.rank
+    if is_computed(x.network, start) and not is_read(x.network, length):
+        first = wrapped(as_tensor(start, x.network), x.shape[axis])
+        return Gather(axis=axis)(x, first + iota(x.network, length))
     return section(x, axis, from_the_front(x.network, start, x.shape[axis]), length)
 
 

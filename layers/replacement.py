@@ -13,12 +13,12 @@ from trtdsl.ir.gather import Gather
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.ir.slice import section
 from trtdsl.network import Tensor
-from trtdsl.operators import maximum, minimum, where
+from trtdsl.operators import as_tensor, maximum, minimum, where
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, Shape, as_dim, broadcast
 
 from .creation import filled
-from .indexing import from_the_front, selected_range, wrapped
+from .indexing import from_the_front, is_computed, selected_range, wrapped
 from .places import Places
 from .scan import positions, running_sum
 from .shape import expanded
@@ -33,8 +33,11 @@ _MASKS = (DType.BOOL, DType.UINT8)
 def select_scatter(x: Tensor, src: Tensor, dim: int, index: Dim) -> Tensor:
     """x with its slice at ``index`` of axis ``dim`` replaced by ``src``."""
     axis = dim % x.rank
-    start = from_the_front(x.network, index, x.shape[axis])
-    return slice_scatter(x, Unsqueeze(axes=(axis,))(src), axis, start, start + 1)
+    src = Unsqueeze(axes=(axis,))(src.cast(x.dtype))
+    if is_computed(x.network, index):
+        place = wrapped(as_tensor(index, x.network), x.shape[axis])
+        return where(positions(x, axis).equal(place), src, x)
+    return _replaced(x, src, axis, from_the_front(x.network, index, x.shape[axis]), 1)
 
 
 @converter(aten.slice_scatter.default)
@@ -49,10 +52,15 @@ def slice_scatter(
     """x with ``x[start:end:step]`` along ``dim`` replaced by ``src``."""
     axis = dim % x.rank
     first, count = selected_range(x, axis, start, end, step)
-    src, size = src.cast(x.dtype), x.shape[axis]
+    src = src.cast(x.dtype)
     if step != 1:
         return _interleaved(x, src, axis, first, step)
-    after = first + count
+    return _replaced(x, section(src, axis, 0, count), axis, first, count)
+
+
+def _replaced(x: Tensor, src: Tensor, axis: int, first: Dim, count: Dim) -> Tensor:
+    """x with ``count`` slices replaced from ``first`` on; so many are there."""
+    after, size = first + count, x.shape[axis]
     parts = [section(x, axis, 0, first), src, section(x, axis, after, as_dim(size - after))]
     kept = [part for part in parts if part.shape[axis] != 0]
     return kept[0] if len(kept) == 1 else Concatenation(axis=axis)(*kept)

@@ -17,7 +17,7 @@ from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
-from trtdsl.real import is_real, is_truth, real
+from trtdsl.real import is_read, is_real, is_truth, real, whole
 from trtdsl.types import Dim, DType, as_dim
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = [
     "identity", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor",
     "matmul", "maximum", "minimum", "multiply", "narrowed", "negative", "network_of", "permute",
     "power", "promote", "promote_dtype", "promoted", "remainder", "reshape", "subtract", "total",
-    "where", "widened",
+    "where", "whole_part", "widened",
 ]  # fmt: skip
 
 Op = ElementWiseOperation
@@ -49,14 +49,25 @@ def as_tensor(value: Operand, network: Network, dtype: DType | None = None) -> T
     if _is_tensor(value):
         tensor: Tensor = value
     elif isinstance(value, (bool, int, float)):
-        return network.constant(value, dtype)
+        return _scalar(value, network, dtype)
     elif str(value) in network.numbers:
         tensor = network.numbers[str(value)]
     elif is_real(value) or is_truth(value):
         tensor = real(network, value)
+    elif is_read(network, value):
+        tensor = whole(network, value)
     else:
         tensor = reshape(network.size(value), ())
     return tensor if dtype is None else cast(tensor, dtype)
+
+
+def _scalar(value: float, network: Network, dtype: DType | None) -> Tensor:
+    import torch
+
+    if isinstance(value, int) and dtype is not None and dtype.is_integer:
+        # A number too large for the tensor's integers wraps, as PyTorch's do.
+        return network.constant(torch.tensor(value).to(dtype.torch))
+    return network.constant(value, dtype)
 
 
 def promoted(*values: Operand) -> DType:
@@ -103,7 +114,16 @@ def align(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 def _binary(op: Op, x: Operand, y: Operand, dtype: DType | None = None) -> Tensor:
     dtype = dtype or promoted(x, y)
-    return narrowed(ElementWise(op=op)(*widened(x, y, dtype=dtype)), dtype)
+    # PyTorch keeps a number as it is that float16 has only as 0 or infinity.
+    wide = dtype is DType.FLOAT16 and any(map(_is_beyond_half, (x, y)))
+    computed = DType.FLOAT32 if wide else dtype
+    return narrowed(ElementWise(op=op)(*widened(x, y, dtype=computed)), dtype)
+
+
+def _is_beyond_half(value: Operand) -> bool:
+    if not isinstance(value, (int, float)) or value == 0:
+        return False
+    return math.isfinite(value) and not 2**-14 <= abs(value) <= 65504
 
 
 def widened(*values: Operand, dtype: DType) -> tuple[Tensor, ...]:
@@ -152,12 +172,20 @@ def floor_divide(x: Operand, y: Operand) -> Tensor:
 
 def remainder(x: Operand, y: Operand) -> Tensor:
     """``x - y * floor(x / y)``: the sign is y's, as in Python; floats by way of float32."""
-    dtype = promoted(x, y)
-    x, y = widened(x, y, dtype=dtype)
-    if dtype.is_float:
-        # In half precision the product would be as coarse as x, and the difference all rounding.
-        x, y = cast(x, DType.FLOAT32), cast(y, DType.FLOAT32)
-    return narrowed(subtract(x, multiply(y, floor_divide(x, y))), dtype)
+    dtype, divisor = promoted(x, y), y
+    if not dtype.is_float:
+        x, y = widened(x, y, dtype=dtype)
+        return narrowed(subtract(x, multiply(y, floor_divide(x, y))), dtype)
+    # In half precision the product would be as coarse as x, and the difference all rounding.
+    x, y = (cast(v, DType.FLOAT32) for v in widened(x, y, dtype=dtype))
+    return cast(subtract(x, whole_part(floor_divide(x, y), y, divisor)), dtype)
+
+
+def whole_part(quotient: Tensor, y: Tensor, divisor: Operand) -> Tensor:
+    """``quotient * y`` of floats, with y as given; 0 times an infinite one is 0."""
+    product = multiply(quotient, y)
+    finite = isinstance(divisor, (bool, int, float)) and abs(divisor) <= 65504
+    return product if finite else where(equal(quotient, 0), 0, product, product.dtype)
 
 
 def power(x: Operand, y: Operand) -> Tensor:

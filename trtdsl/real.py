@@ -1,24 +1,26 @@
 """Numbers made of sizes that are no sizes themselves: ``n / 3``, ``n ** 0.5``, ``n > 4``.
 
+And whole ones made of numbers that are read from tensors, ``x.item() + 1``.
+
 PyTorch calls them SymFloat and SymBool. As expressions they hold a floating-point number, so that
 ``1.0 * n`` is told from ``n``; in a network they are scalars of float32 or bool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from trtdsl import operators
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.elementwise import Unary, UnaryOperation
-from trtdsl.types import Dim, DType
+from trtdsl.types import Dim, DType, symbols
 
 if TYPE_CHECKING:
     from trtdsl.network import Network, Tensor
 
-__all__ = ["is_real", "is_truth", "real"]
+__all__ = ["is_read", "is_real", "is_truth", "real", "whole"]
 
 _FUNCTIONS = {
     "exp": UnaryOperation.EXP,
@@ -68,6 +70,29 @@ def is_truth(value: Dim) -> bool:
     return isinstance(value, sympy.logic.boolalg.Boolean) and not isinstance(value, sympy.Expr)
 
 
+def is_read(network: Network, value: Dim) -> bool:
+    """Whether an expression has a number in it of which only the engine knows how large it is."""
+    return bool(symbols([value]) & (network.numbers.keys() - network.symbols.keys()))
+
+
+def whole(network: Network, value: Any) -> Tensor:
+    """The integer expression as an int64 scalar that the engine computes, of any size.
+
+    Errors: ConversionError for a function that TensorRT has no layer for.
+    """
+    if getattr(value, "is_Number", False):
+        return network.constant(int(value), DType.INT64)
+    if not value.args:
+        return operators.as_tensor(value, network)
+    name = type(value).__name__
+    if name in ("floor", "ceiling"):
+        above, below = (whole(network, part) for part in value.args[0].as_numer_denom())
+        if name == "floor":
+            return operators.floor_divide(above, below)
+        return operators.negative(operators.floor_divide(operators.negative(above), below))
+    return _folded(name, value, [whole(network, a) for a in value.args])
+
+
 def real(network: Network, value: Any) -> Tensor:
     """The expression as a scalar that the engine computes: of float32, or bool.
 
@@ -85,6 +110,10 @@ def real(network: Network, value: Any) -> Tensor:
     name = type(value).__name__
     if name in _FUNCTIONS:
         return Unary(op=_FUNCTIONS[name])(arguments[0])
+    return _folded(name, value, arguments)
+
+
+def _folded(name: str, value: Any, arguments: Sequence[Tensor]) -> Tensor:
     if name in _OPERATIONS:
         return reduce(_OPERATIONS[name], arguments)
     raise ConversionError(

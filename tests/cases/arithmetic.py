@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from tests.cases.base import Case, boolean, f16, f32, i32, i64
+from tests.cases.base import Case, boolean, byte, f16, f32, i32, i64
 
 aten = torch.ops.aten
 
@@ -16,6 +16,10 @@ I, J = i64(5, 6), i64(5, 6, low=1, high=5, seed=1)  # noqa: E741
 BOTH = {(0, 0): "batch", (1, 0): "batch"}
 BATCH = {(0, 0): "batch"}
 SCALAR = torch.tensor(2.5)
+LEGS = torch.tensor([0.0, 3.0, -4.0, 1.0, 0.0])
+ENDLESS = torch.tensor([1.0, 0.0, -7.0, 5.5])
+WIDE = torch.tensor([0.5, 0.0, 3e4, -6e4, 1e-3], dtype=torch.float16)
+"""Of products and quotients that float16 holds, by a number that it does not hold."""
 
 CASES = [
     Case(aten.add.Tensor, X, Y, dynamic=BOTH),
@@ -132,4 +136,22 @@ CASES = [
     Case(aten.clamp_max.default, X, 0.25),
     Case(aten.clamp_max.Tensor, X, Y),
     Case(aten.hypot.default, X, Y),
+    Case(aten.hypot.default, f16(3, 4) * 2000, f16(3, 4, seed=1) * 2000, tolerance=1e-3),
+    Case(aten.hypot.default, LEGS * 1e30, LEGS.flip(0) * 1e30),
+    Case(aten.hypot.default, LEGS * 1e-30, LEGS.flip(0) * 1e-30),
+    Case(aten.remainder.Tensor, ENDLESS.abs(), torch.tensor(math.inf)),
+    Case(aten.fmod.Tensor, ENDLESS, torch.tensor([math.inf, -math.inf, 2.0, 0.7])),
+    *(
+        Case(operator, WIDE, scalar, tolerance=1e-3)
+        for operator in (aten.mul.Tensor, aten.div.Tensor)
+        for scalar in (7e4, 3e-5)
+    ),
+    Case(aten.remainder.Scalar, WIDE.abs(), 7e4),
+    Case(aten.fmod.Scalar, WIDE, 7e4),
+    Case(aten.div.Tensor_mode, WIDE, 3e-5, kwargs={"rounding_mode": "trunc"}, tolerance=1e-3),
+    Case(aten.pow.Tensor_Scalar, f16(3, 4).sign() * 100, -3, tolerance=2e-2),
+    Case(aten.add.Tensor, byte(3, 5), 300, dynamic=BATCH),
+    Case(aten.mul.Tensor, byte(3, 5), 257),
+    Case(aten.floor_divide.default, byte(3, 5), 300),
+    Case(aten.rsub.Scalar, byte(3, 5), 300),
 ]

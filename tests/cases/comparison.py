@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from tests.cases.base import Case, boolean, f16, f32, i64
+from tests.cases.base import Case, boolean, byte, f16, f32, i32, i64
 
 aten = torch.ops.aten
 
@@ -64,4 +64,8 @@ CASES = [
     Case(aten.masked_fill.Scalar, f16(3, 4), A, -1e4),
     Case(aten.masked_fill.Tensor, f32(3, 4), A, torch.tensor(1.5)),
     Case(aten.masked_fill.Tensor, f32(3, 4), A, torch.tensor(3)),
+    # Of a number that is too large for the tensor's integers, the last bits count.
+    Case(aten.eq.Scalar, torch.tensor([44, 0, 255], dtype=torch.uint8), 300),
+    Case(aten.lt.Scalar, byte(3, 5), -100),
+    Case(aten.ge.Scalar, i32(3, 5), 2**40 + 3),
 ]

@@ -64,6 +64,20 @@ def ragged(x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.
     return torch.stack([p.sum(0) for p in parts]), torch.cat([p * i for i, p in enumerate(parts)])
 
 
+def placed(x: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Rows that an index of rank 0 names, from either end, and computed ones."""
+    n = i[0].item()
+    parts = torch.narrow(x, 0, i[2].item(), 2)
+    return x[i[0]], x[..., i[1]], x[n + 1] * (n * 2 - 1), x + n // 2 + n % 3, parts
+
+
+def written(x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+    """A row replaced that an index of rank 0 names."""
+    x = x.clone()
+    x[i[0].item()] += 1
+    return torch.select_scatter(x, x[0] * 2, 0, i[1].item())
+
+
 INFINITE = torch.tensor([-math.inf, 3.0, -math.inf, 7.0, math.inf])
 
 CASES = [
@@ -102,4 +116,7 @@ CASES = [
     row(picked, f32(9), torch.tensor(4)),
     row(picked, f32(9), torch.tensor([[2]])),
     row(halved, f32(3), i64(3)),
+    Case(placed, f32(4, 5), torch.tensor([2, -1, 1]), dynamic={(0, 0): "n", (0, 1): "m"}),
+    Case(placed, f32(4, 5), torch.tensor([-3, 0, 2])),
+    Case(written, f32(4, 5), torch.tensor([2, -1]), dynamic={(0, 0): "n"}),
 ]

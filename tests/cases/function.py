@@ -17,8 +17,8 @@ SMALL = f32(3, 5) * 1e-4
 SPECIAL = torch.tensor([0.0, 1.0, -1.0, math.inf, -math.inf, math.nan])
 HALVES = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 2.7])
 POINTS = (
-    torch.tensor([1.0, 1.0, -1.0, -1.0, 0.0, 0.0, 2.0, -2.0, 0.0]),
-    torch.tensor([2.0, -2.0, 2.0, -2.0, 3.0, -3.0, 0.0, 0.0, 0.0]),
+    torch.tensor([1.0, 1.0, -1.0, -1.0, 0.0, 0.0, 2.0, -2.0, 0.0, 2.0, -2.0]),
+    torch.tensor([2.0, -2.0, 2.0, -2.0, 3.0, -3.0, 0.0, 0.0, 0.0, -0.0, -0.0]),
 )
 
 CASES = [
@@ -48,6 +48,7 @@ CASES = [
     Case(aten.round.default, i64(3)),
     Case(aten.round.decimals, X * 30, kwargs={"decimals": 2}),
     Case(aten.round.decimals, X * 300, kwargs={"decimals": -1}),
+    Case(aten.round.decimals, f16(3, 4) * 9000, kwargs={"decimals": 1}),
     Case(aten.trunc.default, X * 3),
     Case(aten.trunc.default, SPECIAL),
     Case(aten.fix.default, X * 3),

@@ -34,7 +34,17 @@ def masked(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 CASES = [
     Case(aten.select_scatter.default, f32(3, 4), f32(4), 0, 1),
     Case(aten.select_scatter.default, f32(3, 4), f32(3), 1, -1, dynamic={(0, 0): "n", (1, 0): "n"}),
+    Case(aten.select_scatter.default, f32(4, 3), f32(3), 0, 2, dynamic={(0, 0): "n"}),
     Case(aten.slice_scatter.default, f32(3, 6), f32(3, 2), 1, 1, 3),
+    Case(
+        aten.slice_scatter.default,
+        f32(3, 6),
+        f32(3, 6, seed=1),
+        1,
+        0,
+        64,
+        dynamic={(0, 1): "n", (1, 1): "n"},
+    ),
     Case(
         aten.slice_scatter.default,
         f32(3, 6),
