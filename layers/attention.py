@@ -12,7 +12,7 @@ from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Tensor
-from trtdsl.operators import maximum, where
+from trtdsl.operators import as_tensor, maximum, where
 from trtdsl.reference import fold
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, broadcast
@@ -177,8 +177,7 @@ def attention(
     shape = (*lead, heads, query.shape[-2], value.shape[-1])[width - rank :]
     if 0 in (*shape, key.shape[-2]):
         return filled(query.network, shape, 0, query.dtype)
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    query = query if factor == 1 else query * factor
+    query = _scaled(query, scale)
     query = _batched(query, (*lead, heads))
     shared = key.shape[-3] if key.shape[-3] == value.shape[-3] else heads
     key, value = (_batched(x, (*lead, x.shape[-3])) for x in (key, value))
@@ -187,6 +186,15 @@ def attention(
     y = Attention(causal=causal and mask is None)(query, key, value, *masks)
     y = y if attending is None else where(attending, y, 0.0, y.dtype)
     return y.reshape(*shape)
+
+
+def _scaled(query: Tensor, scale: float | None) -> Tensor:
+    width = query.shape[-1]
+    if scale is None and not isinstance(width, int):
+        root = Unary(op=UnaryOperation.SQRT)(as_tensor(width, query.network, DType.FLOAT32))
+        return (query.cast(DType.FLOAT32) / root).cast(query.dtype)
+    factor = 1 / math.sqrt(width) if scale is None else scale
+    return query if factor == 1 else query * factor
 
 
 def _masks(

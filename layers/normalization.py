@@ -17,6 +17,7 @@ from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
 from .absent import Absent
+from .creation import filled
 
 aten = torch.ops.aten
 
@@ -228,8 +229,11 @@ def _by_statistics(
         scale = scale * weight.cast(DType.FLOAT32)
     moved = mean.cast(DType.FLOAT32) * scale
     shift = -moved if bias is None else bias.cast(DType.FLOAT32) - moved
-    layer = Scale(mode=ScaleMode.CHANNEL, channel_axis=1)
-    return layer(x, shift.cast(x.dtype), scale.cast(x.dtype))
+    scale, shift = scale.cast(x.dtype), shift.cast(x.dtype)
+    if x.rank > 1 and not isinstance(x.shape[1], int):  # which Scale has to know
+        sizes = _channel_sizes(x)
+        return x * scale.reshape(*sizes) + shift.reshape(*sizes)
+    return Scale(mode=ScaleMode.CHANNEL, channel_axis=1)(x, shift, scale)
 
 
 def _over_batch(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -259,7 +263,7 @@ def _normalize(
 
     def coefficient(given: Tensor | None, neutral: float) -> Tensor:
         if given is None:
-            return network.constant(torch.full([int(s) for s in sizes], neutral))
+            return filled(network, sizes, neutral, DType.FLOAT32)
         return given.cast(DType.FLOAT32).reshape(*sizes)
 
     layer = Normalization(axes=axes, epsilon=eps, groups=groups)

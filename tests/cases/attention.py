@@ -33,6 +33,7 @@ FORMS = [
     Case(sdpa, Q, K, V, kwargs={"scale": -2}),
     Case(sdpa, f32(4, 3, 8), f32(4, 5, 8), f32(4, 5, 8), dynamic={**BATCH, (0, 1): "l"}),
     Case(sdpa, f32(3, 8), f32(5, 8), f32(5, 8)),
+    Case(sdpa, Q, K, V, dynamic=LENGTHS | {(i, 3): "width" for i in range(3)}),
     Case(sdpa, f32(2, 3, 4, 3, 8), f32(2, 3, 4, 5, 8), f32(2, 3, 4, 5, 8, seed=1), dynamic=BATCH),
     Case(sdpa, f32(1, 4, 3, 8), K, V),
     Case(sdpa, f32(2, 1, 3, 8), K, V),

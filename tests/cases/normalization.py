@@ -30,7 +30,13 @@ def batch(x: torch.Tensor, *, eps: float = 1e-5, dynamic: Any = None, **given: A
     return Case(aten.batch_norm.default, *args, constants=(1, 2, 3, 4), dynamic=dynamic, **given)
 
 
+def over_last(x: torch.Tensor, count: int, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """A layer norm over the last axes, whatever sizes they have."""
+    return torch.nn.functional.layer_norm(x, x.shape[-count:], weight)
+
+
 W, B, MEAN, VAR = statistics(3)
+CHANNELS = dict.fromkeys(((0, 1), (1, 0), (2, 0), (3, 0), (4, 0)), "c")
 
 BATCH = [
     batch(f32(2, 3, 4, 5), dynamic=NHW),
@@ -38,6 +44,10 @@ BATCH = [
     batch(f32(4, 3), dynamic=N),
     batch(f32(2, 3, 4), dynamic={(0, 2): "l"}),
     batch(f32(1, 3, 2, 4, 3)),
+    Case(aten.batch_norm.default, f32(2, 3, 4, 5), W, B, MEAN, VAR, False, 0.1, 1e-5, False,
+         dynamic=NHW | CHANNELS),
+    Case(aten.batch_norm.default, f32(5, 3), None, None, None, None, True, 0.1, 1e-5, False,
+         dynamic={(0, 1): "c"}),
     batch(f16(2, 3, 4, 5), tolerance=HALF),
     Case(aten.batch_norm.default, f32(2, 3, 4, 5), None, None, MEAN, VAR, False, 0.1, 1e-5, True,
          constants=(3, 4)),
@@ -69,6 +79,9 @@ LAYER = [
     Case(aten.layer_norm.default, f32(2, 3, 4, 8), [4, 8], f32(4, 8), f32(4, 8, seed=1), 1e-6,
          constants=(2, 3)),
     Case(aten.layer_norm.default, f32(2, 5, 8), [8], dynamic=N),
+    Case(over_last, f32(2, 5, 8), 1, dynamic={(0, 2): "width"}),
+    Case(over_last, f32(2, 5, 8), 2, dynamic=N | {(0, 1): "l", (0, 2): "width"}),
+    Case(over_last, f32(2, 5, 8), 1, f32(8), dynamic={(0, 2): "width", (1, 0): "width"}),
     Case(aten.layer_norm.default, f32(2, 5, 8), [8], f32(8), constants=(2,)),
     Case(aten.layer_norm.default, f32(8), [8]),
     Case(aten.layer_norm.default, f16(2, 5, 8), [8], f16(8), f16(8, seed=1), constants=(2, 3),
