@@ -21,7 +21,7 @@ from trtdsl.ir.slice import section
 from trtdsl.network import Tensor
 from trtdsl.operators import promote_dtype, total
 from trtdsl.registry import converter
-from trtdsl.types import Dim
+from trtdsl.types import Dim, DType
 
 from .linear import multiply
 
@@ -109,7 +109,12 @@ def einsum(
 ) -> Tensor:
     """The sum of products that an equation such as ``"bhqd,bhkd->bhqk"`` names."""
     inputs, output = _parsed(equation, tensors)
-    pairs = zip(promote_dtype(*tensors), inputs, strict=True)
+    tensors = promote_dtype(*tensors)
+    counts = Counter(label for labels in inputs for label in set(labels))
+    alone = any(n == 1 and label not in output for label, n in counts.items())
+    if alone and not tensors[0].dtype.is_float:  # what is summed alone is summed as int64
+        tensors = tuple(x.cast(DType.INT64) for x in tensors)
+    pairs = zip(tensors, inputs, strict=True)
     operands = [_diagonals(x, labels) for x, labels in pairs]
     steps = list(path or [0, 1] * (len(operands) - 1))
     for first, second in zip(steps[::2], steps[1::2], strict=True):

@@ -65,13 +65,19 @@ def _parts(x: Tensor, sizes: Sequence[Dim], dim: int) -> list[Tensor]:
     return [section(x, axis, as_dim(start), n) for start, n in zip(starts, sizes, strict=False)]
 
 
+def _settled(x: Tensor, count: Dim) -> Dim:
+    """A number of parts as an int, where it is the same over the ranges of all sizes."""
+    least, most = x.network.bounds(count)
+    return least if least == most else count
+
+
 @converter(aten.split.Tensor, aten.unsafe_split.Tensor)
 def split(x: Tensor, split_size: Dim, dim: int = 0) -> list[Tensor]:
     """Parts of ``split_size`` along ``dim``; the last one is what remains."""
     size = x.shape[dim]
     if size == split_size:
         return [x]
-    count = as_dim(-(-size // split_size))
+    count = _settled(x, as_dim(-(-size // split_size)))
     if not isinstance(count, int):
         raise ConversionError(
             explain(

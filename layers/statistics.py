@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.ir.reduce import ReduceOperation
+from trtdsl.ir.shuffle import Squeeze
 from trtdsl.network import Scalar, Tensor
 from trtdsl.operators import as_tensor, maximum, power
 from trtdsl.registry import converter
@@ -129,15 +131,41 @@ def linalg_norm(
     *,
     dtype: DType | None = None,
 ) -> Tensor:
-    """The vector norm along an axis, or of all elements where no order is given."""
+    """The vector norm along an axis, the matrix norm along two; of all elements without ``ord``."""
     if ord is not None and len(axes_of(x, dim)) > 1:
+        return _matrix_norm(x, ord, dim, keepdim, dtype)
+    return _norm(x, 2 if ord is None else ord, dim, keepdim, dtype)
+
+
+@converter(aten.linalg_matrix_norm.default)
+def linalg_matrix_norm(
+    x: Tensor,
+    ord: Scalar,
+    dim: Sequence[int] = (-2, -1),
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+) -> Tensor:
+    """The matrix norm of order 1 or infinity, or their negatives, along two axes."""
+    return _matrix_norm(x, ord, dim, keepdim, dtype)
+
+
+def _matrix_norm(x: Tensor, ord: Scalar, dim: Axes, keepdim: bool, dtype: DType | None) -> Tensor:
+    """The largest sum of a column's magnitudes for order 1, of a row's for infinity; or least."""
+    if abs(ord) not in (1, math.inf):
         raise ConversionError(
             explain(
-                f"the matrix norm of order {ord} of {x}",
+                f"the matrix norm of order {ord} of {x}: TensorRT has no singular values",
                 fix="use torch.linalg.vector_norm, or a Frobenius norm by leaving ord out",
             )
         )
-    return _norm(x, 2 if ord is None else ord, dim, keepdim, dtype)
+    rows, columns = (0, 1) if dim is None or isinstance(dim, int) else dim
+    summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    if x.shape[other] == 0:  # of no sums, PyTorch's is 0
+        return _norm(x, 1, dim, keepdim, dtype)
+    sums = _norm(x, 1, [summed], True, dtype)
+    y = reduced(Op.MAX if ord > 0 else Op.MIN, sums, [other], True)
+    return y if keepdim else Squeeze(axes=tuple(sorted((rows % x.rank, columns % x.rank))))(y)
 
 
 @converter(aten.norm.Scalar)

@@ -81,6 +81,7 @@ _NONE = r"no converter\n  aten\."
 _REFUSED = {
     "bincount": r"bincount of .* depends on its values(.|\n)*fix:|an output of .* is float64",
     "item": r"is torch.Sym\w+, not a tensor(.|\n)*fix:",  # an engine gives tensors
+    "linalg.matrix_norm": r"the matrix norm of order(.|\n)*fix:",
     "linalg.norm": rf"the matrix norm of order(.|\n)*fix:|{_NONE}_linalg_svd",
     "linspace": f"{_NO_FLOAT64}|{_NONE}empty",  # its ends are tensors
     "narrow": _READ,  # from where a tensor says

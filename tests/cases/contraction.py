@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.cases.base import Case, f16, f32, i64
+from tests.cases.base import Case, byte, f16, f32, i32, i64
 
 aten = torch.ops.aten
 
@@ -22,6 +22,10 @@ def by_sublists(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 CASES = [
+    einsum("ij->j", i32(3, 4), dynamic={(0, 0): "n"}),
+    einsum("ij,jk->", byte(3, 4), byte(4, 5)),
+    einsum("ij,jk->ik", i32(3, 4), i32(4, 5)),
+    einsum("ii->", i32(3, 3)),
     einsum("bhqd,bhkd->bhqk", A, B, dynamic={**BATCH, (0, 2): "queries", (1, 2): "keys"}),
     einsum("bhqk,bhkd->bhqd", A, f32(2, 3, 5, 4), dynamic=BATCH),
     einsum("bqhd,bkhd->bhqk", A.permute(0, 2, 1, 3).contiguous(), f32(2, 7, 3, 5), dynamic=BATCH),

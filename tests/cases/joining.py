@@ -50,4 +50,5 @@ CASES = [
     Case(aten.unbind.int, f32(2, 3, 4), 1, dynamic=BATCH),
     Case(aten.unbind.int, i64(3)),
     Case(aten.unbind.int, f32(2, 3), -1),
+    Case(aten.split.Tensor, f32(2, 5), 64, 1, dynamic={(0, 1): "n"}),
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tests.cases.base import Case, f16, f32
+from tests.cases.base import Case, byte, f16, f32
 
 aten = torch.ops.aten
 
@@ -104,4 +104,9 @@ AVERAGE = [
          3),
 ]  # fmt: skip
 
-CASES = MAXIMUM + AVERAGE
+BYTES = [
+    Case(aten.max_pool2d.default, byte(2, 3, 7, 9), [3, 2], [2], [1], dynamic={(0, 0): "batch"}),
+    Case(aten.max_pool2d_with_indices.default, byte(2, 3, 7, 9), [2, 2]),
+]
+
+CASES = MAXIMUM + AVERAGE + BYTES

@@ -59,4 +59,20 @@ CASES = [
     Case(aten.norm.ScalarOpt_dim, X, None, [1, 2], True),
     Case(aten.norm.ScalarOpt_dim_dtype, f16(3, 4), 2, [1], False, kwargs=F32),
     Case(aten.norm.ScalarOpt_dtype, f16(3, 4), 2, kwargs=F32),
+    *(
+        case
+        for order in (1, -1, math.inf, -math.inf)
+        for case in (
+            Case(aten.linalg_norm.default, f32(3, 4), order),
+            Case(
+                aten.linalg_norm.default, f16(3, 4), order, kwargs={"keepdim": True}, tolerance=1e-3
+            ),
+            Case(aten.linalg_norm.default, X, order, [2, 0]),
+            Case(aten.linalg_matrix_norm.default, X, order),
+            Case(aten.linalg_matrix_norm.default, X, order, [0, -1], True, kwargs=F32),
+        )
+    ),
+    Case(aten.linalg_norm.default, f32(0, 0), math.inf),
+    Case(aten.linalg_norm.default, X, 2, [0, 1]).raises("singular values(.|\n)*fix:"),
+    Case(aten.linalg_matrix_norm.default, X, -2).raises("singular values(.|\n)*fix:"),
 ]
