@@ -77,6 +77,45 @@ def test_multihead_attention(batch_first: bool, need_weights: bool, average: boo
     check(Attend().eval(), make, {"x": axes(batch_first), "blocked": axes(True)})
 
 
+@pytest.mark.parametrize("mask", [None, "bool", "float", "causal"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_multihead_attention_is_three_projections(mask: str | None, bias: bool) -> None:
+    class Attend(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True, bias=bias)
+
+        def forward(self, x: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+            hidden = torch.ones(x.shape[1], memory.shape[1]).triu(1) == 1
+            given = {
+                "bool": hidden,
+                "causal": hidden,
+                "float": hidden.float() * -3,
+            }.get(mask or "")
+            attended, nothing = self.attention(
+                x, memory, memory, need_weights=False, attn_mask=given, is_causal=mask == "causal"
+            )
+            assert nothing is None
+            return attended
+
+    module = seeded(Attend())
+
+    def make(batch: int, length: int) -> dict[str, torch.Tensor]:
+        return {
+            "x": tokens(batch, length, True),
+            "memory": tokens(batch, length, True, seed=1),
+        }
+
+    shapes = {"x": axes(True), "memory": axes(True)}
+    check(module, make, shapes)
+    products = [
+        str(operation.outputs[0].type)
+        for operation in trtdsl.trace(module, tuple(make(3, 5).values())).operations
+        if operation.layer.kind == "matrix_multiply"
+    ]
+    assert products == ["f32[3, 5, 8]"] * 4
+
+
 @pytest.mark.parametrize(("batch_first", "norm_first"), [(True, False), (False, True)])
 def test_encoder_with_padding(batch_first: bool, norm_first: bool) -> None:
     layer = nn.TransformerEncoderLayer(

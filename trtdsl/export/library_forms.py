@@ -2,8 +2,9 @@
 
 torchvision asks in Python whether any box is left, and whether there are fewer than it wants, which
 values decide. The forms here give the same without asking; those of masks and keypoints are in
-``torchvision_regions``. ``nn.Transformer`` asks whether a mask is the causal one, to have a faster
-kernel, and distributions whether their parameters are valid ones.
+``torchvision_regions``, that of ``nn.MultiheadAttention`` is in ``attention_forms``.
+``nn.Transformer`` asks whether a mask is the causal one, to have a faster kernel, and distributions
+whether their parameters are valid ones.
 Source: torchvision.ops.boxes, torchvision.models.detection, torch.nn.modules.transformer.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from trtdsl.export.attention_forms import attention_of
 from trtdsl.export.torchvision_regions import keypoints_of, paste_masks_in_image, with_image_sizes
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ def exportable() -> Iterator[None]:
     heads = getattr(sys.modules.get(_DETECTION + "roi_heads"), "RoIHeads", None)
     if heads is not None:
         places.append((heads, "forward", with_image_sizes(heads.forward)))
+    attention = sys.modules["torch.nn"].MultiheadAttention
+    places.append((attention, "forward", attention_of(attention.forward)))
     distributions = sys.modules.get("torch.distributions.distribution")
     if distributions is not None:
         places.append((distributions.Distribution, "_validate_args", False))
