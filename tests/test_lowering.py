@@ -113,6 +113,15 @@ def test_metadata_has_nothing_that_tensorrt_writes_unescaped_into_json() -> None
     )
 
 
+def test_metadata_is_no_longer_than_tensorrt_takes_it() -> None:
+    net = Network()
+    stack = f'File "m.py", line 3, in forward\n    return x + 1  # {chr(0xE4) * 3000}\n'
+    with net.at(Source(operator="aten.add.Tensor", stack=stack)):
+        net.output(net.input("x", (2, 3)) + 1)
+    (layer,) = (x for x in lowered(net, "8.6.1").created if x.name == "element_wise")
+    assert 4093 < len(layer.metadata.encode()) < 4096
+
+
 def test_a_layer_that_tensorrt_refuses_is_an_error_with_its_reason() -> None:
     net = Network()
     net.output(-net.input("x", (2, 3)), "y")

@@ -21,6 +21,9 @@ from trtdsl.types import DType
 
 __all__ = ["lower", "lower_inside"]
 
+_METADATA = 4095
+"""Bytes, "at most 4096 bytes including the terminator". Source: ILayer::setMetadata."""
+
 
 def lower(network: Network, api: Api, *, infers: bool = True) -> None:
     """Write a network into TensorRT's.
@@ -192,7 +195,7 @@ class _Lowering:
         for i, layer in enumerate(created):
             last = i == len(created) - 1
             self.api.name(layer, self.prefix + (name if last else f"{name}.{i}"))
-            layer.metadata = _unquoted(str(operation.source))
+            layer.metadata = _metadata(str(operation.source))
             if self.typed:
                 self.impose(operation, layer)
 
@@ -262,6 +265,7 @@ def _outputs(operation: Operation, result: Any) -> list[Any]:
     return [result]
 
 
-def _unquoted(text: str) -> str:
-    """Without the characters that TensorRT 8.6 leaves as they are in the JSON of its inspector."""
-    return text.replace('"', "'").replace("\\", "/")
+def _metadata(text: str) -> str:
+    """Without what TensorRT 8.6 leaves as it is in its inspector's JSON; as long as it may be."""
+    plain = text.replace('"', "'").replace("\\", "/")
+    return plain.encode()[:_METADATA].decode(errors="ignore")
