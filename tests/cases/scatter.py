@@ -78,7 +78,8 @@ CASES = [
     Case(aten.scatter_add.default, f32(6), 0, TWICE, f32(6, seed=1), constants=(2,)),
     Case(aten.scatter_add.default, f32(6), 0, ORDER, f32(3, seed=1), constants=(2,)),
     Case(aten.scatter_add.default, f32(4), 0, TWICE, LOST),
-    Case(aten.scatter_add.default, f32(4), 0, torch.zeros(20_000).long(), f32(20_000)).raises(
+    Case(aten.scatter_add.default, f32(4), 0, torch.zeros(20_000).long(), f32(20_000)),
+    Case(aten.scatter_add.default, f32(30_000), 0, torch.zeros(20_000).long(), f32(20_000)).raises(
         r"400000000 comparisons of its elements(.|\n)*fix:"
     ),
     *(
