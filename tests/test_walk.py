@@ -196,6 +196,25 @@ def test_a_converters_own_error_gets_the_users_place(registered: Callable[..., A
     assert at.endswith("forward: return nn.functional.leaky_relu(x, 0.3)")
 
 
+def test_a_converter_that_fails_is_named_beside_the_users_place(
+    registered: Callable[..., Any],
+) -> None:
+    @registered(aten.relu.default)
+    def relu(x: Tensor) -> Tensor:
+        return {}[x.name]
+
+    with pytest.raises(ConversionError) as caught:
+        trtdsl.trace(nn.Sequential(nn.ReLU()).eval(), (f32(2),))
+    what, at, fix = str(caught.value).splitlines()
+    assert what.startswith("the converter of aten.relu.default (")
+    assert "test_walk.py:" in what
+    assert what.endswith(" fails: KeyError: 'input'")
+    assert at.startswith("  at:  aten.relu.default, module 0, ")
+    assert fix.startswith("  fix: correct the converter")
+    assert caught.value.__cause__ is not None
+    assert isinstance(caught.value.__cause__.__cause__, KeyError)
+
+
 def test_outputs_named_as_inputs_and_numbered_ones() -> None:
     class Names(nn.Module):
         def forward(self, x: torch.Tensor) -> dict[str, Any]:

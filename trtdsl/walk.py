@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +12,11 @@ from torch.fx import GraphModule, Node
 from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
 from trtdsl.control import OPERATORS, Bodies, lower_control
-from trtdsl.errors import ConversionError, TrtdslError, UnsupportedError, explain
+from trtdsl.errors import ConversionError, UnsupportedError, explain
 from trtdsl.export.asserted import CHECKS, only_checked, warn_of_values
 from trtdsl.export.dynamic import output_names
 from trtdsl.expression import expression
+from trtdsl.located import carried, explained, located
 from trtdsl.measure import bindings, computed, symbols_of
 from trtdsl.network import Network, Tensor
 from trtdsl.nodes import REGIONS, converter_of, is_number, is_symbolic, several, shown, source_of
@@ -93,7 +93,7 @@ class _Walker:
             if node.op == "output":
                 return self.argument(node.args[0])
             if node not in self.values and node not in unneeded:
-                with _at(node):
+                with carried(node):
                     self.values[node] = self.value(node, module)
         return None
 
@@ -196,7 +196,7 @@ class _Walker:
     def control(self, node: Node) -> Any:
         source = source_of(node, self.captured.prefix)
         args = [self.argument(a) for a in node.args]
-        with self.net.at(source), _located(source):
+        with self.net.at(source), located(source):
             bodies = Bodies(run=self.body, apart=self.apart)
             result = lower_control(self.net, str(node.target), bodies, args)
         self.compare(node, result, source)
@@ -210,11 +210,12 @@ class _Walker:
         converter = converter_of(node)
         assert converter is not None, f"{node.target} was reported as known"
         source = source_of(node, self.captured.prefix)
-        with self.net.at(source), _located(source):
+        with self.net.at(source), located(source):
             args = [self.argument(a) for a in node.args]
             kwargs = {k: self.argument(v) for k, v in node.kwargs.items()}
             first = [self.net] if converter.wants_network else []
-            result = converter.function(*first, *args, **kwargs)
+            with explained(node, converter):
+                result = converter.function(*first, *args, **kwargs)
             self.names.update(bindings(self.net, node, result, self.captured.bounds))
         if is_symbolic(node) and symbols_of(node).keys() <= self.names.keys():
             return expression(node.meta["val"], self.names)
@@ -227,7 +228,7 @@ class _Walker:
         if not is_number(node) or not any(isinstance(a, Tensor) for a in args):
             return expression(node.meta["val"], self.names)
         source = source_of(node, self.captured.prefix)
-        with self.net.at(source), _located(source):
+        with self.net.at(source), located(source):
             return computed(node.target, args)
 
     def argument(self, value: Any) -> Any:
@@ -317,28 +318,6 @@ class _Walker:
             return False
         points = ({name: of(size) for name, size in self.net.symbols.items()} for of in _LOOKED_AT)
         return all(bind(ours, point) == bind(theirs, point) for point in points)
-
-
-@contextmanager
-def _at(node: Node) -> Iterator[None]:
-    """An error that comes out carries the node: of those around it, the outermost."""
-    try:
-        yield
-    except ConversionError as error:
-        error.node = node
-        raise
-
-
-@contextmanager
-def _located(source: Source) -> Iterator[None]:
-    """An error that comes out says where in the user's model it arose."""
-    try:
-        yield
-    except TrtdslError as error:
-        if "\n  at:  " in str(error):
-            raise
-        what, _, fix = str(error).partition("\n  fix: ")
-        raise type(error)(explain(what, at=str(source), fix=fix)) from error
 
 
 def _is_data(value: Any) -> bool:
