@@ -75,7 +75,7 @@ def _settled(x: Tensor, count: Dim) -> Dim:
 def split(x: Tensor, split_size: Dim, dim: int = 0) -> list[Tensor]:
     """Parts of ``split_size`` along ``dim``; the last one is what remains."""
     size = x.shape[dim]
-    if size == split_size:
+    if size in (split_size, 0):
         return [x]
     count = _settled(x, as_dim(-(-size // split_size)))
     if not isinstance(count, int):

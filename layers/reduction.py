@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +12,9 @@ from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.network import Tensor
 from trtdsl.operators import where
 from trtdsl.registry import converter
-from trtdsl.types import DType
+from trtdsl.types import Dim, DType
+
+from .creation import filled
 
 __all__ = ["axes_of", "reduced"]
 
@@ -151,6 +154,9 @@ def count_nonzero_dims(x: Tensor, dim: Axes) -> Tensor:
 @converter(aten.logsumexp.default)
 def logsumexp(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` along axes, with the largest element taken out first, in float32."""
+    if _of_none(x, dim):
+        dtype = x.dtype if x.dtype.is_float else DType.FLOAT32
+        return filled(x.network, _left(x, dim, keepdim), -math.inf, dtype)
     wide = x.cast(DType.FLOAT32)
     largest = reduced(Op.MAX, wide, dim, True)
     # An infinite largest element is not taken out: inf - inf would be NaN.
@@ -159,6 +165,18 @@ def logsumexp(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
     result = Unary(op=UnaryOperation.LOG)(total) + largest
     dtype = x.dtype if x.dtype.is_float else DType.FLOAT32
     return (result if keepdim else _without(result, axes_of(x, dim))).cast(dtype)
+
+
+def _of_none(x: Tensor, dim: Axes) -> bool:
+    """Whether there is no element along the axes, of which TensorRT has no largest or smallest."""
+    return 0 in (x.shape[axis] for axis in axes_of(x, dim))
+
+
+def _left(x: Tensor, dim: Axes, keepdim: bool) -> tuple[Dim, ...]:
+    """The sizes that a reduction leaves."""
+    axes = axes_of(x, dim)
+    sizes = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
+    return tuple(s for axis, s in enumerate(sizes) if keepdim or axis not in axes)
 
 
 def _without(x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -173,6 +191,8 @@ def _summand(x: Tensor, dtype: DType | None) -> Tensor:
 
 
 def _extreme(op: ReduceOperation, x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    if x.dtype is DType.BOOL and _of_none(x, dim):
+        return filled(x.network, _left(x, dim, keepdim), op is Op.MIN, x.dtype)
     # TensorRT reduces floats, int32 and int64 only.
     number = x.cast(DType.INT32) if x.dtype.itemsize == 1 else x
     return reduced(op, number, dim, keepdim).cast(x.dtype)

@@ -29,6 +29,7 @@ from trtdsl.network import Tensor
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim, is_static
 
+from .creation import filled
 from .resize_weights import antialiased, cubic, linear, nearest, scale_of
 
 __all__: list[str] = []
@@ -133,6 +134,8 @@ def _resized(
     old = x.shape[2:]
     factors = factors or [None] * len(old)
     new = size or [_scaled(n, f) for n, f in zip(old, factors, strict=True)]
+    if 0 in x.shape[:2]:
+        return filled(x.network, (*x.shape[:2], *new), 0, dtype)
     if how.is_antialiased or (not align_corners and any(map(_strays, old, new, factors))):
         axes = zip(range(2, x.rank), new, factors, strict=True)
         for axis, n, factor in axes:

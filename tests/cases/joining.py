@@ -51,4 +51,6 @@ CASES = [
     Case(aten.unbind.int, i64(3)),
     Case(aten.unbind.int, f32(2, 3), -1),
     Case(aten.split.Tensor, f32(2, 5), 64, 1, dynamic={(0, 1): "n"}),
+    Case(aten.split.Tensor, f32(0, 3), 2),
+    Case(aten.chunk.default, f32(0, 3), 3),
 ]

@@ -108,6 +108,7 @@ GROUP = [
          constants=(2, 3), dynamic=NHW),
     Case(aten.group_norm.default, f32(2, 6, 5), 2, f32(6), f32(6, seed=1), 1e-6, constants=(2, 3)),
     Case(aten.group_norm.default, f32(2, 6, 4, 5), 1, f32(6), None, 1e-6, constants=(2,)),
+    Case(aten.group_norm.default, f32(0, 6, 5), 2, f32(6), None, 1e-6, constants=(2,)),
     Case(aten.group_norm.default, f32(2, 6, 4, 5), 6, dynamic=N),
     Case(aten.group_norm.default, f32(4, 6), 2, f32(6), f32(6, seed=1), constants=(2, 3)),
     Case(aten.group_norm.default, f32(1, 6, 2, 3, 4), 3, f32(6), f32(6, seed=1), constants=(2, 3)),

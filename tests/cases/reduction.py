@@ -65,4 +65,16 @@ CASES = [
     Case(aten.logsumexp.default, X, [0, 2], True),
     Case(aten.logsumexp.default, INF, [1]),
     Case(aten.logsumexp.default, f16(3, 4) * 60, [1], tolerance=2e-3),
+    *(
+        case
+        for operator in (aten.any.dims, aten.all.dims)
+        for case in (
+            Case(operator, f32(0, 3), [0]),
+            Case(operator, f32(0, 3), [0, 1], True),
+            Case(operator, f32(3, 0), [0]),
+        )
+    ),
+    Case(aten.any.default, f32(0)),
+    Case(aten.logsumexp.default, f32(0, 3), [0]),
+    Case(aten.logsumexp.default, f16(3, 0), [1], True),
 ]

@@ -76,4 +76,6 @@ CASES = [
         for corners in (False, True)
         for size, factors in (([9, 4], None), (None, [1.5, 0.7]))
     ),
+    Case(aten.upsample_bilinear2d.vec, f32(0, 3, 4, 5), [8, 3], False, None),
+    Case(aten.upsample_nearest2d.vec, f32(0, 3, 4, 5), None, [2.0, 2.0]),
 ]

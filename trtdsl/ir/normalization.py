@@ -68,7 +68,8 @@ class Normalization(Layer):
     def evaluate(self, x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         grouped, axes = x, self.axes
         if self.groups > 1:
-            grouped = x.reshape(x.shape[0], self.groups, -1, *x.shape[2:])
+            channels = x.shape[1] // self.groups
+            grouped = x.reshape(x.shape[0], self.groups, channels, *x.shape[2:])
             axes = tuple(range(2, grouped.dim()))
         mean = grouped.mean(axes, keepdim=True)
         variance = (grouped - mean).square().mean(axes, keepdim=True)
