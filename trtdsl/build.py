@@ -238,10 +238,16 @@ def _given_sizes(network: Network) -> dict[str, DimRange]:
 
 
 def _places(network: Network, text: str) -> str:
-    """The modules whose layers TensorRT's message names."""
+    """The modules whose layers TensorRT's message names, or those that may be at fault."""
     named = [op for op in network.operations if _is_named(op, text)]
-    lines = [f"\n  at:  {op.name}: {op.source}" for op in named[:8]]
-    return "".join(lines)
+    why = ""
+    if not named and not is_strongly_typed(import_tensorrt()):
+        # Its internal errors there name no layer: checkLinks, getSizeTensorLatticeValue.
+        named = [op for op in network.operations if op.layer.decides]
+        if named:
+            fix = "use TensorRT 10 or later, or sizes that no value decides"
+            why = f"\n  {explain('TensorRT 8 fails at some sizes that values decide', fix=fix)}"
+    return why + "".join(f"\n  at:  {op.name}: {op.source}" for op in named[:8])
 
 
 def _is_named(operation: Operation, text: str) -> bool:

@@ -20,6 +20,8 @@ LEGS = torch.tensor([0.0, 3.0, -4.0, 1.0, 0.0])
 ENDLESS = torch.tensor([1.0, 0.0, -7.0, 5.5])
 WIDE = torch.tensor([0.5, 0.0, 3e4, -6e4, 1e-3], dtype=torch.float16)
 """Of products and quotients that float16 holds, by a number that it does not hold."""
+HALVES = "TensorRT 8.6 computes float32 among float16 in float16, too coarsely for a remainder"
+LARGE = "its powers of powers are int64"
 
 CASES = [
     Case(aten.add.Tensor, X, Y, dynamic=BOTH),
@@ -77,7 +79,7 @@ CASES = [
     Case(aten.fmod.Tensor, X * 9, FAR),
     Case(aten.fmod.Scalar, X * 9, -2.5),
     Case(aten.fmod.Scalar, I, 4),
-    Case(aten.fmod.Scalar, f16(5, 6) * 100, 0.7),
+    Case(aten.fmod.Scalar, f16(5, 6) * 100, 0.7, gpu=HALVES),
     Case(aten.remainder.Scalar, f16(5, 6) * 100, -0.7),
     Case(aten.pow.Tensor_Scalar, X, 2, dynamic=BATCH),
     Case(aten.pow.Tensor_Scalar, X, 3),
@@ -100,8 +102,8 @@ CASES = [
     Case(aten.pow.Tensor_Tensor, i64(5, 6, low=-1, high=2), i64(5, 6, low=-70, high=70)),
     Case(aten.pow.Tensor_Tensor, i32(5, 6), i32(6, low=0, high=6)),
     Case(aten.pow.Tensor_Tensor, boolean(5, 6), J),
-    Case(aten.pow.Scalar, 2, i64(9, low=0, high=31)),
-    Case(aten.pow.Scalar, 3, J),
+    Case(aten.pow.Scalar, 2, i64(9, low=0, high=31), gpu=LARGE),
+    Case(aten.pow.Scalar, 3, J, gpu=LARGE),
     Case(aten.square.default, X),
     Case(aten.square.default, I),
     Case(aten.square.default, boolean(3, 4)),

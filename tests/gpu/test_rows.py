@@ -19,6 +19,8 @@ pytestmark = pytest.mark.gpu
 
 CHUNK = 40
 """Rows in a test."""
+LONG = {"number": 7, "linear_algebra": 10, "recurrent": 10}
+"""Families of rows of hundreds of layers each."""
 LAYERS = 600
 """Layers in an engine: builds of more take minutes."""
 FLOAT32 = 1e-4
@@ -36,9 +38,10 @@ def chunks(cases: Sequence[Any]) -> list[Any]:
         half = "-half" if mentions_half(parameter.values[0]) else ""
         families.setdefault(parameter.id.split("-")[0] + half, []).append(parameter)
     return [
-        pytest.param(rows[i : i + CHUNK], id=f"{family}-{i // CHUNK}")
+        pytest.param(rows[i : i + size], id=f"{family}-{i // size}")
         for family, rows in families.items()
-        for i in range(0, len(rows), CHUNK)
+        for size in [LONG.get(family, CHUNK)]
+        for i in range(0, len(rows), size)
     ]
 
 

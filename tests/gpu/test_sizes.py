@@ -34,9 +34,8 @@ def test_sizes_looked_up_in_a_table() -> None:
         return x[:, : int(x.shape[1] * 0.7)]  # of 130, 90: 0.7 * 130 is 90.99999999999999
 
     model = numbers.Uses(crop).eval()
-    network = trtdsl.trace(
-        model, (f32(2, 64),), dynamic_shapes={"x": {1: Dim("n", min=2, max=256)}}
-    )
+    shapes = {"x": {1: Dim("n", min=2, max=256)}}
+    network = traced(model, (f32(2, 64),), dynamic_shapes=shapes)
     engine = build(network, OPTIONS)
     for n in (2, 64, 130, 256):
         x = f32(2, n, seed=n)
