@@ -100,7 +100,7 @@ def _built(
             config,
             device=options.gpu,
             progress=options.progress,
-            explain_failure=lambda text: _places(network, text),
+            explain_failure=lambda text: _places(network, text) or _suspects(network, trt),
         )
     return Built(plan=plan, refit=None if recipes is None else recipes.to_json())
 
@@ -238,16 +238,19 @@ def _given_sizes(network: Network) -> dict[str, DimRange]:
 
 
 def _places(network: Network, text: str) -> str:
-    """The modules whose layers TensorRT's message names, or those that may be at fault."""
+    """The modules whose layers TensorRT's message names."""
     named = [op for op in network.operations if _is_named(op, text)]
-    why = ""
-    if not named and not is_strongly_typed(import_tensorrt()):
-        # Its internal errors there name no layer: checkLinks, getSizeTensorLatticeValue.
-        named = [op for op in network.operations if op.layer.decides]
-        if named:
-            fix = "use TensorRT 10 or later, or sizes that no value decides"
-            why = f"\n  {explain('TensorRT 8 fails at some sizes that values decide', fix=fix)}"
-    return why + "".join(f"\n  at:  {op.name}: {op.source}" for op in named[:8])
+    return "".join(f"\n  at:  {op.name}: {op.source}" for op in named[:8])
+
+
+def _suspects(network: Network, trt: Any) -> str:
+    """What may be at fault in TensorRT 8's internal errors: checkLinks, getSizeTensorLatticeValue."""
+    deciding = [op for op in network.operations if op.layer.decides]
+    if is_strongly_typed(trt) or not deciding:
+        return ""
+    fix = "use TensorRT 10 or later, or sizes that no value decides"
+    why = explain("TensorRT 8 fails at some sizes that values decide", fix=fix)
+    return f"\n  {why}" + "".join(f"\n  at:  {op.name}: {op.source}" for op in deciding[:8])
 
 
 def _is_named(operation: Operation, text: str) -> bool:

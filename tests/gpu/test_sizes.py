@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.export import Dim
 
-import trtdsl
 from tests import test_ir as ir
 from tests import test_symbolic_numbers as numbers
 from tests.cases.base import f32
