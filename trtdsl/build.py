@@ -244,7 +244,7 @@ def _places(network: Network, text: str) -> str:
 
 
 def _suspects(network: Network, trt: Any) -> str:
-    """What may be at fault in TensorRT 8's internal errors: checkLinks, getSizeTensorLatticeValue."""
+    """What may be at fault where TensorRT 8 names an internal error of its own and no layer."""
     deciding = [op for op in network.operations if op.layer.decides]
     if is_strongly_typed(trt) or not deciding:
         return ""
