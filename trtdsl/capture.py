@@ -7,7 +7,6 @@ and outputs may be any nesting of containers without registering their classes w
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
@@ -28,6 +27,7 @@ from trtdsl.export.doubles import without_doubles
 from trtdsl.export.drawn import draw_nothing
 from trtdsl.export.dynamic import Bounds
 from trtdsl.export.flat import Flat, input_names
+from trtdsl.export.history import refuse_history, restored
 from trtdsl.export.inplace import drop_identities, has_inplace, hides_views, rewrite_inplace
 from trtdsl.export.lengths import symbolic_lengths
 from trtdsl.export.library_forms import exportable
@@ -43,8 +43,6 @@ from trtdsl.types import DimRange
 from trtdsl.weights.state import StateKey
 
 __all__ = ["Captured", "capture"]
-
-_CONTAINERS = (dict, OrderedDict, list, set)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +89,7 @@ def capture(
         program, flat = _exported(model, args, kwargs or {}, dynamic_shapes, conditions)
         exported, program = _user_inputs(program), _functional(program, keep)
     nodes = _user_inputs(program)
-    _refuse_state(program, dict(zip(nodes, flat.input_names, strict=True)) if flat else {})
+    _refuse_state(program, nodes, flat)
     input_tree, output_tree = (flat.input_tree, flat.output_tree) if flat else _trees(program)
     parameters = flat.parameter_names if flat else _argument_names(program)
     names = flat.input_names if flat else input_names(input_tree, parameters)
@@ -178,7 +176,7 @@ def _exported_program(
 ) -> ExportedProgram:
     def export(**options: Any) -> ExportedProgram:
         conditions.forget()
-        with _restored(flat.model, leaves):
+        with restored(flat.model, leaves):
             return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False, **options)
 
     try:
@@ -206,26 +204,8 @@ def _exported_program(
 @contextmanager
 def _traceable(model: nn.Module) -> Iterator[None]:
     """Have the model, and what it calls, in the form that torch.export can capture."""
-    with _restored(model), whole(), exportable(), symbolic_lengths(model), known_scalars(model):
+    with restored(model), whole(), exportable(), symbolic_lengths(model), known_scalars(model):
         yield
-
-
-@contextmanager
-def _restored(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> Iterator[None]:
-    """Undo what the tracing does to a module's attributes, such as caching a fake tensor in one.
-
-    And to those of the examples: PyTorch leaves its marks of dynamic axes there where it fails.
-    """
-    attributes = [x.__dict__ for x in (*model.modules(), *leaves)]
-    # Of these very classes: one derived from them may refuse to be changed.
-    containers = [v for a in attributes for v in a.values() if type(v) in _CONTAINERS]
-    before = [(value, value.copy()) for value in (*attributes, *containers)]
-    try:
-        yield
-    finally:
-        for value, contents in before:
-            value.clear()
-            (value.extend if isinstance(value, list) else value.update)(contents)
 
 
 def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> ExportedProgram:
@@ -267,14 +247,15 @@ def _decomposed(program: ExportedProgram, table: Any) -> ExportedProgram:
         ) from error
 
 
-def _refuse_state(program: ExportedProgram, names: Mapping[Node, str]) -> None:
+def _refuse_state(program: ExportedProgram, nodes: Sequence[Node], flat: Flat | None) -> None:
     signature = program.graph_signature
     # PyTorch 2.8 and before know of no updated parameters.
     parameters = getattr(signature, "parameters_to_mutate", {})
     state = {**parameters, **signature.buffers_to_mutate}
     mutated = {**state, **signature.user_inputs_to_mutate}
     if mutated:
-        named = {node.name: name for node, name in names.items()}
+        names = flat.input_names if flat else [n.name for n in nodes]
+        named = {node.name: name for node, name in zip(nodes, names, strict=True)}
         own = sorted(named.get(v, v.removeprefix("model.")) for v in mutated.values())
         fix = "return the new value as an output, and pass the old one as an input"
         if parameters:
@@ -288,6 +269,8 @@ def _refuse_state(program: ExportedProgram, names: Mapping[Node, str]) -> None:
                 fix=fix,
             )
         )
+    if flat:
+        refuse_history(flat.model, flat.history, flat.called, flat.leaves)
 
 
 def _is_operator(node: Node) -> bool:

@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 
 from trtdsl.errors import ConversionError, explain
 from trtdsl.export import dynamic
+from trtdsl.export.history import History
 from trtdsl.tree import Placeholder, Tree, flatten
 
 __all__ = ["Flat", "example_inputs", "given_inputs", "input_names"]
@@ -89,6 +90,7 @@ class Flat(nn.Module):
         self.model = model
         self.leaves, self.input_tree = flatten((args, kwargs))
         self.result = _Result(self.input_tree)
+        self.history = History()
         self.parameter_names = _parameters(model, len(args))
         self.input_names = input_names(self.input_tree, self.parameter_names)
         for leaf, name in zip(self.leaves, self.input_names, strict=True):
@@ -102,8 +104,16 @@ class Flat(nn.Module):
 
     def forward(self, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
         args, kwargs = self.input_tree.unflatten(leaves)
-        outputs, self.result.tree = flatten(self.model(*args, **kwargs), "output")
+        with self.history.recorded(self.model):
+            result = self.model(*args, **kwargs)
+        outputs, self.result.tree = flatten(result, "output")
         return tuple(outputs)
+
+    def called(self, leaves: Sequence[torch.Tensor]) -> list[Any]:
+        """The tensors and other values of the module's answer, without torch.export."""
+        args, kwargs = self.input_tree.unflatten(leaves)
+        outputs, tree = flatten(self.model(*args, **kwargs), "output")
+        return [*outputs, str(tree)]
 
     @property
     def output_tree(self) -> Tree:

@@ -7,6 +7,7 @@ import logging
 import re
 import sysconfig
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,10 @@ def quiet() -> Iterator[None]:
     file = vars(importlib.import_module("torch.export._trace"))
     file["print"] = _nothing  # it prints the graph so far, thousands of lines of it
     try:
-        yield
+        with warnings.catch_warnings():
+            # What a call leaves behind is for trtdsl.export.history to judge.
+            warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export")
+            yield
     finally:
         file.pop("print")
         for logger in loggers:

@@ -1,0 +1,171 @@
+"""What one call of a module leaves to the next: refused where answers depend on it, else let be."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import trtdsl
+from trtdsl.export.asserted import UncheckedWarning
+
+X = torch.arange(12.0).reshape(3, 4) - 5
+
+
+class Block(nn.Module):
+    """What the models below have a state in: a submodule, which torch.export looks at less."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+        self.calls = 0
+        self.past: Tensor | None = None
+        self.seen: list[Tensor] = []
+        self.cache = Cache()
+        self.table: Tensor | None = None
+
+
+class Cache:
+    """An object of no class of PyTorch's, as caches of keys and values are."""
+
+    def __init__(self) -> None:
+        self.layers: list[Tensor] = []
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = self.kind()
+
+    kind: type[nn.Module]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x) * 2
+
+
+def model(forward) -> nn.Module:
+    kind = type("Stateful", (Block,), {"forward": forward})
+    return type("Whole", (Model,), {"kind": kind})().eval()
+
+
+def assigned_buffer(self, x):
+    self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+    return x - self.mean
+
+
+def counter(self, x):
+    self.calls += 1
+    return x * self.calls
+
+
+def last_input(self, x):
+    past = x if self.past is None else self.past
+    self.past = x
+    return x - past
+
+
+def growing(self, x):
+    self.seen.append(x)
+    return torch.cat(self.seen).sum(0)
+
+
+def object_of_their_own(self, x):
+    self.cache.layers.append(x)
+    return sum(self.cache.layers)
+
+
+@pytest.mark.parametrize(
+    ("forward", "name"),
+    [
+        (assigned_buffer, "block.mean"),
+        (counter, "block.calls"),
+        (last_input, "block.past"),
+        (growing, "block.seen"),
+        (object_of_their_own, "block.cache.layers"),
+    ],
+)
+def test_answers_that_depend_on_earlier_calls_are_refused_by_name(forward, name):
+    stateful = model(forward)
+    with pytest.raises(trtdsl.ConversionError, match=f"the calls before, by {name}, and an engine"):
+        trtdsl.trace(stateful, (X,))
+    # Nothing of the calls is left in the model: it answers as it would have the first time.
+    assert torch.equal(stateful(X), model(forward)(X))
+
+
+def collected(self, x):
+    self.seen.append(x)
+    self.past = x
+    return x + 1
+
+
+def computed_once(self, x):
+    if self.table is None:
+        self.table = torch.arange(4.0) * 3
+    return x * self.table
+
+
+def shape_kept(self, x):
+    self.size = x.shape
+    return x.reshape(-1) * self.size[0]
+
+
+@pytest.mark.parametrize("forward", [collected, computed_once, shape_kept])
+def test_what_no_answer_depends_on_is_let_be(forward):
+    harmless = model(forward)
+    network = trtdsl.trace(harmless, (X,))
+    assert (harmless.block.seen, harmless.block.past, harmless.block.table) == ([], None, None)
+    assert torch.equal(network.evaluate(X * 3), model(forward)(X * 3))
+
+
+def test_state_is_found_for_sizes_that_vary_too():
+    sizes = {"x": {0: torch.export.Dim("rows", min=2, max=8)}}
+    with pytest.raises(trtdsl.ConversionError, match=r"by block\.past"):
+        trtdsl.trace(model(last_input), (X,), dynamic_shapes=sizes)
+
+
+@pytest.mark.parametrize(
+    ("draw", "source"),
+    [(random.random, "Python's random"), (np.random.rand, "numpy.random")],
+)
+def test_random_numbers_of_python_are_no_constants(draw, source):
+    def forward(self, x):
+        return x * draw()
+
+    random.seed(0)
+    np.random.seed(0)
+    with pytest.raises(trtdsl.ConversionError, match=f"draws from {source}, and an engine"):
+        trtdsl.trace(model(forward), (X,))
+
+
+def test_random_numbers_that_no_answer_needs_are_let_be():
+    def forward(self, x):
+        skipped = random.random() < 0.5
+        return x * 0 if skipped and self.training else x + 1
+
+    assert torch.equal(trtdsl.trace(model(forward), (X,)).evaluate(X), (X + 1) * 2)
+
+
+def seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+def test_looking_for_state_draws_no_random_numbers_of_the_users():
+    seed()
+    expected = random.random(), np.random.rand(), torch.rand(2).tolist()
+    seed()
+    trtdsl.trace(model(collected), (X,))
+    assert (random.random(), np.random.rand(), torch.rand(2).tolist()) == expected
+
+
+def test_a_model_that_cannot_be_called_twice_is_said_to_be_unchecked():
+    def forward(self, x):
+        self.calls += 1
+        if type(x) is Tensor:
+            raise RuntimeError("no memory")
+        return x + 1
+
+    with pytest.warns(UncheckedWarning, match=r"changes block\.calls .* RuntimeError: no memory"):
+        trtdsl.trace(model(forward), (X,))
