@@ -112,10 +112,13 @@ def test_a_source_names_the_users_own_line() -> None:
 
 
 def test_a_source_skips_trtdsls_own_frames() -> None:
-    own = f'  File "{trtdsl.capture.__file__}", line 3, in forward\n    flatten(self.model(x))\n'
-    assert Source(stack=own + STACK).line == Source(stack=STACK).line
     within_torch = "".join(STACK.splitlines(keepends=True)[-2:])
-    assert Source(stack=own + within_torch).line.startswith(f"{TORCH}/nn/functional.py:1500")
+    for module in (trtdsl.capture, trtdsl.export.flat, trtdsl.layers.linear):
+        own = f'  File "{module.__file__}", line 3, in forward\n    self.model(x)\n'
+        assert Source(stack=own + STACK).line == Source(stack=STACK).line
+        assert Source(stack=STACK + own).line == Source(stack=STACK).line
+        assert Source(stack=own + within_torch).line.startswith(f"{TORCH}/nn/functional.py:1500")
+        assert Source(stack=own).line == ""
 
 
 def test_a_source_without_a_users_frame_takes_the_innermost() -> None:

@@ -1,4 +1,4 @@
-"""``Source``: where in the user's model a layer comes from."""
+"""``Source``: where in the user's model a layer comes from; whose a source file is."""
 
 from __future__ import annotations
 
@@ -8,27 +8,36 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import PurePath
 
-__all__ = ["Source"]
+__all__ = ["Source", "is_ours", "is_users"]
 
 _FRAME = re.compile(
     r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)\n(?:[ \t]+(?P<code>\S.*))?'
 )
 
 
-_TRTDSL = PurePath(__file__).parent
+_PACKAGES = "trtdsl", "trtdsl.layers", "trtdsl.plugins"
 _GENERATED = ("<string>", "<eval_with_key>")
 """How the files are called that PyTorch makes up for code it writes."""
 
 
 @cache
-def _torch() -> PurePath:
-    """Where PyTorch is installed, found without importing it."""
-    spec = find_spec("torch")
-    return PurePath(spec.origin).parent if spec and spec.origin else PurePath("torch")
+def _folders(package: str) -> tuple[PurePath, ...]:
+    """Where a package is installed, found without importing it."""
+    spec = find_spec(package)
+    return tuple(map(PurePath, (spec and spec.submodule_search_locations) or ()))
 
 
-def _is_users(file: PurePath) -> bool:
-    return not file.is_relative_to(_torch()) and file.parent != _TRTDSL
+@cache
+def is_ours(file: str) -> bool:
+    """Whether a source file is one of trtdsl's, converters and plugins among them."""
+    folders = [f for p in _PACKAGES for f in _folders(p)]
+    return any(map(PurePath(file).is_relative_to, folders))
+
+
+@cache
+def is_users(file: str) -> bool:
+    """Whether a source file is neither trtdsl's nor PyTorch's."""
+    return not is_ours(file) and not any(map(PurePath(file).is_relative_to, _folders("torch")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +55,8 @@ class Source:
     def line(self) -> str:
         """``file.py:88, forward: self.conv(x)``: the innermost frame outside of PyTorch."""
         frames = [f for f in _FRAME.finditer(self.stack) if not f["file"].startswith(_GENERATED)]
-        own = [f for f in frames if _is_users(PurePath(f["file"]))] or frames
+        frames = [f for f in frames if not is_ours(f["file"])]
+        own = [f for f in frames if is_users(f["file"])] or frames
         if not own:
             return ""
         frame = own[-1]

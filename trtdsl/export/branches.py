@@ -19,6 +19,8 @@ import sympy
 import torch
 from torch.fx.experimental.sym_node import SymNode
 
+from trtdsl.source import is_users
+
 __all__ = ["Asked", "asked"]
 
 _OURS, _TORCH = Path(__file__).parent, Path(torch.__file__).parent
@@ -108,7 +110,7 @@ def _place(frame: FrameType | None) -> str:
     """The innermost line outside of PyTorch and of trtdsl."""
     while frame is not None:
         file = frame.f_code.co_filename
-        if not {_TORCH, _OURS} & set(Path(file).parents):
+        if is_users(file):
             code = linecache.getline(file, frame.f_lineno).strip()
             return f"{file}:{frame.f_lineno}, {frame.f_code.co_name}: {code}"
         frame = frame.f_back
