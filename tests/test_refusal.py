@@ -31,7 +31,7 @@ def passes(x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("model", "what", "fix"),
     [
-        (passes, "the model is <function passes", "put it into the forward"),
+        (passes, "the model is the function passes, ", "put it into the forward"),
         (nn.ReLU, "the model is the class ReLU", r"make an instance: ReLU\(\.\.\.\)\.eval\(\)"),
         (None, "the model is None", "put it into the forward"),
         (nn.DataParallel(nn.ReLU()).eval(), "spreads the model", r"model\.module"),
@@ -88,8 +88,94 @@ def test_weights_without_values() -> None:
     model = nn.Linear(4, 3, device="meta").eval()
     with pytest.raises(ConversionError, match="weight is on the meta device and has no values"):
         trtdsl.trace(model, (torch.empty(2, 4, device="meta"),))
-    with pytest.raises(ConversionError, match="put both on one device"):
+    with pytest.raises(ConversionError, match="weight is on the meta device and has no values"):
         trtdsl.trace(model, (f32(2, 4),))
+    with pytest.raises(ConversionError, match="put both on one device"):
+        trtdsl.trace(nn.Linear(4, 3).eval(), (torch.empty(2, 4, device="meta"),))
+
+
+class Product(nn.Module):
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weight @ x
+
+
+def test_weights_that_are_no_dense_floats() -> None:
+    sparse, x = Product(torch.eye(4).to_sparse()).eval(), f32(4, 2)
+    with pytest.raises(ConversionError, match=r"weight is sparse \(torch\.sparse_coo\)") as caught:
+        trtdsl.trace(sparse, (x,))
+    assert str(caught.value).endswith("  fix: keep it dense in the model: weight.to_dense()")
+    lazy = nn.Sequential(nn.ReLU(), nn.LazyLinear(3)).eval()
+    with pytest.raises(ConversionError, match=r"LazyLinear has no weights yet(.|\n)*module 1\n"):
+        trtdsl.trace(lazy, (x,))
+    lazy(x)
+    torch.testing.assert_close(trtdsl.trace(lazy, (x,)).evaluate(x), lazy(x).detach())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_that_pytorch_quantized() -> None:
+    floats = nn.Sequential(nn.ReLU(), nn.Linear(2, 3)).eval()
+    quantized = torch.ao.quantization.quantize_dynamic(floats, {nn.Linear})
+    with pytest.raises(ConversionError, match=r"Linear is quantized by PyTorch(.|\n)*module 1\n"):
+        trtdsl.trace(quantized, (f32(4, 2),))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_inputs_that_are_no_dense_tensors() -> None:
+    x = f32(4, 2)
+    quantized = torch.quantize_per_tensor(x, 0.1, 0, torch.quint8)
+    for given, what, fix in (
+        (x.to_sparse(), r"sparse \(torch.sparse_coo\)", "input.to_dense()"),
+        (
+            torch.nested.nested_tensor([x, x[:2]]),
+            "a nested tensor",
+            "torch.nested.to_padded_tensor",
+        ),
+        (quantized, r"quantized \(torch.quint8\)", "input.dequantize()"),
+        (x.numpy(), "a ndarray", "torch.from_numpy(x)"),
+    ):
+        with pytest.raises(ConversionError, match=f"example input input is {what}") as caught:
+            trtdsl.trace(nn.ReLU().eval(), (given,))
+        assert fix in str(caught.value)
+    with pytest.raises(ConversionError, match=r"input is builtins\.object, not a tensor"):
+        trtdsl.trace(nn.ReLU().eval(), (object(),))
+    reference = trtdsl.convert(nn.ReLU().eval(), (x,), backend="reference")
+    with pytest.raises(trtdsl.RunError, match="input input is on meta, and this runs on cpu"):
+        reference(x.to("meta"))
+    with pytest.raises(trtdsl.RunError, match=r"input input is sparse(.|\n)*input\.to_dense\(\)"):
+        reference(x.to_sparse())
+
+
+@pytest.mark.parametrize("model", [nn.ModuleList([nn.ReLU()]), nn.Module()])
+def test_modules_without_a_forward(model: nn.Module) -> None:
+    what = f"the model is a {type(model).__name__}, which has no forward"
+    with pytest.raises(ConversionError, match=what):
+        trtdsl.trace(model.eval(), (f32(2),))
+
+
+def test_a_method_is_told_from_its_module() -> None:
+    linear = nn.Linear(2, 2).eval()
+    with pytest.raises(ConversionError, match=r"method forward of Linear(.|\n)*the module itself"):
+        trtdsl.trace(linear.forward, (f32(2, 2),))
+
+
+def test_autocast_around_the_conversion() -> None:
+    model = nn.Linear(2, 2).eval()
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        pytest.raises(ConversionError, match=r"within torch\.autocast to bfloat16") as caught,
+    ):
+        trtdsl.trace(model, (f32(2, 2),))
+    assert "precision='bf16'" in str(caught.value)
+
+
+def test_a_model_of_pytorchs_own_modules_is_not_placed_in_trtdsl() -> None:
+    with pytest.raises(ConversionError, match="itself fails") as caught:
+        trtdsl.trace(nn.Sequential(nn.Linear(2, 3)).eval(), (f32(2, 4),))
+    assert "at:" not in str(caught.value)
 
 
 @pytest.mark.parametrize("result", [None, 3, ("text", True)])
@@ -119,14 +205,3 @@ def test_an_input_updated_in_place_is_named_as_the_user_does() -> None:
 class Overwrites(nn.Module):
     def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         return index.add_(x)
-
-
-def test_autocast_inside_is_traced_to_its_line() -> None:
-    class Casts(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                return x @ x
-
-    with pytest.raises(ConversionError, match="turns on autocast to bfloat16") as caught:
-        trtdsl.trace(Casts().eval(), (f32(2, 2),))
-    assert "forward: return x @ x\n" in str(caught.value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +22,7 @@ from torch.fx import GraphModule, Node
 
 from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.export import dynamic
+from trtdsl.export.admission import refuse_weight
 from trtdsl.export.branches import Asked, asked
 from trtdsl.export.doubles import without_doubles
 from trtdsl.export.drawn import draw_nothing
@@ -163,7 +164,7 @@ def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgr
     leaves = dynamic.widened(flat.leaves, specs)
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
-        with _traceable(flat.model), torch.no_grad(), quiet():
+        with _traceable(flat.model), torch.no_grad(), _as_made(flat.model), quiet():
             return _exported_program(flat, leaves, shapes, conditions)
     except TrtdslError:
         raise
@@ -208,6 +209,12 @@ def _traceable(model: nn.Module) -> Iterator[None]:
         yield
 
 
+def _as_made(model: nn.Module) -> AbstractContextManager[Any]:
+    """What weights that were made in inference mode need, to be looked at by torch.export."""
+    weights = (*model.parameters(), *model.buffers())
+    return torch.inference_mode() if any(x.is_inference() for x in weights) else nullcontext()
+
+
 def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> ExportedProgram:
     """A graph whose operators write to no argument and, where PyTorch can decompose, are kept."""
     modules = [m for m in program.graph_module.modules() if isinstance(m, GraphModule)]
@@ -217,8 +224,8 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
             module.recompile()
     simple = all(rewrite_inplace(g) for g in graphs if has_inplace(g))
     targets = {n.target for g in graphs for n in g.nodes if _is_operator(n)}
-    vmapped = any(_is_vmap(n) for g in graphs for n in g.nodes)
-    if not simple or vmapped or not all(keep(t) for t in targets):
+    traced = any(_needs_tracing(n) for g in graphs for n in g.nodes)
+    if not simple or traced or not all(keep(t) for t in targets):
         table = torch.export.default_decompositions()
         for operator in [o for o in table if keep(o) and (simple or not hides_views(o))]:
             del table[operator]
@@ -280,8 +287,11 @@ def _is_operator(node: Node) -> bool:
     return node.op == "call_function" and operator and not symbolic
 
 
-def _is_vmap(node: Node) -> bool:
-    """Whether a node is a part of ``torch.vmap``, which only tracing it anew resolves."""
+def _needs_tracing(node: Node) -> bool:
+    """Whether only tracing a node anew tells what it computes: ``torch.vmap``, autocast's casts."""
+    if str(node.target) == "wrap_with_autocast":
+        enabled: Any = node.args[2]
+        return bool(enabled)
     return getattr(node.target, "__module__", "") == "torch._functorch.predispatch"
 
 
@@ -347,15 +357,9 @@ def _weights(program: ExportedProgram, prefix: str) -> dict[Node, tuple[torch.Te
     for node, spec in zip(placeholders, program.graph_signature.input_specs, strict=True):
         tensor = values.get(spec.target) if spec.target else None
         if isinstance(tensor, torch.Tensor):
-            key = _memory(tensor)
             name = spec.target.removeprefix(prefix)
-            if tensor.is_meta:
-                raise ConversionError(
-                    explain(
-                        f"{name} is on the meta device and has no values",
-                        fix="load the weights: model.to_empty(device='cpu'), load_state_dict",
-                    )
-                )
+            refuse_weight(name, tensor)
+            key = _memory(tensor)
             own = first if tensor.numel() else {}
             weights[node] = own.setdefault(key, (tensor, name))
     return weights

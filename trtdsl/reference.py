@@ -164,7 +164,8 @@ class Reference:
         """The model's answer for its input tensors in a flat list. Errors: RunError."""
         sizes = self.signature.check(leaves)
         if kind_of(leaves) == "torch":
-            check_device(self.signature.inputs, leaves, str(leaves[0].device) if leaves else "cpu")
+            device = str(leaves[0].device) if leaves else "cpu"
+            check_device(self.signature.inputs, leaves, device if device != "meta" else "cpu")
             return self._output_tree.unflatten(run(self.network, leaves, sizes))
         outputs = run(self.network, [from_numpy(x) for x in leaves], sizes)
         pairs = zip(outputs, self.network.outputs, strict=True)

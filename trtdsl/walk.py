@@ -274,10 +274,11 @@ class _Walker:
         try:
             return DType.of(dtype)
         except ValueError:
+            fix = "use float32: model.float(), and x.float() of inputs"
+            if not dtype.is_floating_point:
+                fix = "use int32 or int64: x.int()"
             raise ConversionError(
-                explain(
-                    f"{what} is {dtype}, which TensorRT does not have", fix="use float32 or int64"
-                )
+                explain(f"{what} is {dtype}, which TensorRT does not have", fix=fix)
             ) from None
 
     def compare(self, node: Node, result: Any, source: Source) -> None:

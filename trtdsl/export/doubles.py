@@ -74,7 +74,7 @@ def _refuse_outputs(graph: Graph) -> None:
             explain(
                 "an output of the model is float64, which TensorRT does not have",
                 at=_place(first),
-                fix="use float32, or return y.float()",
+                fix="use float32, as model.float() does, or return y.float()",
             )
         )
 

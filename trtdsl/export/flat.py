@@ -13,6 +13,12 @@ from torch.export import ExportedProgram
 
 from trtdsl.errors import ConversionError, explain
 from trtdsl.export import dynamic
+from trtdsl.export.admission import (
+    refuse_autocast,
+    refuse_input,
+    refuse_other_models,
+    refuse_training,
+)
 from trtdsl.export.history import History
 from trtdsl.tree import Placeholder, Tree, flatten
 
@@ -47,7 +53,7 @@ def given_inputs(
     An ExportedProgram needs none. Errors: as of ``example_inputs``; ConversionError for what is no
     module, and for what torch.export cannot look into.
     """
-    _refuse_other_models(model)
+    refuse_other_models(model)
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise ConversionError(
             explain(
@@ -85,22 +91,19 @@ class Flat(nn.Module):
 
     def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super().__init__()
-        _refuse_training(model)
+        refuse_training(model)
         self.train(False)
         self.model = model
+        self.parameter_names = _parameters(model, len(args))
+        for name, value in (*zip(self.parameter_names, args, strict=False), *kwargs.items()):
+            flatten(value, name)  # its errors name the input
         self.leaves, self.input_tree = flatten((args, kwargs))
         self.result = _Result(self.input_tree)
         self.history = History()
-        self.parameter_names = _parameters(model, len(args))
         self.input_names = input_names(self.input_tree, self.parameter_names)
         for leaf, name in zip(self.leaves, self.input_names, strict=True):
-            if not isinstance(leaf, torch.Tensor):
-                raise ConversionError(
-                    explain(
-                        f"example input {name} is a {type(leaf).__name__}",
-                        fix="give torch tensors as example inputs: torch.from_numpy(x)",
-                    )
-                )
+            refuse_input(name, leaf)
+        refuse_autocast([*self.leaves, *model.parameters(), *model.buffers()])
 
     def forward(self, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
         args, kwargs = self.input_tree.unflatten(leaves)
@@ -136,8 +139,8 @@ def _parameters(model: nn.Module, count: int) -> tuple[str, ...]:
     if len(names) < count:
         raise ConversionError(
             explain(
-                f"{type(model).__name__}.forward takes {len(names)} positional inputs "
-                f"({', '.join(names)}); {count} were given",
+                f"{type(model).__name__}.forward takes {len(names)} positional "
+                f"input{'s' * (len(names) != 1)} ({', '.join(names)}); {count} were given",
                 fix="give the example inputs as the model is called, those with names as kwargs",
             )
         )
@@ -158,35 +161,3 @@ def _spread(model: nn.Module, dynamic_shapes: Any) -> Any:
             del shapes[parameter.name]
             shapes.update(spec)
     return shapes
-
-
-def _refuse_other_models(model: Any) -> None:
-    if isinstance(model, ExportedProgram):
-        return
-    if not isinstance(model, nn.Module):
-        what = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
-        fix = "put it into the forward of a torch.nn.Module"
-        if isinstance(model, type) and issubclass(model, nn.Module):
-            fix = f"make an instance: {model.__name__}(...).eval()"
-        raise ConversionError(explain(f"the model is {what}, not a torch.nn.Module", fix=fix))
-    for name, module in model.named_modules():
-        at = f"module {name}" if name else None
-        if isinstance(module, torch.jit.ScriptModule):
-            what = f"{type(module).__name__} is compiled by torch.jit, without its Python"
-            fix = "use the module that it was made from"
-            raise ConversionError(explain(what, at=at, fix=fix))
-        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            what = f"{type(module).__name__} spreads the model over several GPUs; an engine has one"
-            raise ConversionError(explain(what, at=at, fix="use what it wraps: model.module"))
-
-
-def _refuse_training(model: nn.Module) -> None:
-    training = [name or type(model).__name__ for name, m in model.named_modules() if m.training]
-    if training:
-        raise ConversionError(
-            explain(
-                f"{type(model).__name__} is in training mode: {', '.join(training[:3])}"
-                + (f" and {len(training) - 3} more submodules" if len(training) > 3 else ""),
-                fix="call model.eval() first",
-            )
-        )

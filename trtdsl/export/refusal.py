@@ -18,9 +18,10 @@ from torch._dynamo.exc import UserError, UserErrorType
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from trtdsl.errors import ConversionError, explain
+from trtdsl.export.admission import refuse_weight
 from trtdsl.export.branches import Asked
 from trtdsl.export.flat import Flat
-from trtdsl.source import Source
+from trtdsl.source import Source, is_users
 
 __all__ = ["quiet", "refusal"]
 
@@ -64,6 +65,8 @@ def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
     name = type(flat.model).__name__
     own = _own_error(flat)
     if own is not None:
+        for key, weight in (*flat.model.named_parameters(), *flat.model.named_buffers()):
+            refuse_weight(key, weight)
         given = ", ".join(map(_described, flat.input_names, flat.leaves)) or "no tensors"
         return ConversionError(
             explain(
@@ -149,9 +152,8 @@ def _described(name: str, x: torch.Tensor) -> str:
 
 def _frames(error: BaseException) -> Iterator[str]:
     standard = Path(sysconfig.get_paths()["stdlib"])
-    not_users = (Path(__file__).parent, Path(torch.__file__).parent)
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
         is_standard = standard in file.parents and "site-packages" not in file.parts
-        if not is_standard and not any(folder in file.parents for folder in not_users):
+        if not is_standard and is_users(frame.filename):
             yield f'File "{frame.filename}", line {frame.lineno}, in {frame.name}\n  {frame.line}\n'

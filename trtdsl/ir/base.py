@@ -84,7 +84,8 @@ class Layer(ABC):
             message = f"takes floats of one dtype: {given}"
         fix = "cast to float32 before it, which is exact for integers up to 2 ** 24"
         if not alike:
-            fix = f"cast them all to {types[0].dtype.value}, or to float32"
+            dtypes = " or ".join(dict.fromkeys(x.dtype.value for x in types))
+            fix = f"give all of them one dtype, {dtypes}: model.float(), model.half() or x.to(...)"
         self.require(alike and types[0].dtype.is_float, message, fix=fix)
 
     @property
