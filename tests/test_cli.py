@@ -186,6 +186,10 @@ def test_doctor_is_content_with_a_gpu_and_tensorrt(monkeypatch: pytest.MonkeyPat
         (("check", "{}:number"), "gives int, not a torch.nn.Module"),
         (("check", "no.such.module:f"), "no.such.module cannot be imported"),
         (("check", "nowhere.py:f"), "there is no file nowhere.py"),
+        (("check", "{}:tiny"), "say what they are, such as -i input=1x3x224x224"),
+        (("check", "{}:Keywords"), "such as -i ids=1x3x224x224; forward takes ids, mask, scale"),
+        (("check", "{}:tiny", "-i", "x=4x8"), "x is no input of Sequential.forward, which takes"),
+        (("check", "{}:tiny", "--stub", "no/such.py"), "there is no folder no to write such.py"),
         (("check", "models"), "is not MODULE:FACTORY"),
         (("check", "{}:tiny", "--dynamic", "x=0:n"), "write x=0:batch:1:8:32"),
         (("check", "{}:tiny", "--dynamic", "x=0:n:4:2:8"), "is not min <= opt <= max"),
@@ -209,6 +213,37 @@ def test_what_a_factory_raises_is_told(models: str) -> None:
     result = call("check", f"{models}:broken")
     assert result.exit_code == 3
     assert "broken raised KeyError: 'weights.pt'" in result.stderr
+    assert re.search(r"at:  .*models_for_cli\.py:\d+, broken: raise KeyError", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("code", "what", "at"),
+    [
+        ("x = 1 / 0", "raised ZeroDivisionError: division by zero", "<module>: x = 1 / 0"),
+        ("def f(:", "raised SyntaxError", "models_for_cli.py:1: def f(:"),
+    ],
+)
+def test_what_a_file_raises_is_told_with_its_line(
+    code: str, what: str, at: str, models: str
+) -> None:
+    Path(models).write_text(code)
+    result = call("check", f"{models}:f")
+    assert result.exit_code == 3
+    assert what in result.stderr
+    assert at in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_error_that_nobody_expected_is_no_finding(
+    models: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(cli, "job", broken)
+    result = call("check", f"{models}:tiny", "-i", "input=4x8")
+    assert result.exit_code == 3
+    assert "AssertionError: a bug" in result.stderr
 
 
 def test_inputs_are_seeded_and_placed_by_name(models: str) -> None:

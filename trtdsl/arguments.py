@@ -7,12 +7,14 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import ConversionError, explain
+from trtdsl.source import is_users
 from trtdsl.types import DType
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def job(target: str, inputs: Sequence[str], dynamic: Sequence[str]) -> Job:
     if args is not None and not isinstance(args, tuple):
         args = tuple(args) if isinstance(args, list) else (args,)
     shapes, opt = _dynamic(dynamic)
+    if args is None and kwargs is None:
+        _require_inputs(made, target)
     return Job(
         model=made,
         args=args,
@@ -70,6 +74,27 @@ def job(target: str, inputs: Sequence[str], dynamic: Sequence[str]) -> Job:
         opt=opt,
         was_training=was_training,
     )
+
+
+def _require_inputs(model: nn.Module, target: str) -> None:
+    from trtdsl.export.flat import example_inputs
+
+    try:
+        example_inputs(model)
+    except ConversionError:
+        names = _parameters(model) or ["x"]
+        raise UsageError(
+            f"{target} gives a module without example inputs; say what they are, such as "
+            + " ".join(f"-i {name}=1x3x224x224" for name in names[:1])
+            + (f"; forward takes {', '.join(names)}" if len(names) > 1 else "")
+        ) from None
+
+
+def _parameters(model: nn.Module) -> list[str]:
+    """The names of the inputs of a module's ``forward``, where it has a fixed number of them."""
+    kinds = inspect.signature(model.forward).parameters
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [] if any(p.kind in several for p in kinds.values()) else list(kinds)
 
 
 def byte_count(text: str) -> int:
@@ -111,12 +136,18 @@ def _made(target: str) -> Any:
     try:
         return found()
     except Exception as error:
-        raise ConversionError(
-            explain(
-                f"{target} raised {type(error).__name__}: {error}",
-                fix="give a function or class that works without arguments",
-            )
-        ) from error
+        raise _raised(target, error, "give a function or class that works without arguments") from (
+            error
+        )
+
+
+def _raised(what: str, error: Exception, fix: str) -> ConversionError:
+    frames = traceback.extract_tb(error.__traceback__)
+    at = [f"{f.filename}:{f.lineno}, {f.name}: {f.line}" for f in frames if is_users(f.filename)]
+    if isinstance(error, SyntaxError) and error.filename:
+        at = [f"{error.filename}:{error.lineno}: {(error.text or '').strip()}"]
+    text = f"{what} raised {type(error).__name__}: {error}"
+    return ConversionError(explain(text, at=at[-1] if at else None, fix=fix))
 
 
 def _module(place: str) -> Any:
@@ -127,6 +158,8 @@ def _module(place: str) -> Any:
             return importlib.import_module(place)
         except ImportError as error:
             raise UsageError(f"{place} cannot be imported: {error}") from error
+        except Exception as error:
+            raise _raised(f"importing {place}", error, "make `import` of it work") from error
     path = Path(place).resolve()
     if not path.is_file():
         raise UsageError(f"there is no file {place}")
@@ -136,7 +169,10 @@ def _module(place: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)  # dataclasses look their module up by name
     sys.path.insert(0, str(path.parent))
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _raised(place, error, "make the file run") from error
     return module
 
 
@@ -155,6 +191,12 @@ def _arguments(
         if parameter.name not in named or parameter.kind is parameter.KEYWORD_ONLY:
             break
         positional.append(named.pop(parameter.name))
+    names = _parameters(model)
+    if names and (unknown := named.keys() - names):
+        raise UsageError(
+            f"{', '.join(sorted(unknown))} is no input of {type(model).__name__}.forward, which "
+            f"takes {', '.join(names)}"
+        )
     return tuple(positional), named
 
 

@@ -58,6 +58,12 @@ class _Group(TyperGroup):
             raise typer.Exit(_code(error)) from None
         except UsageError as error:
             raise typer.BadParameter(str(error)) from None
+        except Exception as error:
+            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):
+                raise  # typer's own
+            # Nothing that trtdsl knows of, and no 1, which says that something was found.
+            tracebacks.print_exc(file=sys.stderr)
+            raise typer.Exit(FAILED) from None
 
 
 def _code(error: Exception) -> int:
@@ -163,6 +169,8 @@ def check(
     """List every operator that trtdsl cannot convert, and plugins to fill in; needs no GPU."""
     from trtdsl.conversion import check as check_model
 
+    if stub is not None:
+        _require_new(stub)
     work = _job(target, input, dynamic)
     with _stage("capturing"):
         report = check_model(work.model, work.args, work.kwargs, dynamic_shapes=work.dynamic_shapes)
@@ -246,10 +254,15 @@ def doctor() -> None:
     raise typer.Exit(0 if diagnosis.ready else FOUND)
 
 
-def _write_new(path: Path, text: str) -> None:
+def _require_new(path: Path) -> None:
     if path.exists():
         raise UsageError(f"{path} is there already, and is not written over")
-    path.write_text(text)
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} to write {path.name} to")
+
+
+def _write_new(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
     _OUT.print(f"wrote {path}, to be filled in")
 
 
