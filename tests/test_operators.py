@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -335,6 +336,72 @@ def test_shapes_that_differ_are_an_error_with_both_of_them() -> None:
     with pytest.raises(ShapeError, match=r"broadcast: f32\[2, 3\] and f32\[4, 3\]") as caught:
         x + y
     assert "at:  element_wise(x: f32[2, 3], y: f32[4, 3])" in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: x + y,
+        lambda x, y: y - x,
+        lambda x, y: (x < y) & (y < 2),
+        lambda x, y: (y > 0) ^ (x > 0),
+        lambda x, y: x * np.float64(2) + np.float32(0.5),
+    ],
+)
+def test_arrays_are_constants(function: Callable[..., Any], dtype: torch.dtype) -> None:
+    x, array = f32(3, 4), f32(3, 4, seed=1).mul(3).to(dtype)
+    expected = function(x, array)
+    for operand in (array, array.numpy()):
+        net = Network()
+        net.output(function(net.input("x", (3, 4)), operand))
+        torch.testing.assert_close(net.evaluate(x), expected)
+
+
+def test_arrays_are_factors_of_matrix_products() -> None:
+    x, y = f32(3, 4), f32(4, 2, seed=1)
+    for left, right in ((None, y), (None, y.numpy()), (x, None), (x.numpy(), None)):
+        net = Network()
+        given = net.input("given", (3, 4) if left is None else (4, 2))
+        net.output((given if left is None else left) @ (given if right is None else right))
+        torch.testing.assert_close(net.evaluate(x if left is None else y), x @ y)
+
+
+@pytest.mark.parametrize("function", [lambda x, y: x + y, lambda x, y: y - x, lambda x, y: x @ y])
+@pytest.mark.parametrize("operand", [None, "1", [1.0, 2.0], 1j, object()])
+def test_what_is_no_operand_is_refused_by_name(function: Callable[..., Any], operand: Any) -> None:
+    net = Network()
+    with pytest.raises(ShapeError, match=f"is a {type(operand).__name__}, and operands are"):
+        function(net.input("x", (2, 2)), operand)
+
+
+def test_dtypes_are_pytorchs_too() -> None:
+    net = Network()
+    x = net.input("x", (2,), torch.int32)  # type: ignore[arg-type]
+    net.output(x.cast(torch.float16) + net.constant([0.5, 1.5], torch.float16))  # type: ignore[arg-type]
+    answer = net.evaluate(torch.tensor([1, 2], dtype=torch.int32))
+    assert (answer.dtype, answer.tolist()) == (torch.float16, [1.5, 3.5])
+    has = "it has float32, float16, bfloat16, int64, int32, int8, uint8, bool"
+    with pytest.raises(ShapeError, match=f"input y: TensorRT has no dtype torch.float64; {has}"):
+        net.input("y", (2,), torch.float64)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"cast: TensorRT has no dtype torch\.complex64"):
+        x.cast(torch.complex64)  # type: ignore[arg-type]
+
+
+def test_numbers_that_a_dtype_has_not_are_refused() -> None:
+    net = Network()
+    x = net.input("x", (2,), DType.INT32)
+    with pytest.raises(ConversionError, match=f"{2**40} makes no constant of int32"):
+        x + 2**40
+    with pytest.raises(ConversionError, match="makes no constant"):
+        net.constant([[1, 2], [3]])
+
+
+def test_an_output_is_a_tensor() -> None:
+    net = Network()
+    x = net.input("x", (2,))
+    with pytest.raises(ShapeError, match=r"output y: False is a bool(.|\n)*x\.equal\(y\)"):
+        net.output(x == 1, "y")  # type: ignore[arg-type]
 
 
 def test_a_tensor_has_no_truth() -> None:

@@ -10,6 +10,7 @@ import sympy
 import torch
 
 import trtdsl.capture
+import trtdsl.layers.linear
 from trtdsl.source import Source
 from trtdsl.types import DType, TensorType, as_dim, bind, broadcast, is_static, symbols
 

@@ -35,7 +35,8 @@ class Tensor:
     """A value in a network: the output of a layer, or an input.
 
     Operators broadcast, align rank and promote dtype as PyTorch's do, with tensors, Python scalars
-    and symbolic sizes on either side. ``==`` is identity; ``x.equal(y)`` compares elements.
+    and symbolic sizes on either side; arrays of PyTorch's and numpy's become constants.
+    ``==`` is identity; ``x.equal(y)`` compares elements.
     ``& | ^ ~`` are logical, of bools and of numbers, where anything but 0 is true.
     """
 
@@ -45,6 +46,8 @@ class Tensor:
     producer: Operation | None = None
     is_constant: bool = False
     """Whether neither an input nor a symbolic size reaches this value."""
+
+    __array_ufunc__ = None  # numpy's arrays leave operators to ours
 
     @property
     def dtype(self) -> DType:
@@ -103,8 +106,11 @@ class Tensor:
     def __rpow__(self, other: Operand) -> Tensor:
         return operators.power(other, self)
 
-    def __matmul__(self, other: Tensor) -> Tensor:
+    def __matmul__(self, other: Operand) -> Tensor:
         return operators.matmul(self, other)
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        return operators.matmul(other, self)
 
     def __neg__(self) -> Tensor:
         return operators.negative(self)
@@ -136,6 +142,8 @@ class Tensor:
     def __xor__(self, other: Operand) -> Tensor:
         return operators.logical_xor(self, other)
 
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
     def cast(self, dtype: DType) -> Tensor:
         """The same values in another dtype; the tensor itself where it has that dtype."""
         return operators.cast(self, dtype)
@@ -158,6 +166,7 @@ class Tensor:
 
 
 Operand: TypeAlias = Tensor | Dim
+"""And arrays of PyTorch's and numpy's, which trtdsl is not typed by."""
 
 
 @dataclass(eq=False, repr=False)
@@ -211,11 +220,15 @@ class Network:
         return text(self)
 
     def input(self, name: str, shape: Sequence[Dim], dtype: DType = DType.FLOAT32) -> Tensor:
-        """Declare an input; symbolic sizes are those that ``dim`` gave."""
+        """Declare an input, of a DType or ``torch.dtype``; symbolic sizes are those of ``dim``."""
         for symbol in symbols(shape) - self.symbols.keys():
             raise ShapeError(f"input {name}: size {symbol!r} is unknown; make it with Network.dim")
         if any(x.name == name for x in self.inputs):
             raise ShapeError(f"input {name}: there is an input of that name already")
+        try:
+            dtype = DType.of(dtype)
+        except ValueError as error:
+            raise ShapeError(f"input {name}: {error}") from None
         tensor = Tensor(self, TensorType(dtype, tuple(shape)), self._unique(name))
         self.inputs.append(tensor)
         return tensor
@@ -247,6 +260,13 @@ class Network:
 
     def output(self, tensor: Tensor, name: str | None = None) -> None:
         """Declare an output; ``name`` becomes the engine's name for it."""
+        if not isinstance(tensor, Tensor):
+            raise ShapeError(
+                explain(
+                    f"output {name or ''}: {tensor!r:.60} is a {type(tensor).__name__}",
+                    fix="give a tensor of the network; x == y is Python's, x.equal(y) one",
+                )
+            )
         if tensor.network is not self:
             raise ShapeError(f"output {tensor}: it belongs to network {tensor.network.name!r}")
         if name in {x.name for x in (*self.inputs, *self.outputs)}:

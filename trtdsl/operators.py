@@ -45,11 +45,25 @@ def network_of(*values: Any) -> Network:
 
 
 def as_tensor(value: Operand, network: Network, dtype: DType | None = None) -> Tensor:
-    """A tensor of rank 0 from a scalar or a symbolic size; a tensor as it is, but for the dtype."""
+    """A tensor of rank 0 from a scalar or a symbolic size; a tensor as it is, but for the dtype.
+
+    Errors: ShapeError for what is neither, nor an array of PyTorch's or numpy's.
+    """
     if _is_tensor(value):
         tensor: Tensor = value
     elif isinstance(value, (bool, int, float)):
         return _scalar(value, network, dtype)
+    elif _is_array(value):
+        array: Any = value
+        return network.constant(array, dtype)
+    elif not hasattr(value, "free_symbols"):
+        raise ShapeError(
+            explain(
+                f"{value!r:.60} is a {type(value).__name__}, and operands are tensors, numbers and "
+                "sizes",
+                fix="of values known now, net.constant(values) makes a tensor",
+            )
+        )
     elif str(value) in network.numbers:
         tensor = network.numbers[str(value)]
     elif is_real(value) or is_truth(value):
@@ -79,6 +93,9 @@ def promoted(*values: Operand) -> DType:
             return torch.empty((1,) * min(value.rank, 1), dtype=value.dtype.torch)
         if isinstance(value, (bool, int, float)):
             return value
+        if _is_array(value):
+            array = torch.as_tensor(value)
+            return torch.empty((1,) * min(array.dim(), 1), dtype=array.dtype)
         return True if is_truth(value) else 1.0 if is_real(value) else 1
 
     samples = [sample(v) for v in values]
@@ -305,9 +322,10 @@ def where(condition: Tensor, x: Operand, y: Operand, dtype: DType | None = None)
     return Select()(*align(cast(condition, DType.BOOL), x, y))
 
 
-def matmul(x: Tensor, y: Tensor) -> Tensor:
+def matmul(x: Operand, y: Operand) -> Tensor:
     """``x @ y`` with the ranks that ``torch.matmul`` takes, vectors included."""
-    x, y = promote_dtype(x, y)
+    network = network_of(x, y)
+    x, y = promote_dtype(as_tensor(x, network), as_tensor(y, network))
     if x.dtype.is_integer:
         return _integer_matmul(x, y)
     op0 = MatrixOperation.VECTOR if x.rank == 1 else MatrixOperation.NONE
@@ -383,3 +401,8 @@ def permute(x: Tensor, order: Sequence[int]) -> Tensor:
 
 def _is_tensor(value: Any) -> bool:
     return hasattr(value, "network")
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a value is PyTorch's or numpy's, whose numbers are known."""
+    return hasattr(value, "__array_interface__") or hasattr(value, "data_ptr")

@@ -67,9 +67,15 @@ class DType(Enum):
         return dtype
 
     @classmethod
-    def of(cls, dtype: TorchDType | str) -> DType:
+    def of(cls, dtype: TorchDType | DType | str) -> DType:
         """The DType of a ``torch.dtype``; ValueError for what TensorRT lacks (float64)."""
-        return cls(str(dtype).removeprefix("torch."))
+        if isinstance(dtype, cls):
+            return dtype
+        try:
+            return cls(str(dtype).removeprefix("torch."))
+        except ValueError:
+            has = ", ".join(d.value for d in cls)
+            raise ValueError(f"TensorRT has no dtype {dtype}; it has {has}") from None
 
 
 _SHORT = {

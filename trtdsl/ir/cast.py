@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trtdsl.errors import ShapeError
 from trtdsl.ir.base import Layer
 from trtdsl.types import DType, TensorType
 
@@ -27,6 +28,12 @@ class Cast(Layer):
     """
 
     dtype: DType
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "dtype", DType.of(self.dtype))
+        except ValueError as error:
+            raise ShapeError(f"cast: {error}") from None
 
     def infer(self, x: TensorType) -> TensorType:
         return x.with_dtype(self.dtype)

@@ -30,18 +30,20 @@ class Weights:
         """Weights from a tensor, a Python scalar or nested sequences of them."""
         import torch
 
+        dtype = dtype and DType.of(dtype)
         if not isinstance(value, torch.Tensor):
-            value = torch.tensor(value, dtype=dtype and dtype.torch)
+            value = _known(value, dtype)
         tensor = value.detach()
-        try:
-            DType.of(tensor.dtype)
-        except ValueError:
-            raise ConversionError(
-                explain(
-                    f"constant {name or ''}: TensorRT has no {tensor.dtype}",
-                    fix="convert the module to float32 first: model.float()",
-                )
-            ) from None
+        if dtype is None:
+            try:
+                DType.of(tensor.dtype)
+            except ValueError:
+                raise ConversionError(
+                    explain(
+                        f"constant {name or ''}: TensorRT has no {tensor.dtype}",
+                        fix="convert the module to float32 first: model.float()",
+                    )
+                ) from None
         return cls(tensor=tensor if dtype is None else tensor.to(dtype.torch), name=name)
 
     @cached_property
@@ -52,6 +54,21 @@ class Weights:
         if self.tensor.numel() == 1 and self.name is None:
             return f"{self.tensor.item():g} {self.type}"
         return f"{self.name or 'value'}: {self.type}"
+
+
+def _known(value: Any, dtype: DType | None) -> torch.Tensor:
+    """A Python scalar, nested sequences of them or a numpy array as a tensor."""
+    import torch
+
+    try:
+        return torch.tensor(value, dtype=dtype and dtype.torch)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConversionError(
+            explain(
+                f"{value!r:.60} makes no constant{f' of {dtype.value}' if dtype else ''}: {error}",
+                fix="give numbers of that dtype: a tensor, an array, or nested sequences of them",
+            )
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
