@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -204,3 +206,65 @@ def test_an_operator_of_a_library_that_comes_later_goes_by_its_name() -> None:
     trtdsl.converter("trtdsl_later::tripled")(lambda wrong: wrong)
     with pytest.raises(ConversionError, match=r"schema of trtdsl_later\.tripled"):
         registry.find(torch.ops.trtdsl_later.tripled.default)
+
+
+FIRST = """
+import torch
+import trtdsl
+from trtdsl.ir.activation import Activation, ActivationType
+
+aten = torch.ops.aten
+
+
+{use}
+
+
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return torch.relu(x) + torch.nn.functional.hardshrink(x)
+
+
+x = torch.linspace(-2, 2, 9)
+torch.testing.assert_close(trtdsl.trace(Model().eval(), (x,)).evaluate(x), x * x.sigmoid() + {two})
+"""
+CONVERTER = """
+@trtdsl.converter(aten.relu.default{override})
+def relu(x: trtdsl.Tensor) -> trtdsl.Tensor:
+    return x * Activation(type=ActivationType.SIGMOID)(x)
+"""
+PLUGIN = """
+@trtdsl.plugin(aten.hardshrink.default, override=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kept(trtdsl.Plugin, kernel="..."):
+    lambd: float
+
+    def infer(self, x):
+        return x
+
+    def evaluate(self, x):
+        return x * self.lambd
+
+    def launch(self, x, y, *, workspace):
+        return trtdsl.Launch(kernel="kept", grid=1, block=1, args=(x, y))
+"""
+
+
+def run(use: str, two: str) -> subprocess.CompletedProcess[str]:
+    code = FIRST.format(use=use, two=two)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_converter_may_replace_one_before_anything_was_converted() -> None:
+    """As one in a package of its own does, which is imported on top."""
+    result = run(CONVERTER.format(override=", override=True"), "torch.nn.functional.hardshrink(x)")
+    assert result.returncode == 0, result.stderr
+    both = CONVERTER.format(override=", override=True") + "import dataclasses" + PLUGIN
+    result = run(both, "x * 0.5")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_second_converter_is_refused_where_it_is_written() -> None:
+    result = run(CONVERTER.format(override=""), "0")
+    assert result.returncode == 1
+    assert "aten.relu.default has a converter already: " in result.stderr
+    assert "  at:  <string>:10, relu\n  fix: pass override=True" in result.stderr

@@ -59,6 +59,8 @@ def converter(
         )
 
     def register(function: Function) -> Function:
+        if not _is_shipped(function):
+            load()  # what trtdsl ships comes first, to be replaced
         for operator in operators:
             entry = None if isinstance(operator, str) else _checked(operator, function)
             before = _before(operator, complex)
@@ -79,6 +81,11 @@ def converter(
         return function
 
     return register
+
+
+def _is_shipped(function: Callable[..., Any]) -> bool:
+    owner = getattr(function, "plugin", function)
+    return owner.__module__.partition(".")[0] == "trtdsl"
 
 
 def _before(operator: Any, complex: bool) -> Callable[..., Any] | None:
