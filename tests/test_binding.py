@@ -104,6 +104,14 @@ class Lacking(trtdsl.Plugin):
     infer = evaluate = lambda self, *tensors: tensors[0]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unfinished(trtdsl.Plugin):
+    """Without what a plugin is made of."""
+
+    limit: float
+    dims: tuple[int, ...]
+
+
 @pytest.mark.parametrize(
     ("operator", "cls", "reason"),
     [
@@ -113,11 +121,59 @@ class Lacking(trtdsl.Plugin):
         (torch.ops.aten.ones.default, Lacking, "it takes no tensor"),
         (torch.ops.aten.add, Lacking, "neither an overload of an operator nor a module class"),
         (OPERATOR, Model, "no dataclass derived from trtdsl.Plugin"),
+        (Shrink, Shrink, r"@trtdsl.plugin above Shrink does not say what it stands for"),
+        (OPERATOR, Unfinished, "plugin Unfinished has no evaluate and no infer"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_once(operator: Any, cls: Any, reason: str) -> None:
     with pytest.raises(trtdsl.ConversionError, match=reason):
         trtdsl.plugin(operator)(cls)
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "given"),
+    [
+        (lambda self, x, *_: x[:2], r"f32\[2, 5\]"),
+        (lambda self, x, *_: x.half(), r"f16\[3, 5\]"),
+        (lambda self, x, *_: x.double(), r"torch\.float64\[3, 5\]"),
+        (lambda self, x, *_: (x, x), r"f32\[3, 5\], f32\[3, 5\]"),
+        (lambda self, x, *_: None, "a NoneType"),
+    ],
+)
+def test_what_evaluate_gives_is_held_to_infer(evaluate: Any, given: str) -> None:
+    wrong = dataclass(frozen=True, kw_only=True)(
+        type("Wrong", (Shrink,), {"evaluate": evaluate, "__module__": __name__})
+    )
+    trtdsl.plugin(OPERATOR)(wrong)
+    net = trtdsl.trace(Model(bias=False).eval(), (torch.randn(3, 5),))
+    reason = rf"plugin Wrong: evaluate gives {given}, and infer f32\[3, 5\]\n  at:  shrink"
+    with pytest.raises(trtdsl.ShapeError, match=reason.replace("shrink", "wrong")):
+        net.evaluate(torch.randn(3, 5))
+
+
+def test_what_evaluate_gives_is_held_to_infer_at_sizes_that_vary() -> None:
+    trtdsl.plugin(OPERATOR)(Shrink)
+    model, batch = Model(bias=False).eval(), torch.export.Dim("batch", min=2, max=8)
+    net = trtdsl.trace(model, (torch.randn(3, 5),), dynamic_shapes={"x": {0: batch}})
+    x = torch.randn(7, 5)
+    torch.testing.assert_close(net.evaluate(x), model(x))
+
+
+def test_evaluate_that_writes_to_its_inputs_is_refused() -> None:
+    writes = {"evaluate": lambda self, x, *_: x.mul_(2), "__module__": __name__}
+    cls = dataclass(frozen=True, kw_only=True)(type("Writes", (Shrink,), writes))
+    trtdsl.plugin(OPERATOR)(cls)
+    net = trtdsl.trace(Model(bias=False).eval(), (torch.randn(3, 5),))
+    with pytest.raises(trtdsl.ShapeError, match="plugin Writes: evaluate writes to its inputs"):
+        net.evaluate(torch.randn(3, 5))
+
+
+def test_infer_that_gives_no_type_is_refused() -> None:
+    typeless = {"infer": lambda self, *_: None, "__module__": __name__}
+    cls = dataclass(frozen=True, kw_only=True)(type("Typeless", (Shrink,), typeless))
+    trtdsl.plugin(OPERATOR)(cls)
+    with pytest.raises(trtdsl.ShapeError, match=r"Typeless.*infer gives None, no TensorType"):
+        trtdsl.trace(Model(bias=False).eval(), (torch.randn(3, 5),))
 
 
 class Gated(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -206,6 +207,35 @@ def test_an_operator_of_a_library_that_comes_later_goes_by_its_name() -> None:
     trtdsl.converter("trtdsl_later::tripled")(lambda wrong: wrong)
     with pytest.raises(ConversionError, match=r"schema of trtdsl_later\.tripled"):
         registry.find(torch.ops.trtdsl_later.tripled.default)
+
+
+def test_what_a_converter_raises_is_told_with_both_places() -> None:
+    @converter(aten.hardshrink.default, override=True)
+    def hardshrink(x: Tensor, lambd: Scalar = 0.5) -> Tensor:
+        return {}["absent"]
+
+    with pytest.raises(ConversionError, match="fails: KeyError: 'absent'") as caught:
+        trtdsl.trace(nn.Hardshrink().eval(), (torch.randn(3),))
+    what, at, fix = str(caught.value).split("\n")
+    assert what.startswith(f"the converter of aten.hardshrink.default ({__file__}:")
+    assert at.startswith("  at:  aten.hardshrink.default, ")
+    assert f"it raised in {__file__}:" in fix
+    assert fix.endswith('return {}["absent"]')
+    assert "KeyError: 'absent'" in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_converter_that_gives_a_tensor_of_pytorchs_is_told_so() -> None:
+    @converter(aten.hardshrink.default, override=True)
+    def hardshrink(x: Tensor, lambd: Scalar = 0.5) -> Any:
+        return torch.ones(3)
+
+    with pytest.raises(ConversionError, match=r"gives a torch\.Tensor, PyTorch f32\[3\]"):
+        trtdsl.trace(nn.Hardshrink().eval(), (torch.randn(3),))
+
+
+def test_a_name_that_is_none_of_an_operator_is_refused() -> None:
+    with pytest.raises(ConversionError, match=r"'aten\.gelu' is no operator's name"):
+        converter("aten.gelu")
 
 
 FIRST = """

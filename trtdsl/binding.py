@@ -37,6 +37,14 @@ def plugin(
     Errors: ConversionError when fields and schema differ, or when the operator has a converter (or
     the module a plugin) already, unless ``override=True``.
     """
+    if inspect.isclass(target) and issubclass(target, Plugin):
+        raise ConversionError(
+            explain(
+                f"@trtdsl.plugin above {target.__qualname__} does not say what it stands for",
+                at=inspect.getsourcefile(target),
+                fix="@trtdsl.plugin(torch.ops.mylib.op.default), or of a class of modules",
+            )
+        )
 
     def bind(cls: PluginClass) -> PluginClass:
         if not (is_dataclass(cls) and issubclass(cls, Plugin)):
@@ -44,6 +52,14 @@ def plugin(
                 explain(
                     f"{cls.__qualname__} is no dataclass derived from trtdsl.Plugin",
                     fix="write @trtdsl.plugin(...) above @dataclass(frozen=True, kw_only=True)",
+                )
+            )
+        if missing := sorted(cls.__abstractmethods__):
+            raise ConversionError(
+                explain(
+                    f"plugin {cls.__qualname__} has no {' and no '.join(missing)}",
+                    at=inspect.getsourcefile(cls),
+                    fix="write infer(self, x), of TensorTypes, and evaluate(self, x), of tensors",
                 )
             )
         if inspect.isclass(target):

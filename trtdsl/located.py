@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,12 +33,14 @@ def explained(node: Node, converter: Converter) -> Iterator[None]:
     except TrtdslError:
         raise
     except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
         code = getattr(converter.function, "__code__", None)
         place = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
         raise ConversionError(
             explain(
                 f"the converter of {node.target}{place} fails: {type(error).__name__}: {error}",
-                fix="correct the converter, or report it where it is one of trtdsl's own",
+                fix="correct the converter, or report it where it is one of trtdsl's own; it raised "
+                f"in {frame.filename}:{frame.lineno}: {frame.line}",
             )
         ) from error
 

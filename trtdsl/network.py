@@ -340,13 +340,16 @@ class Network:
             for x in inputs:
                 layer.require(x.network is self, f"{x} is of network {x.network.name!r}")
             types = layer.infer(*(x.type for x in inputs))
+            several = types if isinstance(types, tuple) else (types,)
+            for t in several:
+                layer.require(isinstance(t, TensorType), f"infer gives {t!r:.60}, no TensorType")
         except ShapeError as error:
             shapes = ", ".join(map(repr, inputs))
             place = f"; {self._source}" if str(self._source) else ""
             at = f"{layer.kind}({shapes}){place}"
             what, _, fix = str(error).partition("\n  fix: ")
             raise type(error)(explain(what, at=at, fix=fix)) from None
-        return types if isinstance(types, tuple) else (types,)
+        return several
 
     @contextmanager
     def at(self, source: Source) -> Iterator[None]:

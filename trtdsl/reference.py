@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import ConversionError, RunError, explain
+from trtdsl.errors import ConversionError, RunError, ShapeError, explain
+from trtdsl.ir.plugin import Plugin
 from trtdsl.manifest import TensorSpec
 from trtdsl.signature import Signature, check_device, kind_of
-from trtdsl.types import DType
+from trtdsl.types import DType, TensorType, bind
 
 if TYPE_CHECKING:
     import torch
 
-    from trtdsl.network import Network, Tensor
+    from trtdsl.network import Network, Operation, Tensor
 
 __all__ = ["Reference", "as_numpy", "evaluate", "fold", "from_numpy", "run", "signature", "spec"]
 
@@ -58,7 +59,10 @@ def run(
         for index, operation in enumerate(network.operations):
             layer = operation.layer.bind(sizes)
             inputs = [values[x] for x in operation.inputs]
-            results = layer.evaluate(*inputs)
+            if isinstance(layer, Plugin):
+                results = _of_plugin(layer, operation, inputs, sizes)
+            else:
+                results = layer.evaluate(*inputs)
             results = results if isinstance(results, tuple) else (results,)
             for tensor, value in zip(operation.outputs, results, strict=True):
                 values[tensor] = value if operation.inputs else value.to(device)
@@ -68,6 +72,41 @@ def run(
                 del values[tensor]
         own = torch.contiguous_format
         return [values[x].clone(memory_format=own) for x in network.outputs]
+
+
+def _of_plugin(
+    layer: Plugin, operation: Operation, inputs: Sequence[torch.Tensor], sizes: Mapping[str, int]
+) -> Any:
+    """What a plugin computes, held against what it infers. Errors: ShapeError."""
+    versions = [x._version for x in inputs if not x.is_inference()]
+    results = layer.evaluate(*inputs)
+    at = f"{operation.name}; {operation.source}".removesuffix("; ")
+    if [x._version for x in inputs if not x.is_inference()] != versions:
+        what = f"plugin {type(layer).__qualname__}: evaluate writes to its inputs, which other "
+        fix = "write to a copy: x.clone()"
+        raise ShapeError(explain(f"{what}layers may read", at=at, fix=fix))
+    types = [x.type for x in operation.outputs]
+    inferred = [f"{t.with_shape([bind(d, sizes) for d in t.shape])}" for t in types]
+    found = [_type(x) for x in (results if isinstance(results, tuple) else (results,))]
+    if found != inferred:
+        raise ShapeError(
+            explain(
+                f"plugin {type(layer).__qualname__}: evaluate gives {', '.join(found)}, and infer "
+                + ", ".join(inferred),
+                at=at,
+                fix="correct one of the two: an engine has what infer says",
+            )
+        )
+    return results
+
+
+def _type(x: Any) -> str:
+    if not hasattr(x, "data_ptr"):
+        return f"a {type(x).__qualname__}"
+    try:
+        return str(TensorType(DType.of(x.dtype), tuple(x.shape)))
+    except ValueError:
+        return f"{x.dtype}{list(x.shape)}"
 
 
 def _within(network: Network, name: str, size: int) -> int:

@@ -49,14 +49,7 @@ def converter(
     Errors: ConversionError when the signature is not the schema, or when the operator has a
     converter already, unless ``override=True``.
     """
-    if not operators or any(map(inspect.isfunction, operators)):
-        raise ConversionError(
-            explain(
-                "@trtdsl.converter names no operator",
-                at=", ".join(map(_place, operators)),
-                fix="name one, as in @trtdsl.converter(torch.ops.aten.add.Tensor)",
-            )
-        )
+    _require_names(operators)
 
     def register(function: Function) -> Function:
         if not _is_shipped(function):
@@ -81,6 +74,20 @@ def converter(
         return function
 
     return register
+
+
+def _require_names(operators: Sequence[Any]) -> None:
+    if not operators or any(map(inspect.isfunction, operators)):
+        raise ConversionError(
+            explain(
+                "@trtdsl.converter names no operator",
+                at=", ".join(map(_place, operators)),
+                fix="name one, as in @trtdsl.converter(torch.ops.aten.add.Tensor)",
+            )
+        )
+    for name in (o for o in operators if isinstance(o, str) and "::" not in o):
+        fix = 'write "torchvision::nms", or the overload itself, torch.ops.torchvision.nms.default'
+        raise ConversionError(explain(f"{name!r} is no operator's name", fix=fix))
 
 
 def _is_shipped(function: Callable[..., Any]) -> bool:

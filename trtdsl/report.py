@@ -47,9 +47,9 @@ class Unsupported:
 
     def __str__(self) -> str:
         modules = ((p.line, f" (module {p.module})" if p.module else "") for p in self.places)
-        places = [f"{line}{module}" for line, module in dict.fromkeys(modules)]
+        places = [f"{line}{module}".strip() for line, module in dict.fromkeys(modules)]
         lines = [f"  {call}" for call in _first(self.calls)]
-        lines += [f"    at:  {place}" for place in _first(places)]
+        lines += [f"    at:  {place}" for place in _first(places) if place]
         uses = f"{len(self.places)} use{'s' * (len(self.places) > 1)}"
         lines.append(f"    fix: {uses}; {self.fix}")
         if note := layer_note(self.operator):

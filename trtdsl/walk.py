@@ -286,7 +286,7 @@ class _Walker:
         ours, theirs = several(result), several(node.meta.get("val"))
         agree = len(ours) == len(theirs) and all(map(self.agrees, ours, theirs))
         if not agree:
-            given = ", ".join(str(getattr(x, "type", x)) for x in ours)
+            given = ", ".join(map(_type, ours))
             expected = ", ".join(shown(x, self.names) for x in theirs)
             fix = "correct the converter; the engine would be wrong"
             ones = [name for name, size in self.net.symbols.items() if size.min == 1]
@@ -319,6 +319,10 @@ class _Walker:
             return False
         points = ({name: of(size) for name, size in self.net.symbols.items()} for of in _LOOKED_AT)
         return all(bind(ours, point) == bind(theirs, point) for point in points)
+
+
+def _type(x: Any) -> str:
+    return "a torch.Tensor" if isinstance(x, torch.Tensor) else str(getattr(x, "type", x))
 
 
 def _is_data(value: Any) -> bool:

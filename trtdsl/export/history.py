@@ -33,6 +33,7 @@ _RESTORABLE = (dict, OrderedDict, list, set, deque)
 """Of these very classes: one derived from them may refuse to be changed."""
 _PLAIN = (int, float, str, bool, bytes, type(None))
 _NO_HOLDERS = (nn.Module, torch.Tensor, type, ModuleType, FunctionType)
+_NOT_THEIRS = ("torch", "trtdsl")
 _PARTS = ("_buffers", "_parameters", "_modules")
 _RANDOM = "Python's random", "numpy.random"
 
@@ -163,9 +164,7 @@ def _same(a: Any, b: Any) -> bool:
     return torch.allclose(a, b, rtol=1e-5, atol=1e-5 * scale, equal_nan=True)
 
 
-def _snapshot(
-    model: nn.Module, leaves: Sequence[torch.Tensor] = ()
-) -> list[tuple[Any, Any, str]]:
+def _snapshot(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> list[tuple[Any, Any, str]]:
     """What a module keeps things in, what was in it, and its name in the user's words."""
     found: dict[int, tuple[Any, Any, str]] = {}
     left: list[tuple[Any, str, int]] = [(x.__dict__, "", 0) for x in leaves]
@@ -188,7 +187,7 @@ def _held_in(value: Any) -> Any:
     """What holds things in a value: itself, if it is a container, or an object's attributes."""
     if isinstance(value, _CONTAINERS):
         return value
-    if isinstance(value, _NO_HOLDERS) or type(value).__module__.partition(".")[0] == "torch":
+    if isinstance(value, _NO_HOLDERS) or type(value).__module__.partition(".")[0] in _NOT_THEIRS:
         return None
     return getattr(value, "__dict__", None)
 
