@@ -263,3 +263,55 @@ def test_a_module_called_with_more_than_tensors_and_a_second_plugin_are_refused(
 
     with pytest.raises(trtdsl.ConversionError, match="Softmax is called with more than tensors"):
         trtdsl.trace(Odd().eval(), (torch.randn(2, 3),))
+
+
+class Setting(nn.Module):
+    def __init__(self, power: object) -> None:
+        super().__init__()
+        self.power = power
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanting(trtdsl.Plugin):
+    """A field, and one tensor more than ``Setting`` has."""
+
+    power: object
+
+    def infer(self, x: TensorType, weight: TensorType) -> TensorType:
+        return x
+
+    def evaluate(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absent(Wanting):
+    """A field that the module has not, though it has a default."""
+
+    strength: float = 1.0
+
+
+@pytest.mark.parametrize(
+    ("cls", "power", "reason"),
+    [
+        (
+            Wanting,
+            {1: 2},
+            r"power of plugin Wanting is \{1: 2\}, and an engine keeps(.|\n)*from_mod",
+        ),
+        (Wanting, nn.ReLU(), r"power of plugin Wanting is ReLU\(\), and an engine keeps"),
+        (Absent, 2.0, "module Setting has no strength, which plugin Absent wants"),
+        (
+            Wanting,
+            2.0,
+            r"infer of plugin Wanting raised TypeError: .* for f32\[2, 3\]\n.*\n.*buffers",
+        ),
+    ],
+)
+def test_a_module_that_is_not_what_its_plugin_wants(cls: Any, power: Any, reason: str) -> None:
+    trtdsl.plugin(Setting)(cls)
+    with pytest.raises(trtdsl.ConversionError, match=reason):
+        trtdsl.trace(nn.Sequential(Setting(power)).eval(), (torch.randn(2, 3),))

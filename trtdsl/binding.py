@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trtdsl import registry
 from trtdsl.errors import ConversionError, explain
-from trtdsl.ir.plugin import Plugin
-from trtdsl.types import DType
+from trtdsl.ir.plugin import Plugin, attribute
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +89,7 @@ def _converter(operator: Any, cls: type[Plugin]) -> Callable[..., Any]:
     def convert(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        layer = cls(**{n: _attribute(cls, n, given.arguments[n]) for n in others})
+        layer = cls(**{n: attribute(cls, n, given.arguments[n]) for n in others})
         outputs = layer.outputs(*_present(cls, tensors, [given.arguments[n] for n in tensors]))
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -140,23 +139,6 @@ def _parameter(argument: Any) -> inspect.Parameter:
         argument.name,
         kind or inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=argument.default_value if has_default else inspect.Parameter.empty,
-    )
-
-
-def _attribute(cls: type[Plugin], name: str, value: Any) -> Any:
-    """An argument as a field holds it. Errors: ConversionError for what an engine cannot keep."""
-    if isinstance(value, list | tuple):
-        return tuple(_attribute(cls, name, v) for v in value)
-    if isinstance(value, DType):
-        return value.value
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise ConversionError(
-        explain(
-            f"{name} of plugin {cls.__qualname__} is {value}, and an engine keeps attributes as "
-            "bools, ints, floats, strings and tuples of them",
-            fix="read a size from a tensor's shape, in infer and in launch",
-        )
     )
 
 

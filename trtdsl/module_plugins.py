@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import operator
 from collections.abc import Callable, Iterator
@@ -12,9 +13,9 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from trtdsl.errors import ConversionError, explain
+from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.extension.size_expressions import read, write
-from trtdsl.ir.plugin import Plugin
+from trtdsl.ir.plugin import Plugin, attribute
 from trtdsl.registry import converter
 from trtdsl.types import DType, TensorType
 
@@ -63,7 +64,8 @@ class _Call:
                 )
             )
         layer = self.cls.from_module(self.module)
-        record = json.dumps([self.cls.__name__, self.cls.version, layer.attributes()])
+        attributes = {n: attribute(self.cls, n, v) for n, v in layer.attributes().items()}
+        record = json.dumps([self.cls.__name__, self.cls.version, attributes])
         state = [*self.module.parameters(), *self.module.buffers()]
         outputs = torch.ops.trtdsl.module_plugin(leaves, state, record, id(self.module))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
@@ -89,11 +91,27 @@ def _(
     inputs = [*tensors, *state]
     shapes, known = read([x.shape for x in inputs], lambda n: n if isinstance(n, int) else None)
     types = [TensorType(DType.of(x.dtype), s) for x, s in zip(inputs, shapes, strict=True)]
-    inferred = _plugin(record).infer(*types)
+    inferred = _inferred(_plugin(record), types)
     return [
         inputs[0].new_empty([write(d, known, int, _size) for d in y.shape], dtype=y.dtype.torch)
         for y in (inferred if isinstance(inferred, tuple) else (inferred,))
     ]
+
+
+def _inferred(plugin: Plugin, types: list[TensorType]) -> Any:
+    try:
+        return plugin.infer(*types)
+    except TrtdslError:
+        raise
+    except Exception as error:
+        raise ConversionError(
+            explain(
+                f"infer of plugin {type(plugin).__qualname__} raised {type(error).__name__}: "
+                f"{error}, for {', '.join(map(str, types))}",
+                at=inspect.getsourcefile(type(plugin)),
+                fix="it gets what the module is called with, its parameters, and its buffers",
+            )
+        ) from error
 
 
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trtdsl.errors import ConversionError, LoadError, explain
 from trtdsl.ir.base import Layer
+from trtdsl.types import DType
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from trtdsl.extension.launch import Launch
     from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
-    from trtdsl.types import DType
 
-__all__ = ["Plugin"]
+__all__ = ["Plugin", "attribute"]
 
 
 class Plugin(Layer):
@@ -141,8 +141,22 @@ class Plugin(Layer):
 
     @classmethod
     def from_module(cls, module: nn.Module) -> Self:
-        """The plugin of a module, for ``@trtdsl.plugin(MyModule)``: fields are its attributes."""
-        return cls(**{f.name: getattr(module, f.name) for f in fields(cls)})  # type: ignore[arg-type]
+        """The plugin of a module, for ``@trtdsl.plugin(MyModule)``: fields are its attributes.
+
+        Errors: ConversionError for a field that the module has not.
+        """
+        names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+        missing = [name for name in names if not hasattr(module, name)]
+        if missing:
+            raise ConversionError(
+                explain(
+                    f"module {type(module).__qualname__} has no {', '.join(missing)}, which plugin "
+                    f"{cls.__qualname__} wants",
+                    at=inspect.getsourcefile(cls),
+                    fix="write from_module(cls, module), which gives the plugin of a module",
+                )
+            )
+        return cls(**{name: getattr(module, name) for name in names})
 
     @staticmethod
     def find(name: str, version: str, module: str) -> type[Plugin]:
@@ -169,6 +183,24 @@ class Plugin(Layer):
         from trtdsl.extension.plugins import add_plugin
 
         return add_plugin(api, self, inputs)
+
+
+def attribute(cls: type[Plugin], name: str, value: Any) -> Any:
+    """An argument as a field holds it. Errors: ConversionError for what an engine cannot keep."""
+    if isinstance(value, list | tuple):
+        return tuple(attribute(cls, name, v) for v in value)
+    if isinstance(value, DType):
+        return value.value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ConversionError(
+        explain(
+            f"{name} of plugin {cls.__qualname__} is {value}, and an engine keeps attributes as "
+            "bools, ints, floats, strings and tuples of them",
+            fix="read a size from a tensor's shape, in infer and in launch; of a module, have "
+            "from_module give such",
+        )
+    )
 
 
 def _tuples(value: Any) -> Any:
