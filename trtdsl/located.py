@@ -39,8 +39,8 @@ def explained(node: Node, converter: Converter) -> Iterator[None]:
         raise ConversionError(
             explain(
                 f"the converter of {node.target}{place} fails: {type(error).__name__}: {error}",
-                fix="correct the converter, or report it where it is one of trtdsl's own; it raised "
-                f"in {frame.filename}:{frame.lineno}: {frame.line}",
+                fix="correct the converter, or report it where it is one of trtdsl's own; it "
+                f"raised in {frame.filename}:{frame.lineno}: {frame.line}",
             )
         ) from error
 
