@@ -1,5 +1,6 @@
 """What one call of a module leaves to the next: refused where answers depend on it, else let be."""
 
+import functools
 import random
 
 import numpy as np
@@ -24,6 +25,8 @@ class Block(nn.Module):
         self.seen: list[Tensor] = []
         self.cache = Cache()
         self.table: Tensor | None = None
+        self.plain = torch.zeros(4)
+        self.tensors = {"mean": torch.zeros(4)}
 
 
 class Cache:
@@ -73,6 +76,99 @@ def growing(self, x):
 def object_of_their_own(self, x):
     self.cache.layers.append(x)
     return sum(self.cache.layers)
+
+
+def plain_tensor(self, x):
+    self.plain.add_(x.mean(0))
+    return x - self.plain
+
+
+def tensor_in_a_dict(self, x):
+    self.tensors["mean"] += x.mean(0)
+    return x - self.tensors["mean"]
+
+
+CALLS = 0
+SEEN: list[int] = []
+TABLES: dict[int, Tensor] = {}
+
+
+def global_counter(self, x):
+    global CALLS
+    CALLS += 1
+    return x * CALLS
+
+
+def global_list(self, x):
+    SEEN.append(1)
+    return x * len(SEEN)
+
+
+def counter_of_the_class(self, x):
+    Block.total = getattr(Block, "total", 0) + 1
+    return x * Block.total
+
+
+@pytest.mark.parametrize(
+    ("forward", "name"),
+    [
+        (global_counter, r"tests\.test_history\.CALLS"),
+        (global_list, r"tests\.test_history\.SEEN"),
+        (counter_of_the_class, r"Block\.total"),
+    ],
+)
+def test_what_is_global_is_followed(forward, name):
+    with pytest.raises(trtdsl.ConversionError, match=f"the calls before, by {name}, and an engine"):
+        trtdsl.trace(model(forward), (X,))
+
+
+@pytest.mark.parametrize(
+    ("forward", "name"),
+    [(plain_tensor, r"block\.plain"), (tensor_in_a_dict, "a tensor of block that is no buffer")],
+)
+def test_tensors_written_in_place_are_refused(forward, name):
+    with pytest.raises(trtdsl.ConversionError, match=f"updates {name} in place, and an engine"):
+        trtdsl.trace(model(forward), (X,))
+
+
+@functools.cache
+def table(n):
+    return torch.arange(float(n)) * 3
+
+
+def remembered(self, x):
+    return x * table(x.shape[1])
+
+
+def remembered_in_a_dict(self, x):
+    if x.shape[1] not in TABLES:
+        TABLES[x.shape[1]] = torch.arange(4.0) * 3
+    return x * TABLES[x.shape[1]]
+
+
+@pytest.mark.parametrize("forward", [remembered, remembered_in_a_dict])
+def test_what_functions_remember_is_never_a_fake_tensor(forward):
+    wanted = X * torch.arange(4.0) * 6
+    for _ in range(2):
+        assert torch.equal(trtdsl.trace(model(forward), (X,)).evaluate(X), wanted)
+        assert torch.equal(model(forward)(X), wanted)
+        table.cache_clear()
+        TABLES.clear()
+
+
+class Absent:
+    """What stands for something else, as a web framework's request does, and has not got it."""
+
+    @property
+    def __class__(self):
+        raise RuntimeError("outside of a request")
+
+
+REQUEST = Absent()
+
+
+def test_what_is_global_is_not_asked_for_its_class():
+    assert trtdsl.trace(model(collected), (X,)).evaluate(X).shape == X.shape
 
 
 @pytest.mark.parametrize(

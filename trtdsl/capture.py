@@ -6,6 +6,7 @@ and outputs may be any nesting of containers without registering their classes w
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -28,13 +29,14 @@ from trtdsl.export.doubles import without_doubles
 from trtdsl.export.drawn import draw_nothing
 from trtdsl.export.dynamic import Bounds
 from trtdsl.export.flat import Flat, input_names
-from trtdsl.export.history import refuse_history, restored
+from trtdsl.export.history import refuse_history
 from trtdsl.export.inplace import drop_identities, has_inplace, hides_views, rewrite_inplace
 from trtdsl.export.lengths import symbolic_lengths
 from trtdsl.export.library_forms import exportable
 from trtdsl.export.paths import Trace, hold
 from trtdsl.export.refusal import quiet, refusal
 from trtdsl.export.scalars import known_scalars
+from trtdsl.export.snapshot import restored
 from trtdsl.export.storage import read_storage
 from trtdsl.export.symbolic_numbers import rounds_sizes, symbolic_numbers
 from trtdsl.export.whole import whole
@@ -44,6 +46,9 @@ from trtdsl.types import DimRange
 from trtdsl.weights.state import StateKey
 
 __all__ = ["Captured", "capture"]
+
+_PASS_ON = "return the new value as an output, and pass the old one as an input"
+_WRITTEN = re.compile(r"Constant (\S+) is mutated in the forward method")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +250,8 @@ def _decomposed(program: ExportedProgram, table: Any) -> ExportedProgram:
         decomposed: ExportedProgram = program.run_decompositions(table)
         return decomposed
     except Exception as error:
+        if written := _WRITTEN.search(str(error)):
+            raise _keeps_state(_constant(written[1])) from error
         raise ConversionError(
             explain(
                 f"PyTorch cannot decompose the exported graph: {type(error).__name__}: {error}",
@@ -264,20 +271,27 @@ def _refuse_state(program: ExportedProgram, nodes: Sequence[Node], flat: Flat | 
         names = flat.input_names if flat else [n.name for n in nodes]
         named = {node.name: name for node, name in zip(nodes, names, strict=True)}
         own = sorted(named.get(v, v.removeprefix("model.")) for v in mutated.values())
-        fix = "return the new value as an output, and pass the old one as an input"
+        fix = _PASS_ON
         if parameters:
             fix = "call the model once before: it may change its weights in its first call only"
         if any(name.endswith("num_batches_tracked") for name in own):
             fix = "call model.eval() before torch.export.export"
-        raise ConversionError(
-            explain(
-                f"the model updates {', '.join(own)} in place, and an engine keeps no state "
-                "between calls",
-                fix=fix,
-            )
-        )
+        raise _keeps_state(", ".join(own), fix)
     if flat:
         refuse_history(flat.model, flat.history, flat.called, flat.leaves)
+
+
+def _constant(name: str) -> str:
+    """What torch.export calls a tensor that is no parameter and no buffer, in the user's words."""
+    module, _, plain = name.removeprefix("model.").rpartition(".")
+    if not plain.startswith("lifted_tensor"):
+        return name.removeprefix("model.")
+    return f"a tensor of {module} that is no buffer" if module else "a tensor that is no buffer"
+
+
+def _keeps_state(what: str, fix: str = _PASS_ON) -> ConversionError:
+    what = f"the model updates {what} in place, and an engine keeps no state between calls"
+    return ConversionError(explain(what, fix=fix))
 
 
 def _is_operator(node: Node) -> bool:

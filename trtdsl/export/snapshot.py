@@ -1,0 +1,184 @@
+"""What a model keeps anything in, before and after a call: its own places, and its source files'.
+
+Its own are the attributes of its modules, and the containers and objects in them. Its source files
+have globals, attributes of classes, and functions that remember their results.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
+
+__all__ = ["Kept", "restored", "snapshot"]
+
+_DEPTH = 5
+_CONTAINERS = (dict, list, set, deque)
+_RESTORABLE = (dict, OrderedDict, list, set, deque)
+"""Of these very classes: one derived from them may refuse to be changed."""
+_PLAIN = (int, float, str, bool, bytes, type(None))
+_NO_HOLDERS = (nn.Module, torch.Tensor, type, ModuleType, FunctionType)
+_NOT_THEIRS = ("torch", "trtdsl", "builtins")
+_PARTS = ("_buffers", "_parameters", "_modules")
+_FAKE = (FakeTensor, FunctionalTensor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Something that holds things, what was in it, and its name in the user's words."""
+
+    holder: Any
+    contents: Any
+    name: str
+    own: bool
+    """Whether it is the model's, and not of a source file, which others may use."""
+
+    def changes(self) -> Iterator[str]:
+        """The names of what is not what it was."""
+        if isinstance(self.contents, list):
+            now = list(self.holder)
+            if len(now) != len(self.contents) or not all(map(_is_still, self.contents, now)):
+                yield self.name
+            return
+        yield from (_dotted(self.name, key) for key in self._changed_keys())
+
+    def restore(self) -> None:
+        """Put back what was in it; where others use it too, in place of fake tensors only."""
+        if not self.own:
+            self._forget_fakes()
+        elif type(self.holder) in _RESTORABLE and next(self.changes(), None) is not None:
+            self.holder.clear()
+            add = getattr(self.holder, "extend", None) or self.holder.update
+            add(self.contents)
+
+    def _changed_keys(self) -> Iterator[Any]:
+        before, now = self.contents, dict(_items(self.holder))
+        for key in before.keys() | now.keys():
+            if key not in before or key not in now or not _is_still(before[key], now[key]):
+                yield key
+
+    def _forget_fakes(self) -> None:
+        if isinstance(self.contents, list):
+            if any(_is(x, _FAKE) for x in self.holder) and type(self.holder) in _RESTORABLE:
+                self.holder.clear()
+                (getattr(self.holder, "extend", None) or self.holder.update)(self.contents)
+            return
+        fakes = [k for k, v in _items(self.holder) if _is(v, _FAKE)]
+        for key in fakes:
+            if isinstance(self.holder, dict):
+                self.holder.pop(key)
+                self.holder.update({key: self.contents[key]} if key in self.contents else {})
+            elif key in self.contents:
+                setattr(self.holder, key, self.contents[key])
+            else:
+                delattr(self.holder, key)
+
+
+def snapshot(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> list[Kept]:
+    """All that a model, its source files and its examples keep things in, as it is now."""
+    found: dict[int, Kept] = {}
+    left: list[tuple[Any, str, int, bool]] = [(x.__dict__, "", 0, True) for x in leaves]
+    left += [(m.__dict__, name, 0, True) for name, m in model.named_modules()]
+    # Of what is global, only containers: an object may be anyone's.
+    left[:0] = [(place, name, _DEPTH - 1, False) for place, name in _source_files(model)]
+    while left:
+        holder, name, depth, own = left.pop()
+        if id(holder) in found:
+            continue
+        contents = dict(_items(holder)) if _is_named(holder) else list(holder)
+        found[id(holder)] = Kept(holder=holder, contents=contents, name=name, own=own)
+        if depth < _DEPTH:
+            inside = ((key, _held_in(value, own)) for key, value in _items(holder))
+            left += [
+                (inner, _dotted(name, key), depth + 1, own)
+                for key, inner in inside
+                if inner is not None
+            ]
+    return list(found.values())
+
+
+@contextmanager
+def restored(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> Iterator[None]:
+    """Undo what a call does to a module's attributes, such as caching a fake tensor in one.
+
+    And to those of the examples: PyTorch leaves its marks of dynamic axes there where it fails.
+    """
+    before = snapshot(model, leaves)
+    caches = [(f, f.cache_info().misses) for f in _caches(before)]
+    try:
+        yield
+    finally:
+        for kept in before:
+            kept.restore()
+        for function, misses in caches:
+            if function.cache_info().misses != misses:
+                function.cache_clear()  # what it has computed may be a fake tensor
+
+
+def _source_files(model: nn.Module) -> Iterator[tuple[Any, str]]:
+    """The globals of the files that a model's classes are written in, and these classes."""
+    classes = {c: None for m in model.modules() for c in type(m).__mro__ if _is_theirs(c)}
+    for name in dict.fromkeys(c.__module__ for c in classes):
+        if name in sys.modules:
+            yield vars(sys.modules[name]), name
+    for cls in classes:
+        yield cls, cls.__qualname__
+
+
+def _caches(kept: Sequence[Kept]) -> list[Any]:
+    """The functions of source files that remember their results, as ``functools.cache`` makes."""
+    values = [v for k in kept if not k.own for _, v in _items(k.holder)]
+    return list({id(v): v for v in values if _is(v, functools._lru_cache_wrapper)}.values())
+
+
+def _is_theirs(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] not in _NOT_THEIRS
+
+
+def _held_in(value: Any, own: bool) -> Any:
+    """What holds things in a value: itself, if it is a container, or an object's attributes."""
+    if _is(value, _CONTAINERS):
+        return value
+    if not own or _is(value, _NO_HOLDERS) or not _is_theirs(type(value)):
+        return None
+    return getattr(value, "__dict__", None)
+
+
+def _is(value: Any, kinds: Any) -> bool:
+    """``isinstance``, without asking the value, which may stand for what is not there."""
+    return issubclass(type(value), kinds)
+
+
+def _is_named(holder: Any) -> bool:
+    return isinstance(holder, dict | type)
+
+
+def _items(holder: Any) -> list[tuple[Any, Any]]:
+    """What is in it, but for Python's own: ``__warningregistry__``, ``__doc__``."""
+    if not _is_named(holder):
+        return list(enumerate(holder))
+    items = (vars(holder) if isinstance(holder, type) else holder).items()
+    return [(k, v) for k, v in items if not str(k).startswith(("__", "_abc_"))]
+
+
+def _dotted(name: str, key: Any) -> str:
+    return ".".join(part for part in (name, str(key)) if part and part not in _PARTS)
+
+
+def _is_still(old: Any, new: Any) -> bool:
+    """Whether a value is what it was, without asking what a symbolic number is."""
+    if old is new:
+        return True
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        return len(old) == len(new) and all(map(_is_still, old, new))
+    return type(old) is type(new) and type(old) in _PLAIN and bool(old == new)
