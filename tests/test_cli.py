@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -303,3 +304,18 @@ def test_convert_with_fallback_shows_the_pieces_and_writes_none(models: str) -> 
     plain = call("convert", f"{models}:tiny", "-i", "input=4x8", "--fallback", "torch", *words[-2:])
     assert plain.exit_code == 0
     assert plain.stdout == "Reference(Sequential)\n"
+
+
+def test_it_runs_as_a_module_of_python() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "trtdsl", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "Usage: trtdsl" in run.stdout
+
+
+def test_profiles_are_held_to_the_sizes_without_a_gpu(models: str) -> None:
+    sizes = ("-i", "input=4x8", "--dynamic", "input=0:batch:1:4:8", "--backend", "reference")
+    result = call("convert", f"{models}:tiny", *sizes, "--profile", "rows=2")
+    assert result.exit_code == 3
+    assert "a profile names 'rows'; the dynamic sizes are batch" in result.stderr
+    assert call("convert", f"{models}:tiny", *sizes, "--profile", "batch=2").exit_code == 0

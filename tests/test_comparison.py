@@ -160,6 +160,12 @@ def test_what_compare_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         trtdsl.compare(program)
 
 
+@pytest.mark.parametrize("tolerance", [-1.0, NAN])
+def test_a_tolerance_that_is_none(tolerance: float) -> None:
+    with pytest.raises(ConversionError, match=f"tolerance is {tolerance}"):
+        trtdsl.compare(nn.ReLU().eval(), (torch.ones(2),), tolerance=tolerance)
+
+
 def test_a_row_without_an_answer_is_not_ok() -> None:
     row = Row(path="any")
     empty = Comparison(model="M", device="cpu", tolerance=1.0, pytorch=row, trtdsl=row, onnx=row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from typing import Any
 
@@ -177,3 +179,45 @@ def test_memory_is_freed_as_values_are_used_up() -> None:
     assert x.type == y.type
     assert len(seen) == 50
     assert max(seen) <= 3
+
+
+def test_what_only_an_engine_has_is_said_to_be_so(model: nn.Module) -> None:
+    reference = trtdsl.convert(model, INPUTS, backend="reference")
+    ours = {name for name in dir(trtdsl.Engine) if not name.startswith("_")}
+    for name in ours - set(dir(reference)) - {"device"}:
+        with pytest.raises(UnavailableError, match=f"only an engine has {name}\n  fix: back"):
+            getattr(reference, name)
+        assert not hasattr(reference, name)
+        with pytest.raises(UnavailableError, match=f"only an engine has {name}"):
+            setattr(reference, name, True)
+    with pytest.raises(AttributeError, match="'Reference' object has no attribute 'absent'"):
+        reference.absent  # type: ignore[union-attr]  # noqa: B018
+    again = pickle.loads(pickle.dumps(copy.deepcopy(reference)))
+    torch.testing.assert_close(again(*INPUTS), reference(*INPUTS))
+
+
+@pytest.mark.parametrize(
+    ("profiles", "reason"),
+    [
+        ([{"rows": 1}], "a profile names 'rows'; the dynamic sizes are batch"),
+        ([{"batch": (1, 2, 99)}], "batch as 1..99, outside of the model's 1..8"),
+        ([{"batch": (4, 2, 8)}], r"batch as \(4, 2, 8\): not min <= opt <= max"),
+        ([], r"profiles is \[\]"),
+    ],
+)
+def test_profiles_are_as_wrong_here_as_where_a_gpu_is(profiles: Any, reason: str) -> None:
+    sizes = {"input": {0: Dim("batch", min=1, max=8)}}
+    with pytest.raises(trtdsl.BuildError, match=reason):
+        trtdsl.convert(
+            nn.ReLU().eval(), (f32(2, 4),), dynamic_shapes=sizes, backend="reference",
+            profiles=profiles,
+        )  # fmt: skip
+
+
+def test_options_that_there_are_not() -> None:
+    for wrong, fix in (
+        ("fp16", "the options are"),
+        ("optimisation_level", "optimization_level is"),
+    ):
+        with pytest.raises(trtdsl.BuildError, match=f"no option {wrong}\n  fix: {fix}"):
+            trtdsl.convert(nn.ReLU().eval(), (f32(2),), backend="reference", **{wrong: 1})  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from trtdsl.options import BuildOptions
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.weakly_typed import without_casts
-from trtdsl.profiles import Profile, hull, parse
+from trtdsl.profiles import Profile, given_sizes, hull, parse
 from trtdsl.reference import spec
 from trtdsl.tensorrt_api import (
     Api,
@@ -31,7 +31,7 @@ from trtdsl.tensorrt_api import (
     set_compatibility,
     share_profiles,
 )
-from trtdsl.types import DimRange, DType, bind, symbols
+from trtdsl.types import DType, bind
 from trtdsl.weights.recording import base_state, record
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     from trtdsl.runtime.device import primary_context
 
     options = options or BuildOptions()
-    profiles = parse(options.profiles, _given_sizes(network))
+    profiles = parse(options.profiles, given_sizes(network))
     trt = import_tensorrt()
     gpu = _gpu(options.gpu)
     if not is_strongly_typed(trt):
@@ -229,12 +229,6 @@ def _add_profile(network: Network, made: Any, config: Any, ranges: Profile) -> N
     if config.add_optimization_profile(profile) < 0:
         told = ", ".join(f"{n} {r}" for n, r in ranges.items())
         raise BuildError(f"TensorRT refused the ranges of the dynamic sizes: {told}")
-
-
-def _given_sizes(network: Network) -> dict[str, DimRange]:
-    """The symbolic sizes that the inputs' shapes decide, and not the values in them."""
-    given = symbols(d for x in network.inputs for d in x.shape)
-    return {name: range_ for name, range_ in network.symbols.items() if name in given}
 
 
 def _places(network: Network, text: str) -> str:

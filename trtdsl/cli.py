@@ -275,6 +275,7 @@ def _save(engine: Engine, output: Path | None) -> None:
 def _build(work: Job, options: BuildOptions, output: Path | None, *, on_gpu: bool) -> None:
     from trtdsl.build import build
     from trtdsl.conversion import trace
+    from trtdsl.profiles import given_sizes, parse
 
     with _stage("capturing and converting"):
         network = trace(
@@ -282,6 +283,7 @@ def _build(work: Job, options: BuildOptions, output: Path | None, *, on_gpu: boo
         )
     _OUT.print(escape(str(network).splitlines()[0]), highlight=False)
     if not on_gpu:
+        parse(options.profiles, given_sizes(network))
         _OUT.print("converted; nothing is written without TensorRT and -o")
         return
     engine = build(network, options)

@@ -138,6 +138,7 @@ def compare(
     from trtdsl.export.flat import given_inputs
 
     _refuse_other_models(model)
+    _require_tolerance(tolerance)
     options = BuildOptions(
         precision=precision,
         workspace=workspace,
@@ -202,6 +203,12 @@ def _clock_time(run: Callable[[], Any]) -> float:
     start = time.perf_counter()
     run()
     return (time.perf_counter() - start) * 1e3
+
+
+def _require_tolerance(tolerance: float | None) -> None:
+    if tolerance is not None and not tolerance >= 0:
+        fix = "give a relative error, such as 1e-4"
+        raise ConversionError(explain(f"tolerance is {tolerance}", fix=fix))
 
 
 def _refuse_other_models(model: Any) -> None:

@@ -98,11 +98,10 @@ def convert(
     Errors: ConversionError, BuildError, UnavailableError and below.
     """
     from trtdsl import walk
-    from trtdsl.build import BuildOptions, build
+    from trtdsl.build import BuildOptions
     from trtdsl.parts.fallback import check_fallback, converted
-    from trtdsl.reference import Reference
 
-    options = BuildOptions(precision=precision, **build_arguments)
+    options = BuildOptions.of(precision, build_arguments)
     check_fallback(fallback, options)
     chosen, missing = choose(backend)
     if missing is not None:
@@ -114,18 +113,22 @@ def convert(
     captured = _captured(model, args, kwargs, dynamic_shapes, opt)
     name = type(model).__name__
     if fallback is None:
-        network = _finished(walk.network(captured, name=name), precision)
-        return Reference(network) if chosen == "reference" else build(network, options)
+        network = walk.network(captured, name=name)
+        return _made(chosen, network, options)
     device = f"cuda:{options.gpu}" if chosen == "tensorrt" else None
     return converted(captured, partial(_made, chosen), options, name=name, device=device)
 
 
 def _made(backend: str, network: Network, options: BuildOptions) -> Engine | Reference:
     from trtdsl.build import build
+    from trtdsl.profiles import given_sizes, parse
     from trtdsl.reference import Reference
 
     network = _finished(network, options.precision)
-    return Reference(network) if backend == "reference" else build(network, options)
+    if backend != "reference":
+        return build(network, options)
+    parse(options.profiles, given_sizes(network))  # they are as wrong here as they would be there
+    return Reference(network)
 
 
 def _captured(

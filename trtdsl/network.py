@@ -376,7 +376,7 @@ class Network:
         from trtdsl.build import BuildOptions, build
         from trtdsl.passes.precision import to_precision
 
-        options = BuildOptions(precision=precision, **build_arguments)
+        options = BuildOptions.of(precision, build_arguments)
         return build(to_precision(self, precision), options)
 
     def trees(self) -> tuple[Tree, Tree, tuple[str, ...]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any, TypedDict
 
 from trtdsl.errors import BuildError, ConversionError, explain
@@ -16,6 +17,10 @@ PRECISIONS = (None, "fp32", "tf32", "fp16", "bf16")
 
 HARDWARE = ("same", "ampere_plus", "same_compute_capability")
 """The GPUs that a plan may be for: the model that it was built on, or more of them."""
+
+
+class _UnknownOption(BuildError, TypeError):
+    """An argument that no option is; Python's own error for one is a TypeError."""
 
 
 class BuildArguments(TypedDict, total=False):
@@ -76,9 +81,29 @@ class BuildOptions:
     cache_limit: int = 10 * 2**30
     progress: bool | None = None
 
+    @classmethod
+    def of(cls, precision: str | None, arguments: Mapping[str, Any]) -> BuildOptions:
+        """The options of a call's keyword arguments. Errors: also BuildError for an unknown one."""
+        known = [f.name for f in fields(cls)]
+        if unknown := [name for name in arguments if name not in known]:
+            near = get_close_matches(unknown[0], known, n=1)
+            raise _UnknownOption(
+                explain(
+                    f"there is no option {', '.join(unknown)}",
+                    fix=f"{near[0]} is one" if near else f"the options are {', '.join(known)}",
+                )
+            )
+        return cls(precision=precision, **arguments)
+
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise ConversionError(f"precision is one of {PRECISIONS}, not {self.precision!r}")
+            words = ", ".join(map(repr, PRECISIONS))
+            raise ConversionError(
+                explain(
+                    f"precision is one of {words}, not {self.precision!r}",
+                    fix="leave it out for the model's own dtypes",
+                )
+            )
         for name in ("workspace", "optimization_level", "cache_limit"):
             value = getattr(self, name)
             if value is not None and type(value) is not int:

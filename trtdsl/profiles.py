@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtdsl.errors import BuildError, RunError, explain
-from trtdsl.types import DimRange
+from trtdsl.types import DimRange, symbols
 
-__all__ = ["Profile", "choose", "hull", "parse", "spans"]
+if TYPE_CHECKING:
+    from trtdsl.network import Network
+
+__all__ = ["Profile", "choose", "given_sizes", "hull", "parse", "spans"]
 
 Profile: TypeAlias = dict[str, DimRange]
 """The range of each symbolic size, by its name; empty where every size is fixed."""
@@ -29,6 +32,12 @@ def parse(given: Any, symbols: Mapping[str, DimRange]) -> tuple[Profile, ...]:
     if not mappings or not given:
         raise BuildError(explain(f"profiles is {given!r}", fix=_FORM))
     return tuple(_profile(profile, symbols) for profile in given)
+
+
+def given_sizes(network: Network) -> dict[str, DimRange]:
+    """The symbolic sizes that the inputs' shapes decide, and not the values in them."""
+    given = symbols(d for x in network.inputs for d in x.shape)
+    return {name: range_ for name, range_ in network.symbols.items() if name in given}
 
 
 def _profile(given: Mapping[str, Any], symbols: Mapping[str, DimRange]) -> Profile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import ConversionError, RunError, ShapeError, explain
+from trtdsl.errors import ConversionError, RunError, ShapeError, UnavailableError, explain
 from trtdsl.ir.plugin import Plugin
 from trtdsl.manifest import TensorSpec
 from trtdsl.signature import Signature, check_device, kind_of
@@ -184,6 +184,19 @@ def as_numpy(x: torch.Tensor, name: str) -> Any:
     return x.view(torch.int16).numpy().view(numpy_dtype(DType.BFLOAT16, name))
 
 
+_OF_ENGINES = frozenset(
+    {
+        *("device_memory", "empty_outputs", "graphs", "inspect", "manifest", "memory"),
+        *("num_layers", "on", "plan", "profile", "refit", "remember", "replicate"),
+        *("run_async", "run_into", "save", "share_workspace"),
+    }
+)
+
+
+class _OnlyEngines(UnavailableError, AttributeError):
+    """Something that an engine can do, and PyTorch in its place cannot."""
+
+
 class Reference:
     """A network as a callable that answers as the model does, evaluated with PyTorch.
 
@@ -195,6 +208,24 @@ class Reference:
         self.network = network
         self.signature = signature(network)
         self._output_tree = network.trees()[1]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_ENGINES:
+            raise self._only_engines(name)
+        raise AttributeError(f"'Reference' object has no attribute {name!r}", name=name, obj=self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OF_ENGINES:
+            raise self._only_engines(name)
+        super().__setattr__(name, value)
+
+    def _only_engines(self, name: str) -> _OnlyEngines:
+        return _OnlyEngines(
+            explain(
+                f"{self} is evaluated by PyTorch, and only an engine has {name}",
+                fix='backend="tensorrt", where a GPU and TensorRT are; see `trtdsl doctor`',
+            )
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.answer(self.signature.bind(args, kwargs))
