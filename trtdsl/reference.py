@@ -9,7 +9,7 @@ from trtdsl.errors import ConversionError, RunError, ShapeError, UnavailableErro
 from trtdsl.ir.plugin import Plugin
 from trtdsl.manifest import TensorSpec
 from trtdsl.signature import Signature, check_device, kind_of
-from trtdsl.types import DType, TensorType, bind
+from trtdsl.types import DType, TensorType, bind, symbols
 
 if TYPE_CHECKING:
     import torch
@@ -85,9 +85,10 @@ def _of_plugin(
         what = f"plugin {type(layer).__qualname__}: evaluate writes to its inputs, which other "
         fix = "write to a copy: x.clone()"
         raise ShapeError(explain(f"{what}layers may read", at=at, fix=fix))
-    types = [x.type for x in operation.outputs]
-    inferred = [f"{t.with_shape([bind(d, sizes) for d in t.shape])}" for t in types]
-    found = [_type(x) for x in (results if isinstance(results, tuple) else (results,))]
+    several = results if isinstance(results, tuple) else (results,)
+    found = [_type(x) for x in several]
+    outputs = zip(operation.outputs, [*several, *[None] * len(operation.outputs)], strict=False)
+    inferred = [_inferred(y.type, x, sizes) for y, x in outputs]
     if found != inferred:
         raise ShapeError(
             explain(
@@ -98,6 +99,15 @@ def _of_plugin(
             )
         )
     return results
+
+
+def _inferred(inferred: TensorType, found: Any, sizes: Mapping[str, int]) -> str:
+    """A type at the sizes of this call; a size that only values decide is what was found."""
+    shape = list(getattr(found, "shape", ()))
+    shape += inferred.shape[len(shape) :]
+    known = [not symbols([d]) - sizes.keys() for d in inferred.shape]
+    dims = zip(inferred.shape, shape, known, strict=False)
+    return str(inferred.with_shape([bind(d, sizes) if k else n for d, n, k in dims]))
 
 
 def _type(x: Any) -> str:
