@@ -134,7 +134,7 @@ def test_arithmetic_of_sizes(sizes: tuple[int, int]) -> None:
         (
             {"x": {0: Dim("batch")}, "y": {0: 2 * Dim("batch")}},
             None,
-            "size batch has no upper bound",
+            "size batch, axis 0 of input x, has no upper bound",
         ),
         (BY_NAME, {"batch": 17}, r"opt of size batch is 17, outside of 1\.\.16"),
         (BY_NAME, {"batch": "8"}, r"opt of size batch is '8', outside of 1\.\.16"),
@@ -220,3 +220,66 @@ def test_a_range_that_pytorch_found_to_be_narrower_is_told() -> None:
     shapes = {"x": {0: 4 * Dim("n", min=1, max=8)}}
     with pytest.raises(ConversionError, match=r"n = 5 are in|n of 1 to 4, and dynamic_shapes has"):
         trtdsl.trace(Narrow().eval(), (f32(8, 3),), dynamic_shapes=shapes)
+
+
+class Shifted(nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a[1:] * 2 + b
+
+
+def test_a_size_that_is_less_than_another() -> None:
+    """PyTorch's symbol is then the lesser one, which no name of the user's is."""
+    batch = Dim("batch", min=2, max=16)
+    sizes = {"a": {0: batch}, "b": {0: batch - 1}}
+    network = trtdsl.trace(Shifted().eval(), (f32(4, 2), f32(3, 2)), dynamic_shapes=sizes)
+    assert [range_.min for range_ in network.symbols.values()] == [1]
+    assert [range_.max for range_ in network.symbols.values()] == [15]
+    assert "batch" not in network.symbols
+    for rows in (2, 7, 16):
+        a, b = f32(rows, 2), f32(rows - 1, 2, seed=1)
+        torch.testing.assert_close(network.evaluate(a, b), a[1:] * 2 + b)
+    with pytest.raises(RunError, match=r"17 at axis 0|16 at axis 0"):
+        network.evaluate(f32(17, 2), f32(16, 2))
+
+
+@pytest.mark.parametrize(
+    ("dim", "reason"),
+    [
+        (Dim("rows", min=8, max=16), r"x has 4 at axis 0, outside of rows's 8\.\.16\n  fix: give"),
+        (Dim("rows", min=1, max=3), r"x has 4 at axis 0, outside of rows's 1\.\.3"),
+        (5, r"x has 4 at axis 0, and dynamic_shapes 5\n  fix: write 4"),
+        (Dim.AUTO, r"axis 0 of input x, has no upper bound.*\n.*Dim\.AUTO\(max="),
+        (Dim.DYNAMIC, r"axis 0 of input x, has no upper bound.*\n.*Dim\.AUTO\(max="),
+    ],
+)
+def test_an_example_or_a_bound_that_does_not_fit(dim: Any, reason: str) -> None:
+    with pytest.raises(ConversionError, match=reason):
+        trtdsl.trace(Row().eval(), (f32(4, 8),), dynamic_shapes={"x": {0: dim}})
+
+
+class Row(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.linear(x))
+
+
+def test_a_size_that_the_model_fixes_goes_by_the_inputs_name() -> None:
+    with pytest.raises(ConversionError, match=r"number 8 of the size x\.shape\[1\], which"):
+        trtdsl.trace(Row().eval(), (f32(4, 8),), dynamic_shapes={"x": {1: Dim.DYNAMIC(max=16)}})
+
+
+def test_a_model_that_fails_is_called_without_a_trace() -> None:
+    class Counted(nn.Module):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            raise RuntimeError("no such thing")
+
+    model = Counted().eval()
+    with pytest.raises(ConversionError, match="no such thing"):
+        trtdsl.trace(model, (f32(2),))
+    assert model.calls == 0

@@ -101,7 +101,7 @@ def capture(
     names = flat.input_names if flat else input_names(input_tree, parameters)
     wanted = dynamic.dims(flat.specs(dynamic_shapes)) if flat else {}
     leaves = flat.leaves if flat else None
-    symbols, renamed = dynamic.ranges(program, nodes, wanted, opt or {}, leaves)
+    symbols, renamed = dynamic.ranges(program, nodes, wanted, opt or {}, leaves, names)
     trace = Trace(exported, program.graph, renamed, conditions if flat else None)
     hold(trace, symbols, flat and partial(_again, flat, dynamic_shapes, keep))
     prefix = "model." if flat else ""
@@ -135,7 +135,8 @@ def _again(
             program = _export(example, dynamic_shapes, conditions)
             exported, program = _user_inputs(program), _functional(program, keep)
         nodes = _user_inputs(program)
-        names = dynamic.ranges(program, nodes, dynamic.dims(specs), {}, example.leaves)[1]
+        wanted, inputs = dynamic.dims(specs), flat.input_names
+        names = dynamic.ranges(program, nodes, wanted, {}, example.leaves, inputs)[1]
     except TrtdslError:
         return None
     return Trace(exported, program.graph, names, conditions)

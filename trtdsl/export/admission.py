@@ -16,6 +16,7 @@ __all__ = [
     "refuse_autocast",
     "refuse_input",
     "refuse_other_models",
+    "refuse_size",
     "refuse_training",
     "refuse_weight",
 ]
@@ -85,6 +86,22 @@ def refuse_input(name: str, x: Any) -> None:
     else:
         return
     raise ConversionError(explain(f"example input {name} is {what}", fix=fix))
+
+
+def refuse_size(name: str, axis: int, size: int, dim: Any) -> None:
+    """Refuse an example that is not within the range of its own size."""
+    what = f"example input {name} has {size} at axis {axis}"
+    if isinstance(dim, int):
+        if dim != size:
+            fix = f"write {size}, or leave the axis out: it does not vary"
+            raise ConversionError(explain(f"{what}, and dynamic_shapes {dim}", fix=fix))
+        return
+    low, high = getattr(dim, "min", None), getattr(dim, "max", None)
+    least = 0 if low is None or hasattr(dim, "root") else low
+    if size < least or (high is not None and not hasattr(dim, "root") and size > high):
+        which = getattr(dim, "__name__", "the Dim")
+        fix = f"give an example within the range of {which}, or widen it"
+        raise ConversionError(explain(f"{what}, outside of {which}'s {low}..{high}", fix=fix))
 
 
 def refuse_weight(name: str, x: torch.Tensor) -> None:

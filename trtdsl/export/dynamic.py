@@ -169,9 +169,9 @@ def _dim(dim: Any, axis: int, name: str) -> Any:
 
 
 def dims(specs: Sequence[Mapping[int, Any]]) -> dict[tuple[int, int], Any]:
-    """The Dims that the user gave, by (input, axis); ``batch`` of ``2 * batch``."""
+    """The Dims that the user gave, by (input, axis)."""
     return {
-        (i, axis): _root(dim)
+        (i, axis): dim
         for i, spec in enumerate(specs)
         for axis, dim in spec.items()
         if isinstance(getattr(dim, "__name__", None), str)
@@ -234,6 +234,7 @@ def ranges(
     wanted: Mapping[tuple[int, int], Any],
     opt: Mapping[str, int],
     leaves: Sequence[torch.Tensor] | None,
+    inputs: Sequence[str],
 ) -> tuple[dict[str, DimRange], dict[Any, str]]:
     """The range of each symbol, by the user's name for it, and those names by PyTorch's symbol.
 
@@ -241,37 +242,33 @@ def ranges(
     has found a narrower one than was asked for, or an ``opt`` is outside of its range.
     """
     names: dict[Any, str] = {}
-    examples: dict[str, int] = {}
+    examples: dict[Any, int] = {}
     used: set[Any] = set()
+    places: dict[Any, str] = {}
     for i, node in enumerate(nodes):
         for axis, size in enumerate(node.meta["val"].shape):
             if isinstance(size, int):
                 continue
             symbol = size.node.expr
             used |= symbol.free_symbols
-            if len(symbol.free_symbols) == 1:
+            dim = wanted.get((i, axis))
+            if dim is not None and _is_of(symbol, dim):
                 (root,) = symbol.free_symbols
-                names.setdefault(root, getattr(wanted.get((i, axis)), "__name__", root.name))
+                names.setdefault(root, _root(dim).__name__)
             if symbol.is_Symbol:
                 hint = leaves[i].shape[axis] if leaves else size.node.hint
-                examples.setdefault(names[symbol], int(hint))
+                examples.setdefault(symbol, int(hint))
+                places.setdefault(symbol, f"axis {axis} of input {inputs[i]}")
     for symbol in used:
         names.setdefault(symbol, symbol.name)
-    unknown = set(opt) - set(names.values())
-    if unknown:
-        raise ConversionError(
-            explain(
-                f"opt names {', '.join(sorted(unknown))}; "
-                f"the dynamic sizes are {', '.join(names.values()) or 'none'}",
-                fix="use the names of the Dims in dynamic_shapes",
-            )
-        )
-    asked = {dim.__name__: dim for dim in wanted.values()}
-    found = {
-        names[symbol]: _range(names[symbol], bounds, opt, examples, asked.get(names[symbol]))
-        for symbol, bounds in program.range_constraints.items()
-        if symbol in used
-    }
+    _refuse_unknown(opt, names.values())
+    asked = {root.__name__: root for root in map(_root, wanted.values())}
+    found: dict[str, DimRange] = {}
+    for symbol, bounds in program.range_constraints.items():
+        if symbol in used:
+            name, example = names[symbol], examples.get(symbol)
+            _require_bound(name, bounds, places.get(symbol), is_named=name in asked)
+            found[name] = _range(name, bounds, opt, example, asked.get(name))
     return found, names
 
 
@@ -310,8 +307,40 @@ def _greatest(size: torch.SymInt) -> Any:
     return size.node.shape_env.bound_sympy(size.node.expr).upper
 
 
+def _refuse_unknown(opt: Mapping[str, int], names: Collection[str]) -> None:
+    unknown = set(opt) - set(names)
+    if unknown:
+        raise ConversionError(
+            explain(
+                f"opt names {', '.join(sorted(unknown))}; "
+                f"the dynamic sizes are {', '.join(names) or 'none'}",
+                fix="use the names of the Dims in dynamic_shapes",
+            )
+        )
+
+
+def _is_of(size: Any, dim: Any) -> bool:
+    """Whether PyTorch's size is its symbol as the user's Dim is its root: not ``s + 1`` for it."""
+    if len(size.free_symbols) != 1:
+        return False
+    (symbol,) = size.free_symbols
+    return all(size.subs(symbol, n) == _at(dim, n) for n in (6, 12))
+
+
+def _require_bound(name: str, bounds: Any, place: str | None, *, is_named: bool) -> None:
+    """Errors: ConversionError for a size that may be as large as it likes."""
+    if getattr(bounds.upper, "is_Integer", isinstance(bounds.upper, int)):
+        return
+    at = f", {place}," if place else ""
+    fix = f'torch.export.Dim("{name}", min={max(int(bounds.lower), 1)}, max=...)'
+    if not is_named:
+        fix = f'torch.export.Dim.AUTO(max=...), or torch.export.Dim("{name}", min=1, max=...)'
+    what = f"size {name}{at} has no upper bound, and TensorRT needs one"
+    raise ConversionError(explain(what, fix=fix))
+
+
 def _range(
-    name: str, bounds: Any, opt: Mapping[str, int], examples: Mapping[str, int], asked: Any
+    name: str, bounds: Any, opt: Mapping[str, int], example: int | None, asked: Any
 ) -> DimRange:
     # PyTorch's default of 0 would be an empty batch, which few networks can compute.
     low = max(int(bounds.lower), 1)
@@ -327,15 +356,8 @@ def _range(
                 f'or torch.export.Dim("{name}", min={low}, max={bounds.upper})',
             )
         )
-    if not getattr(bounds.upper, "is_Integer", isinstance(bounds.upper, int)):
-        raise ConversionError(
-            explain(
-                f"size {name} has no upper bound, and TensorRT needs one",
-                fix=f'torch.export.Dim("{name}", min={low}, max=...)',
-            )
-        )
     high = int(bounds.upper)
-    chosen = opt.get(name, min(max(examples.get(name, low), low), high))
+    chosen = opt.get(name, min(max(low if example is None else example, low), high))
     if not isinstance(chosen, int) or not low <= chosen <= high:
         raise ConversionError(
             explain(

@@ -17,6 +17,7 @@ from trtdsl.export.admission import (
     refuse_autocast,
     refuse_input,
     refuse_other_models,
+    refuse_size,
     refuse_training,
 )
 from trtdsl.export.history import History
@@ -125,7 +126,11 @@ class Flat(nn.Module):
     def specs(self, dynamic_shapes: Any) -> list[Any]:
         spread = _spread(self.model, dynamic_shapes)
         found = dynamic.specs(spread, self.input_tree, self.parameter_names)
-        return dynamic.axes(found, self.leaves, self.input_names)
+        specs = dynamic.axes(found, self.leaves, self.input_names)
+        for leaf, name, spec in zip(self.leaves, self.input_names, specs, strict=True):
+            for axis, dim in spec.items():
+                refuse_size(name, axis, leaf.shape[axis], dim)
+        return specs
 
 
 def _parameters(model: nn.Module, count: int) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from trtdsl.errors import ConversionError, explain
 from trtdsl.export.admission import refuse_weight
 from trtdsl.export.branches import Asked
 from trtdsl.export.flat import Flat
+from trtdsl.export.snapshot import restored
 from trtdsl.source import Source, is_users
 
 __all__ = ["quiet", "refusal"]
@@ -107,7 +108,7 @@ def _violation(message: str, flat: Flat, asked: Asked) -> ConversionError:
                 fix=" ".join(suggested[1].split()) if suggested else "narrow the ranges",
             )
         )
-    size, value = number.groups()
+    size, value = _named(number[1], flat), number[2]
     places = [place for c, place in asked.equal.items() if value in (str(c.lhs), str(c.rhs))]
     return ConversionError(
         explain(
@@ -125,10 +126,10 @@ def _named(guard: str, flat: Flat) -> str:
 
 
 def _own_error(flat: Flat) -> Exception | None:
-    """What the module raises without torch.export; its buffers and the inputs stay as they are."""
+    """What the module raises without torch.export; all that it changes is as it was before."""
     buffers = {name: buffer.clone() for name, buffer in flat.model.named_buffers()}
     try:
-        with torch.no_grad():
+        with restored(flat.model), torch.no_grad():
             args, kwargs = flat.input_tree.unflatten([x.clone() for x in flat.leaves])
             torch.func.functional_call(flat.model, buffers, args, kwargs)
     except Exception as error:
