@@ -6,6 +6,7 @@ import logging
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -192,6 +193,12 @@ def test_outputs_that_are_refused_are_named() -> None:
         trtdsl.trace(Length().eval(), (f32(2),), dynamic_shapes={"x": {0: batch}})
 
 
+def test_numbers_that_are_read_are_returned_in_their_tensors() -> None:
+    model = type("Sums", (nn.Module,), {"forward": lambda self, x: x.sum().item()})().eval()
+    with pytest.raises(ConversionError, match=r"output is torch\.SymFloat(.|\n)*without item\(\)"):
+        trtdsl.trace(model, (f32(2),))
+
+
 class Length(nn.Module):
     def forward(self, x: torch.Tensor) -> Any:
         return x.shape[0]
@@ -205,3 +212,42 @@ def test_an_input_updated_in_place_is_named_as_the_user_does() -> None:
 class Overwrites(nn.Module):
     def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         return index.add_(x)
+
+
+def to_numpy(x: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.tanh(x.numpy()))
+
+
+def ufunc(x: torch.Tensor) -> torch.Tensor:
+    return x * np.sqrt(x.shape[0])
+
+
+def array_out(x: torch.Tensor) -> Any:
+    return x, np.ones(2)
+
+
+def listed(x: torch.Tensor) -> torch.Tensor:
+    return x + torch.tensor([x[0, 0], x[1, 0]])
+
+
+def looked_up(x: torch.Tensor) -> torch.Tensor:
+    return x * {4: 2.0}.get(x.shape[0], 3.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "what", "fix"),
+    [
+        (to_numpy, "hands a tensor or a size to numpy", "compute it with torch"),
+        (ufunc, "hands a tensor or a size to numpy", "compute it with torch"),
+        (array_out, "hands a tensor or a size to numpy", "in tensors from input to output"),
+        (listed, "reads the values of a tensor in Python", "torch.stack"),
+        (looked_up, "looks a size that varies up in a dict", "leave the size out"),
+    ],
+)
+def test_what_python_cannot_do_is_said_in_a_sentence(function: Any, what: str, fix: str) -> None:
+    model = type("Calls", (nn.Module,), {"forward": lambda self, x: function(x)})().eval()
+    sizes = {"x": {0: torch.export.Dim("rows", min=2, max=8)}}
+    with pytest.raises(ConversionError, match=f"cannot capture Calls: it {what}") as caught:
+        trtdsl.trace(model, (f32(4, 2),), dynamic_shapes=sizes)
+    assert fix in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3

@@ -217,6 +217,8 @@ def _unknown(value: Any, path: _Path) -> ConversionError:
     fix = f"use {_ACCEPTED}"
     if kind.__name__ == "SymInt":
         fix = "leave it out: a size that varies can be read from the shape of a tensor"
+    if kind.__name__ in ("SymFloat", "SymBool"):
+        fix = "return the tensor that it is read from, without item(), tolist() or bool()"
     if isinstance(value, np.generic):
         fix = "make it an array: numpy.asarray(value)"
     return ConversionError(

@@ -30,6 +30,30 @@ _MAX_LINES = 12
 _SPECIALIZED = re.compile(r"marked (\S+) as dynamic but your code specialized it to .*?\((\d+)\)")
 _LEAF = re.compile(r"L\['leaves'\]\[(\d+)\]\.size\(\)")
 _SUGGESTED = re.compile(r"Suggested fixes:\n((?:  .+\n)+)")
+_ONE_PATH = (
+    "keep values in their tensors and choose with torch.where: an engine has one path for all "
+    "values, so no if, int(), float() or bool() on a tensor; n = x.item() is fine, with "
+    "torch._check(n >= 0) and torch._check(n <= ...) where it becomes a size"
+)
+_KNOWN = (
+    (
+        re.compile(r"\.numpy\(\) is not supported|ufunc|numpy\.ndarray'> in output"),
+        "it hands a tensor or a size to numpy, which no engine runs",
+        "compute it with torch, in tensors from input to output; arrays that are known before are "
+        "fine, by torch.from_numpy",
+    ),
+    (
+        re.compile("has a non-zero number of elements, but its data is not allocated"),
+        "it reads the values of a tensor in Python, as torch.tensor([x[0], x[1]]) does",
+        "keep them in tensors: torch.stack([x[0], x[1]])",
+    ),
+    (
+        re.compile("unhashable type: non-nested SymInt"),
+        "it looks a size that varies up in a dict or set",
+        "compute with it, or leave the size out of dynamic_shapes",
+    ),
+)
+"""What PyTorch says of what models do, in which words, and what to do instead."""
 # They print what the exception says again, with PyTorch's own stack.
 _LOGGERS = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
 
@@ -79,16 +103,18 @@ def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
         )
     if isinstance(error, UserError) and error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
         return _violation(str(error), flat, asked)
-    fix = "make torch.export.export(model, inputs, strict=False) work; see above"
+    text, fix = (
+        _text(error),
+        "make torch.export.export(model, inputs, strict=False) work; see above",
+    )
     if isinstance(error, GuardOnDataDependentSymNode):
-        fix = (
-            "keep values in their tensors and choose with torch.where: an engine has one path for "
-            "all values, so no if, int(), float() or bool() on a tensor; n = x.item() is fine, "
-            "with torch._check(n >= 0) and torch._check(n <= ...) where it becomes a size"
-        )
+        fix = _ONE_PATH
+    for known, said, advice in _KNOWN:
+        if known.search(str(error)):
+            text, fix = said, advice
     return ConversionError(
         explain(
-            f"torch.export cannot capture {name}: {_text(error)}",
+            f"torch.export cannot capture {name}: {text}",
             at=Source(stack="".join(_frames(error))).line,
             fix=fix,
         )
