@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -348,3 +349,15 @@ def test_dropout_of_eval_mode_vanishes() -> None:
         "element_wise",
     ]
     same(network.evaluate(x), x + 1)
+
+
+def test_models_may_be_converted_from_several_threads() -> None:
+    """They wait for each other: torch.export traces one at a time."""
+
+    def converted(width: int) -> bool:
+        model, x = nn.Sequential(nn.Linear(3, width), nn.ReLU(), nn.Linear(width, 2)), f32(4, 3)
+        answer = trtdsl.trace(model.eval(), (x,)).evaluate(x)
+        return torch.allclose(answer, model(x), rtol=1e-5, atol=1e-5)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(converted, range(4, 12)))

@@ -12,6 +12,7 @@ from tests.cases.base import boolean, f32, i64
 from tests.test_capture import Mixer, same
 from tests.test_weights import weights_of
 from trtdsl.errors import ConversionError
+from trtdsl.types import DimRange
 
 
 def two_inputs(x: torch.Tensor, extra: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -80,3 +81,12 @@ def test_the_callers_program_stays_as_it_is() -> None:
     assert str(program.graph) == before
     assert torch.equal(program.module()(x), model(x))
     assert torch.equal(first.evaluate(x), second.evaluate(x))
+
+
+def test_sizes_go_by_the_names_that_they_were_exported_with() -> None:
+    model, x = nn.Linear(4, 3).eval(), f32(4, 4)
+    sizes = {"input": {0: torch.export.Dim("batch", min=1, max=9)}}
+    program = torch.export.export(model, (x,), dynamic_shapes=sizes, strict=False)
+    network = trtdsl.trace(program, opt={"batch": 5})
+    assert network.symbols == {"batch": DimRange(min=1, opt=5, max=9)}
+    torch.testing.assert_close(network.evaluate(f32(7, 4)), model(f32(7, 4)).detach())

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import RLock
 from typing import Any
 
 import torch
@@ -47,6 +48,8 @@ from trtdsl.weights.state import StateKey
 
 __all__ = ["Captured", "capture"]
 
+_ALONE = RLock()
+"""torch.export traces one model at a time, and so do the changes to PyTorch that it needs here."""
 _PASS_ON = "return the new value as an output, and pass the old one as an input"
 _WRITTEN = re.compile(r"Constant (\S+) is mutated in the forward method")
 
@@ -91,8 +94,20 @@ def capture(
     """
     if opt is not None and not isinstance(opt, Mapping):
         raise ConversionError(explain(f"opt is {opt!r}", fix='name the sizes: opt={"batch": 8}'))
+    with _ALONE:
+        return _captured(model, args, kwargs or {}, dynamic_shapes, opt or {}, keep)
+
+
+def _captured(
+    model: nn.Module | ExportedProgram,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    dynamic_shapes: Any,
+    opt: Mapping[str, int],
+    keep: Callable[[Any], bool],
+) -> Captured:
     with kept_whole(model), asked() as conditions:
-        program, flat = _exported(model, args, kwargs or {}, dynamic_shapes, conditions)
+        program, flat = _exported(model, args, kwargs, dynamic_shapes, conditions)
         exported, program = _user_inputs(program), _functional(program, keep)
     nodes = _user_inputs(program)
     _refuse_state(program, nodes, flat)
@@ -101,7 +116,7 @@ def capture(
     names = flat.input_names if flat else input_names(input_tree, parameters)
     wanted = dynamic.dims(flat.specs(dynamic_shapes)) if flat else {}
     leaves = flat.leaves if flat else None
-    symbols, renamed = dynamic.ranges(program, nodes, wanted, opt or {}, leaves, names)
+    symbols, renamed = dynamic.ranges(program, nodes, wanted, opt, leaves, names)
     trace = Trace(exported, program.graph, renamed, conditions if flat else None)
     hold(trace, symbols, flat and partial(_again, flat, dynamic_shapes, keep))
     prefix = "model." if flat else ""

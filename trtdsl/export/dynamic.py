@@ -260,7 +260,7 @@ def ranges(
                 examples.setdefault(symbol, int(hint))
                 places.setdefault(symbol, f"axis {axis} of input {inputs[i]}")
     for symbol in used:
-        names.setdefault(symbol, symbol.name)
+        names.setdefault(symbol, symbol.name if leaves else _exported_name(symbol, nodes))
     _refuse_unknown(opt, names.values())
     asked = {root.__name__: root for root in map(_root, wanted.values())}
     found: dict[str, DimRange] = {}
@@ -305,6 +305,16 @@ def _parts(program: torch.export.ExportedProgram) -> Iterator[tuple[Any, Any]]:
 
 def _greatest(size: torch.SymInt) -> Any:
     return size.node.shape_env.bound_sympy(size.node.expr).upper
+
+
+def _exported_name(symbol: Any, nodes: Sequence[torch.fx.Node]) -> str:
+    """What the Dim was called that torch.export made a symbol of, where it is known still."""
+    sizes = [d for n in nodes for d in n.meta["val"].shape if isinstance(d, torch.SymInt)]
+    env = sizes[0].node.shape_env
+    known = getattr(env, "source_name_to_debug_name", {})
+    sources = {str(v): k for k, v in getattr(env, "source_to_var", {}).items()}
+    name = known.get(sources.get(symbol.name), symbol.name)
+    return name if name.isidentifier() else str(symbol.name)
 
 
 def _refuse_unknown(opt: Mapping[str, int], names: Collection[str]) -> None:
