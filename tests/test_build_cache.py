@@ -272,6 +272,30 @@ def test_timings_that_tensorrt_cannot_read_are_a_warning_with_its_words(tmp_path
         assert logger.last_errors() == []
 
 
+class Empty(Letters):
+    """Even no timings take some bytes."""
+
+    def serialize(self) -> bytes:
+        return b"." + super().serialize()
+
+
+def test_no_timings_are_none_to_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def created(self: Timings, data: bytes) -> Any:
+        if data:
+            logger.record("ERROR", "The timing cache will not be used!")
+        return Empty(b"")
+
+    monkeypatch.setattr(Timings, "create_timing_cache", created)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            timings.forget()
+            with places(tmp_path).timings(Timings()):
+                pass
+    (entry,) = Store(tmp_path, limit=1).entries()
+    assert entry.kind == "timing"
+
+
 def test_what_tensorrt_reads_of_timings_is_taken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

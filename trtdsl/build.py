@@ -19,6 +19,7 @@ from trtdsl.network import Network, Operation
 from trtdsl.options import BuildOptions
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
+from trtdsl.passes.shared import shared
 from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.profiles import Profile, given_sizes, hull, parse
 from trtdsl.reference import spec
@@ -58,7 +59,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     trt = import_tensorrt()
     gpu = _gpu(options.gpu)
     if not is_strongly_typed(trt):
-        network = exact_integers(scaled_squares(without_casts(network)))
+        network = shared(exact_integers(scaled_squares(without_casts(network))))
     cache = BuildCache.of(network, options, trt.__version__, gpu)
     with _BUILDING:
         content = cache.load()

@@ -155,8 +155,9 @@ def _finished(network: Network, precision: str | None) -> Network:
     from trtdsl.passes.fold import fold_scale
     from trtdsl.passes.precision import to_precision
     from trtdsl.passes.rotary import fold_rotary
+    from trtdsl.passes.shared import shared
 
-    return to_precision(fold_rotary(fold_scale(network)), precision)
+    return shared(to_precision(fold_rotary(fold_scale(network)), precision))
 
 
 def choose(backend: Backend) -> tuple[Literal["tensorrt", "reference"], str | None]:

@@ -69,7 +69,7 @@ def _read(config: Any, on_disk: bytes | None) -> _Held | None:
     """The timings on the disk, or what TensorRT takes of them; none yet where it takes none."""
     cache, said = _created(config, on_disk or b"")
     if cache is not None and config.set_timing_cache(cache, False):
-        if on_disk and said and _size(cache) <= _size(_created(config, b"")[0]):
+        if on_disk and said and _size(cache) <= _size(_created(config, b"")[0]) < len(on_disk):
             _warn(on_disk, said)
         return _Held(cache=cache, known=on_disk)
     _warn(on_disk or b"", said)
@@ -114,7 +114,7 @@ def _merged(config: Any, timings: _Held, now: bytes | None) -> bytes | None:
 
 def _add(config: Any, timings: _Held, data: bytes | None) -> None:
     if data and data != timings.known:
-        others, _ = _created(config, data)
-        if others is not None:
-            timings.cache.combine(others, False)
+        others, said = _created(config, data)
+        if others is None or not timings.cache.combine(others, False):
+            _warn(data, said)
         timings.known = data

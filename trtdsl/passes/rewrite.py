@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 from trtdsl.ir.constant import Constant
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import identity
 
-__all__ = ["Rule", "rewrite"]
+__all__ = ["Keep", "Rule", "rewrite"]
 
 Rule: TypeAlias = Callable[[Operation, tuple[Tensor, ...]], tuple[Tensor, ...] | None]
 """Takes an operation of the old network and its inputs in the new one.
@@ -21,7 +22,13 @@ operation. Layers that the rule appends get the operation's place in the user's 
 """
 
 
-def rewrite(network: Network, rule: Rule) -> Network:
+Keep: TypeAlias = Callable[[], Sequence[Tensor]]
+"""Keeps an operation as it is, and gives its outputs."""
+Kept: TypeAlias = Callable[[Operation, tuple[Tensor, ...], Keep], Sequence[Tensor]]
+"""Is asked for the outputs of every operation that stays."""
+
+
+def rewrite(network: Network, rule: Rule, *, kept: Kept = lambda _, __, keep: keep()) -> Network:
     """A new network: every operation as the rule has it, without those that no output needs.
 
     Inputs stay, needed or not. Names, places, symbols and trees are those of the old network;
@@ -42,7 +49,8 @@ def rewrite(network: Network, rule: Rule) -> Network:
     for operation in network.operations:
         inputs = tuple(values[x] for x in operation.inputs)
         with new.at(operation.source):
-            outputs = rule(operation, inputs) or _replayed(new, operation, inputs)
+            keep = partial(_replayed, new, operation, inputs)
+            outputs = rule(operation, inputs) or kept(operation, inputs, keep)
         values.update(zip(operation.outputs, outputs, strict=True))
     new.numbers.update((name, values[tensor]) for name, tensor in network.numbers.items())
     for old in network.outputs:
