@@ -11,7 +11,7 @@ from torch import nn
 import trtdsl
 from tests.cases.base import f32
 from trtdsl.ir.activation import Activation, ActivationType
-from trtdsl.ir.nonzero import positions
+from trtdsl.ir.nonzero import NonZero
 from trtdsl.network import Network
 from trtdsl.passes.shared import shared
 from trtdsl.types import TensorType
@@ -93,9 +93,9 @@ def test_plugins_and_what_decides_sizes_are_left_alone() -> None:
     net.output(Counted()(x) + Counted()(x), "y")
     above = x > 0.0
     for name in ("a", "b"):
-        net.output(positions(above), name)
-    assert kinds(shared(net)) == kinds(net)
-    assert kinds(net)["counted"] == 2
+        net.output(NonZero(count=net.unknown(max=3))(above), name)
+    found = kinds(shared(net))
+    assert (found["counted"], found["non_zero"]) == (2, 2)
 
 
 def test_zeros_of_both_signs_and_dtypes_stay_apart() -> None:
