@@ -10,7 +10,7 @@ import torch
 from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.network import Tensor
-from trtdsl.operators import where
+from trtdsl.operators import narrowed, where
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -40,25 +40,25 @@ def reduced(op: ReduceOperation, x: Tensor, dim: Axes = None, keepdim: bool = Fa
 @converter(aten.sum.default)
 def sum_(x: Tensor, *, dtype: DType | None = None) -> Tensor:
     """The sum of all elements; integers and bool as int64."""
-    return reduced(Op.SUM, _summand(x, dtype))
+    return _accumulated(Op.SUM, x, None, False, dtype)
 
 
 @converter(aten.sum.dim_IntList)
 def sum_dim(x: Tensor, dim: Axes, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The sum along axes; integers and bool as int64."""
-    return reduced(Op.SUM, _summand(x, dtype), dim, keepdim)
+    return _accumulated(Op.SUM, x, dim, keepdim, dtype)
 
 
 @converter(aten.prod.default)
 def prod(x: Tensor, *, dtype: DType | None = None) -> Tensor:
     """The product of all elements; integers and bool as int64."""
-    return reduced(Op.PROD, _summand(x, dtype))
+    return _accumulated(Op.PROD, x, None, False, dtype)
 
 
 @converter(aten.prod.dim_int)
 def prod_dim(x: Tensor, dim: int, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The product along an axis; integers and bool as int64."""
-    return reduced(Op.PROD, _summand(x, dtype), dim, keepdim)
+    return _accumulated(Op.PROD, x, dim, keepdim, dtype)
 
 
 @converter(aten.mean.default)
@@ -184,10 +184,17 @@ def _without(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return x.reshape(*(d for axis, d in enumerate(x.shape) if axis not in axes))
 
 
-def _summand(x: Tensor, dtype: DType | None) -> Tensor:
+def _accumulated(
+    op: ReduceOperation, x: Tensor, dim: Axes, keepdim: bool, dtype: DType | None
+) -> Tensor:
+    """A sum or product in ``dtype``; bytes wrap, and a sum of bools is whether one is true."""
     if dtype is None:
         dtype = x.dtype if x.dtype.is_float else DType.INT64
-    return x.cast(dtype)
+    x = x.cast(dtype)
+    if dtype is DType.BOOL:
+        return _extreme(Op.MAX if op is Op.SUM else Op.MIN, x, dim, keepdim)
+    wide = x.cast(DType.INT32) if dtype.itemsize == 1 else x
+    return narrowed(reduced(op, wide, dim, keepdim), dtype)
 
 
 def _extreme(op: ReduceOperation, x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:

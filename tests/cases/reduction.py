@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from tests.cases.base import Case, boolean, f16, f32, i32, i64
+from tests.cases.base import Case, boolean, byte, f16, f32, i32, i64
 
 aten = torch.ops.aten
 
@@ -77,4 +77,10 @@ CASES = [
     Case(aten.any.default, f32(0)),
     Case(aten.logsumexp.default, f32(0, 3), [0]),
     Case(aten.logsumexp.default, f16(3, 0), [1], True),
+    *(
+        Case(operator, i64(3, 5, low=-99, high=99), axes, kwargs={"dtype": dtype})
+        for operator, axes in ((aten.prod.dim_int, 1), (aten.sum.dim_IntList, [1]))
+        for dtype in (torch.uint8, torch.int8, torch.bool, torch.int32)
+    ),
+    Case(aten.prod.default, byte(3), kwargs={"dtype": torch.uint8}),
 ]
