@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import torch
 
 from trtdsl.errors import ConversionError, explain
+from trtdsl.export.paths import SizeOneWarning
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.ir.slice import Slice
 from trtdsl.network import Tensor
@@ -121,8 +123,22 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 
 
 def _squeezed(x: Tensor, axes: Sequence[int]) -> Tensor:
+    for axis in sorted({a % x.rank for a in axes} if x.rank else ()):
+        _warn_of_one(x, axis)
     ones = tuple(sorted({a % x.rank for a in axes if x.shape[a] == 1})) if x.rank else ()
     return Squeeze(axes=ones)(x) if ones else x
+
+
+def _warn_of_one(x: Tensor, axis: int) -> None:
+    size = x.shape[axis]
+    if isinstance(size, int) or x.network.bounds(size)[0] > 1:
+        return
+    message = explain(
+        f"squeeze of {x} keeps axis {axis} where {size} is 1, and PyTorch does not",
+        at=str(x.network.source) or None,
+        fix="squeeze axes of fixed sizes by name, x.squeeze(1), or give the size min=2",
+    )
+    warnings.warn(message, SizeOneWarning, stacklevel=2)
 
 
 @converter(aten.squeeze.default)

@@ -283,3 +283,38 @@ def test_a_model_that_fails_is_called_without_a_trace() -> None:
     with pytest.raises(ConversionError, match="no such thing"):
         trtdsl.trace(model, (f32(2),))
     assert model.calls == 0
+
+
+class Squeezed(nn.Module):
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.squeeze(self.axes) if self.axes else x.squeeze()
+
+
+@pytest.mark.parametrize("axes", [(), (0,), (0, 1)])
+def test_a_squeezed_size_that_may_be_1_is_told(axes: tuple[int, ...]) -> None:
+    x, model = f32(3, 1, 4), Squeezed(*axes).eval()
+    shapes = {"x": {0: Dim("rows", min=1, max=8)}}
+    said = r"f32\[rows, 1, 4\] keeps axis 0 where rows is 1(.|\n)*x.squeeze(.|\n)*fix:"
+    with pytest.warns(trtdsl.SizeOneWarning, match=said):
+        network = trtdsl.trace(model, (x,), dynamic_shapes=shapes)
+    assert torch.equal(network.evaluate(x), model(x))
+    trtdsl.trace(model, (x,), dynamic_shapes={"x": {0: Dim("rows", min=2, max=8)}})
+    trtdsl.trace(Squeezed(1).eval(), (x,), dynamic_shapes=shapes)
+
+
+class Single(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if x.shape[0] == 1 else x
+
+
+def test_a_branch_for_a_size_of_1_is_told_where_it_may_be_1() -> None:
+    x, model = f32(3, 4), Single().eval()
+    said = r"captured for Ne\(rows, 1\); where rows = 1 (.|\n)*shape\[0\] == 1(.|\n)*fix: .*min=2"
+    with pytest.warns(trtdsl.SizeOneWarning, match=said):
+        trtdsl.trace(model, (x,), dynamic_shapes={"x": {0: Dim("rows", min=1, max=8)}})
+    network = trtdsl.trace(model, (x,), dynamic_shapes={"x": {0: Dim("rows", min=2, max=8)}})
+    assert torch.equal(network.evaluate(x), x)

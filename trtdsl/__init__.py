@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from trtdsl.export.asserted import UncheckedWarning
+    from trtdsl.export.paths import SizeOneWarning
     from trtdsl.extension.ahead_of_time import PythonNeededWarning
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
@@ -68,6 +69,7 @@ _HOME = {
     "ReferenceWarning": "conversion",
     "RunError": "errors",
     "ShapeError": "errors",
+    "SizeOneWarning": "export.paths",
     "Tensor": "network",
     "TrtdslError": "errors",
     "UnavailableError": "errors",
@@ -101,6 +103,7 @@ __all__ = [
     "ReferenceWarning",
     "RunError",
     "ShapeError",
+    "SizeOneWarning",
     "Tensor",
     "TrtdslError",
     "UnavailableError",

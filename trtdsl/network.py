@@ -360,6 +360,11 @@ class Network:
         finally:
             self._source = before
 
+    @property
+    def source(self) -> Source:
+        """The place of the user's model that layers come from now."""
+        return self._source
+
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Answer as the model does: PyTorch tensors in and out, nested as the model's own."""
         from trtdsl.reference import evaluate

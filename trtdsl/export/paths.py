@@ -9,6 +9,8 @@ same calls of the same sizes, and all that it was captured under holds, it is th
 from __future__ import annotations
 
 import math
+import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
@@ -17,12 +19,13 @@ from typing import Any, TypeVar
 import torch
 from torch.fx import Graph, Node
 
+from trtdsl.errors import explain
 from trtdsl.export.asserted import Condition, Layout, compiled, conditions_of, only_checked, refused
 from trtdsl.export.branches import Asked
 from trtdsl.nodes import several
 from trtdsl.types import DimRange
 
-__all__ = ["Trace", "hold"]
+__all__ = ["SizeOneWarning", "Trace", "hold"]
 
 K = TypeVar("K")
 Sizes = Mapping[str, int]
@@ -35,6 +38,10 @@ _MOST_TRACES = 4
 _MOST_POINTS = 2**14
 _COMPARED = 32
 _COPIES = ("aten.clone.default", "aten.contiguous.default")
+
+
+class SizeOneWarning(UserWarning):
+    """The model does something else where a size is 1, and an engine what it does from 2 on."""
 
 
 class Trace:
@@ -111,6 +118,13 @@ def hold(
     ``again`` traces the model for an example of given sizes; None where it cannot.
     Errors: ConversionError where one is violated on a path that is, or may be, another.
     """
+    _hold(trace, symbols, again)
+    _warn_of_one(trace, symbols)
+
+
+def _hold(
+    trace: Trace, symbols: Mapping[str, DimRange], again: Callable[[Sizes], Trace | None] | None
+) -> None:
     named = {s: symbols[name] for s, name in trace.names.items() if name in symbols}
     for condition, holds in trace.conditions:
         used = sorted(condition.expr.free_symbols, key=lambda s: trace.names[s])
@@ -122,6 +136,37 @@ def hold(
                 if condition.by_model or again is None or not _is_one(trace, symbols, names, again):
                     raise refused(condition, sizes, trace.names)
                 return
+
+
+def _warn_of_one(trace: Trace, symbols: Mapping[str, DimRange]) -> None:
+    """Tell what the model's own code asks that has another answer where a size is 1.
+
+    torch.export takes every size to be 2 or more. What installed packages ask is left to them:
+    most of it is whether there is more than one token, and comes to the same.
+    """
+    for condition, holds in trace.conditions:
+        names = [trace.names[s] for s in condition.expr.free_symbols]
+        own = condition.by_model and _is_users(condition.place)
+        if not own or not all(name in symbols for name in names):
+            continue
+        ends = ((r.min, r.opt, r.max) for r in map(symbols.__getitem__, names))
+        for sizes in (dict(zip(names, values, strict=True)) for values in product(*ends)):
+            if 1 in sizes.values() and not holds(trace.own(sizes)):
+                one = ", ".join(f"{name} = {n}" for name, n in sizes.items())
+                shown = condition.expr.subs(trace.names)
+                message = explain(
+                    f"the model was captured for {shown}; where {one} it may take another "
+                    "branch, and the engine does not",
+                    at=condition.place,
+                    fix="give the size min=2, or convert the model once for each side",
+                )
+                warnings.warn(message, SizeOneWarning, stacklevel=2)
+                break
+
+
+def _is_users(place: str | None) -> bool:
+    """Whether a line is in a file that is part of no installed package."""
+    return bool(place) and not re.match(r"<|.*(site|dist)-packages", place or "<")
 
 
 def _is_one(

@@ -121,7 +121,8 @@ def _linspace(start: Any, end: Any, steps: Any, **given: Any) -> Tensor:
     index = torch.arange(steps, device=device)
     step = (end - start) / torch.sym_max(steps - 1, 1)  # type: ignore[no-untyped-call]
     low, high = start + index.float() * step, end - (steps - 1 - index).float() * step
-    return torch.where(index < steps // 2, low, high).to(dtype)
+    half = torch.sym_max(steps // 2, 1)  # type: ignore[no-untyped-call]
+    return torch.where(index < half, low, high).to(dtype)
 
 
 def _logspace(start: Any, end: Any, steps: Any, base: float = 10.0, **given: Any) -> Tensor:
