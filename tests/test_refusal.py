@@ -193,6 +193,17 @@ def test_outputs_that_are_refused_are_named() -> None:
         trtdsl.trace(Length().eval(), (f32(2),), dynamic_shapes={"x": {0: batch}})
 
 
+class StaticCache:
+    """What keeps keys and values, as transformers' classes do."""
+
+
+def test_a_cache_among_the_outputs() -> None:
+    with pytest.raises(
+        ConversionError, match=r"output\.1 is .*StaticCache(.|\n)*use_cache = False"
+    ):
+        trtdsl.trace(Returns((f32(2), StaticCache())).eval(), (f32(2),))
+
+
 def test_numbers_that_are_read_are_returned_in_their_tensors() -> None:
     model = type("Sums", (nn.Module,), {"forward": lambda self, x: x.sum().item()})().eval()
     with pytest.raises(ConversionError, match=r"output is torch\.SymFloat(.|\n)*without item\(\)"):

@@ -219,6 +219,8 @@ def _unknown(value: Any, path: _Path) -> ConversionError:
         fix = "leave it out: a size that varies can be read from the shape of a tensor"
     if kind.__name__ in ("SymFloat", "SymBool"):
         fix = "return the tensor that it is read from, without item(), tolist() or bool()"
+    if kind.__name__.endswith("Cache"):
+        fix = "leave it out, as model.config.use_cache = False does, or return the tensors in it"
     if isinstance(value, np.generic):
         fix = "make it an array: numpy.asarray(value)"
     return ConversionError(

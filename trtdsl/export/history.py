@@ -136,7 +136,9 @@ def _same(a: Any, b: Any) -> bool:
         return torch.equal(a, b)
     finite = a[a.isfinite()].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
-    return torch.allclose(a, b, rtol=1e-5, atol=1e-5 * scale, equal_nan=True)
+    # On a GPU the same call may take other kernels the next time, and TF32 in them.
+    tolerance = max(1e-3 if a.is_cuda else 1e-5, 8 * torch.finfo(a.dtype).eps)
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 def _random_states() -> tuple[Any, Any]:
