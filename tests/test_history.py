@@ -1,6 +1,7 @@
 """What one call of a module leaves to the next: refused where answers depend on it, else let be."""
 
 import functools
+import itertools
 import random
 
 import numpy as np
@@ -26,6 +27,9 @@ class Block(nn.Module):
         self.cache = Cache()
         self.table: Tensor | None = None
         self.plain = torch.zeros(4)
+        self.slots, self.counted, self.numbers = Slots(), closure(), itertools.count(1)
+        self.generator, self.random = np.random.default_rng(0), random.Random(0)
+        self.array = np.zeros(4, np.float32)
         self.tensors = {"mean": torch.zeros(4)}
 
 
@@ -86,6 +90,69 @@ def plain_tensor(self, x):
 def tensor_in_a_dict(self, x):
     self.tensors["mean"] += x.mean(0)
     return x - self.tensors["mean"]
+
+
+class Slots:
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+def counter_in_a_slot(self, x):
+    self.slots.count += 1
+    return x * self.slots.count
+
+
+def counter_in_a_closure(self, x):
+    return self.counted(x)
+
+
+def closure():
+    calls = 0
+
+    def counted(x):
+        nonlocal calls
+        calls += 1
+        return x * calls
+
+    return counted
+
+
+def iterator(self, x):
+    return x * next(self.numbers)
+
+
+def drawn_by_numpy(self, x):
+    return x * self.generator.random()
+
+
+def drawn_by_python(self, x):
+    return x * self.random.random()
+
+
+def array_in_place(self, x):
+    self.array += 1
+    return x + torch.from_numpy(self.array.copy())
+
+
+@pytest.mark.parametrize(
+    ("forward", "name"),
+    [
+        (counter_in_a_slot, r"block\.slots\.count"),
+        (counter_in_a_closure, r"block\.counted\.calls"),
+        (iterator, r"block\.numbers"),
+        (drawn_by_numpy, r"block\.generator"),
+        (drawn_by_python, r"block\.random"),
+        (array_in_place, r"block\.array"),
+    ],
+)
+def test_what_is_no_attribute_of_its_own_is_followed(forward, name):
+    stateful = model(forward)
+    with pytest.raises(trtdsl.ConversionError, match=f"the calls before, by {name}, and an engine"):
+        trtdsl.trace(stateful, (X,))
+    if forward not in (iterator, drawn_by_numpy):  # which do not go back
+        assert torch.equal(stateful(X), model(forward)(X))
 
 
 CALLS = 0

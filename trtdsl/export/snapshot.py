@@ -20,6 +20,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 
+from trtdsl.export.moving import put_back, state_of
+
 __all__ = ["Kept", "restored", "snapshot"]
 
 _DEPTH = 5
@@ -45,6 +47,10 @@ class Kept:
 
     def changes(self) -> Iterator[str]:
         """The names of what is not what it was."""
+        if not isinstance(self.contents, list | dict):
+            if state_of(self.holder) != self.contents:
+                yield self.name
+            return
         if isinstance(self.contents, list):
             now = list(self.holder)
             if len(now) != len(self.contents) or not all(map(_is_still, self.contents, now)):
@@ -56,6 +62,12 @@ class Kept:
         """Put back what was in it; where others use it too, in place of fake tensors only."""
         if not self.own:
             self._forget_fakes()
+        elif not isinstance(self.contents, list | dict):
+            if next(self.changes(), None) is not None:
+                put_back(self.holder, self.contents)
+        elif not _is(self.holder, _CONTAINERS):
+            for key in self._changed_keys():
+                self._put_back(key)
         elif type(self.holder) in _RESTORABLE and next(self.changes(), None) is not None:
             self.holder.clear()
             add = getattr(self.holder, "extend", None) or self.holder.update
@@ -73,15 +85,22 @@ class Kept:
                 self.holder.clear()
                 (getattr(self.holder, "extend", None) or self.holder.update)(self.contents)
             return
-        fakes = [k for k, v in _items(self.holder) if _is(v, _FAKE)]
-        for key in fakes:
-            if isinstance(self.holder, dict):
-                self.holder.pop(key)
-                self.holder.update({key: self.contents[key]} if key in self.contents else {})
-            elif key in self.contents:
-                setattr(self.holder, key, self.contents[key])
-            else:
-                delattr(self.holder, key)
+        for key in [k for k, v in _items(self.holder) if _is(v, _FAKE)]:
+            self._put_back(key)
+
+    def _put_back(self, key: Any) -> None:
+        if _is(self.holder, FunctionType):
+            cells = dict(
+                zip(self.holder.__code__.co_freevars, self.holder.__closure__, strict=True)
+            )
+            cells[key].cell_contents = self.contents[key]
+        elif isinstance(self.holder, dict):
+            self.holder.pop(key)
+            self.holder.update({key: self.contents[key]} if key in self.contents else {})
+        elif key in self.contents:
+            setattr(self.holder, key, self.contents[key])
+        else:
+            delattr(self.holder, key)
 
 
 def snapshot(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> list[Kept]:
@@ -97,6 +116,10 @@ def snapshot(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> list[Kept
             continue
         contents = dict(_items(holder)) if _is_named(holder) else list(holder)
         found[id(holder)] = Kept(holder=holder, contents=contents, name=name, own=own)
+        for key, value in _items(holder) if own else ():
+            if (state := state_of(value)) is not None:
+                name_of = _dotted(name, key)
+                found[id(value)] = Kept(holder=value, contents=state, name=name_of, own=own)
         if depth < _DEPTH:
             inside = ((key, _held_in(value, own)) for key, value in _items(holder))
             left += [
@@ -149,9 +172,17 @@ def _held_in(value: Any, own: bool) -> Any:
     """What holds things in a value: itself, if it is a container, or an object's attributes."""
     if _is(value, _CONTAINERS):
         return value
+    if own and _is(value, FunctionType):
+        return value if value.__closure__ else None
     if not own or _is(value, _NO_HOLDERS) or not _is_theirs(type(value)):
         return None
-    return getattr(value, "__dict__", None)
+    return getattr(value, "__dict__", value if _slots(value) else None)
+
+
+def _slots(value: Any) -> list[str]:
+    """The attributes of an object that keeps them in slots; none of a tuple's."""
+    names = [getattr(c, "__slots__", ()) for c in type(value).__mro__]
+    return [n for s in names for n in ((s,) if isinstance(s, str) else s) if hasattr(value, n)]
 
 
 def _is(value: Any, kinds: Any) -> bool:
@@ -160,15 +191,28 @@ def _is(value: Any, kinds: Any) -> bool:
 
 
 def _is_named(holder: Any) -> bool:
-    return isinstance(holder, dict | type)
+    return not isinstance(holder, list | set | deque)
 
 
 def _items(holder: Any) -> list[tuple[Any, Any]]:
     """What is in it, but for Python's own: ``__warningregistry__``, ``__doc__``."""
     if not _is_named(holder):
         return list(enumerate(holder))
+    if _is(holder, FunctionType):
+        cells = zip(holder.__code__.co_freevars, holder.__closure__, strict=True)
+        return [(name, cell.cell_contents) for name, cell in cells if _is_filled(cell)]
+    if not isinstance(holder, dict | type):
+        return [(name, getattr(holder, name)) for name in _slots(holder)]
     items = (vars(holder) if isinstance(holder, type) else holder).items()
     return [(k, v) for k, v in items if not str(k).startswith(("__", "_abc_"))]
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - an empty one raises
+    except ValueError:
+        return False
+    return True
 
 
 def _dotted(name: str, key: Any) -> str:
