@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 import trtdsl
 from tests.cases.base import f32
-from trtdsl.errors import RunError, ShapeError
+from trtdsl.errors import ConversionError, RunError, ShapeError
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.ir.topk import TopK, TopKOperation
@@ -180,3 +183,74 @@ def test_the_printed_network_names_everything() -> None:
         net.output(RELU(net.input("x", (2, 3))), "y")
     text = str(net)
     assert all(word in text for word in ("tiny", "x", "y", "f32[2, 3]"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((-1, 3), r"input x: -1 in the shape \(-1, 3\) is no size\n  fix: give an int"),
+        ((None, 3), r"None in the shape \(None, 3\) is no size"),
+        (("rows", 3), r"'rows' in the shape \('rows', 3\) is no size"),
+        ((2.5,), r"2\.5 in the shape \(2\.5,\) is no size"),
+        (3, r"input x: shape is 3\n  fix: give all sizes: \(3,\)"),
+        ("3", "input x: shape is '3'"),
+    ],
+)
+def test_shapes_that_are_none(shape: Any, reason: str) -> None:
+    with pytest.raises(ShapeError, match=reason):
+        Network().input("x", shape)
+
+
+def test_shapes_of_all_kinds_of_ints() -> None:
+    net = Network()
+    for i, shape in enumerate((torch.Size([2, 3]), [2, 3], np.array([2, 3]), (np.int64(2), 3))):
+        assert net.input(f"x{i}", shape).shape == (2, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", 3, None])
+def test_names_are_words(name: Any) -> None:
+    with pytest.raises(ShapeError, match=f"an input is called {name!r}"):
+        Network().input(name, (2,))
+
+
+@pytest.mark.parametrize("given", [("a b", 1, 2, 3), ("rows", 1.0, 2, 3), ("rows", 1, None, 3)])
+def test_sizes_are_ints_with_a_name(given: Any) -> None:
+    name, low, best, high = given
+    with pytest.raises(ShapeError, match=f"size {name!r} of {low}, {best}, {high}\n  fix: net.dim"):
+        Network().dim(name, min=low, opt=best, max=high)
+
+
+def test_reshape_and_permute_take_a_tuple_as_pytorch_does() -> None:
+    net = Network()
+    x = net.input("x", (2, 3))
+    net.output(x.reshape((3, 2)).permute((1, 0)))  # type: ignore[arg-type]
+    value = f32(2, 3)
+    assert torch.equal(net.evaluate(value), value.reshape(3, 2).permute(1, 0))
+
+
+def test_layers_are_given_tensors_and_as_many_as_they_take() -> None:
+    x = Network().input("x", (2, 3))
+    with pytest.raises(ShapeError, match=r"given a torch\.Tensor\n  fix: .*net\.constant"):
+        RELU(torch.ones(2))  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="takes the inputs x; 2 were given"):
+        RELU(x, x)
+    with pytest.raises(ShapeError, match="takes the inputs x; 0 were given"):
+        RELU()
+
+
+def test_a_word_is_none_of_tensorrts_enums() -> None:
+    x = Network().input("x", (2, 3))
+    layer = Activation(type="relu")  # type: ignore[arg-type]
+    with pytest.raises(
+        ShapeError, match=r"type is 'relu', a str(.|\n)*ActivationType\.NAME, of RELU"
+    ):
+        layer(x)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(torch.ones(3, device="meta"), "has no values"), (torch.eye(3).to_sparse(), "is sparse")],
+)
+def test_constants_have_values_for_each_place(value: torch.Tensor, reason: str) -> None:
+    with pytest.raises(ConversionError, match=f"constant w: it {reason}"):
+        Network().constant(value, name="w")

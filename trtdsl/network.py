@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from trtdsl import operators
+from trtdsl.by_hand import require_attributes, require_name, shape_of, unpacked
 from trtdsl.errors import ConversionError, ShapeError, explain
 from trtdsl.ir.constant import Constant, Weights
 from trtdsl.ir.shape import Size
@@ -150,10 +151,10 @@ class Tensor:
 
     def reshape(self, *shape: Dim) -> Tensor:
         """The same values in another shape, of which one size may be -1."""
-        return operators.reshape(self, shape)
+        return operators.reshape(self, unpacked(shape))
 
     def permute(self, *order: int) -> Tensor:
-        return operators.permute(self, order)
+        return operators.permute(self, unpacked(order))
 
     def __bool__(self) -> bool:
         raise ConversionError(
@@ -221,6 +222,8 @@ class Network:
 
     def input(self, name: str, shape: Sequence[Dim], dtype: DType = DType.FLOAT32) -> Tensor:
         """Declare an input, of a DType or ``torch.dtype``; symbolic sizes are those of ``dim``."""
+        require_name(name, "an input")
+        shape = shape_of(shape, f"input {name}")
         for symbol in symbols(shape) - self.symbols.keys():
             raise ShapeError(f"input {name}: size {symbol!r} is unknown; make it with Network.dim")
         if any(x.name == name for x in self.inputs):
@@ -237,6 +240,10 @@ class Network:
         """Declare a symbolic size of ``min`` to ``max`` at run time, tuned for ``opt``."""
         import sympy
 
+        require_name(name, "a size")
+        if not name.isidentifier() or not all(type(size) is int for size in (min, opt, max)):
+            fix = 'net.dim("rows", min=1, opt=8, max=32)'
+            raise ShapeError(explain(f"size {name!r} of {min}, {opt}, {max}", fix=fix))
         if not 0 <= min <= opt <= max:
             raise ShapeError(f"size {name}: min {min}, opt {opt}, max {max} are not in order")
         range_ = DimRange(min=min, opt=opt, max=max)
@@ -337,6 +344,7 @@ class Network:
     def _types(self, layer: Layer, inputs: tuple[Tensor, ...]) -> tuple[TensorType, ...]:
         """The types of a layer's outputs."""
         try:
+            require_attributes(layer)
             for x in inputs:
                 layer.require(x.network is self, f"{x} is of network {x.network.name!r}")
             types = layer.infer(*(x.type for x in inputs))

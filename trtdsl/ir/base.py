@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from trtdsl.by_hand import require_count
 from trtdsl.errors import ShapeError, explain
 from trtdsl.types import Dim, TensorType, bind, symbols
 
@@ -33,6 +34,7 @@ class Layer(ABC):
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Append to the network of the inputs; the one output."""
+        require_count(self, inputs)
         (output,) = self.outputs(*inputs)
         return output
 

@@ -34,6 +34,11 @@ class Weights:
         if not isinstance(value, torch.Tensor):
             value = _known(value, dtype)
         tensor = value.detach()
+        if tensor.is_meta or tensor.layout is not torch.strided:
+            what = "has no values" if tensor.is_meta else f"is sparse ({tensor.layout})"
+            raise ConversionError(
+                explain(f"constant {name or ''}: it {what}", fix="give a dense tensor on a device")
+            )
         if dtype is None:
             try:
                 DType.of(tensor.dtype)
