@@ -206,14 +206,12 @@ def hypot(x: Tensor, other: Tensor) -> Tensor:
     """``sqrt(x ** 2 + other ** 2)``, in float32, of sides over the larger one."""
     dtype = promoted(x, other)
     x, other = x.cast(DType.FLOAT32), other.cast(DType.FLOAT32)
-    if dtype is not DType.FLOAT16:  # whose squares stay within float32
-        x, other = (maximum(v, -v) for v in (x, other))
-        largest = maximum(x, other)
-        one = largest.equal(0) | largest.equal(math.inf)
-        unit = where(one, 1.0, largest)
-        x, other = x / unit, other / unit
-    root = Unary(op=UnaryOperation.SQRT)(x * x + other * other)
-    return (root if dtype is DType.FLOAT16 else root * unit).cast(dtype)
+    x, other = (maximum(v, -v) for v in (x, other))
+    largest = maximum(x, other)
+    one = largest.equal(0) | largest.equal(math.inf)
+    unit = where(one, 1.0, largest)
+    x, other = x / unit, other / unit
+    return (Unary(op=UnaryOperation.SQRT)(x * x + other * other) * unit).cast(dtype)
 
 
 def _scaled(x: Operand, factor: Scalar, dtype: DType) -> Operand:

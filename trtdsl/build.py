@@ -21,6 +21,7 @@ from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.shared import shared
 from trtdsl.passes.weakly_typed import without_casts
+from trtdsl.passes.wide_bytes import wide_bytes
 from trtdsl.profiles import Profile, given_sizes, hull, parse
 from trtdsl.reference import spec
 from trtdsl.tensorrt_api import (
@@ -58,6 +59,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     profiles = parse(options.profiles, given_sizes(network))
     trt = import_tensorrt()
     gpu = _gpu(options.gpu)
+    network = wide_bytes(network)
     if not is_strongly_typed(trt):
         network = shared(exact_integers(scaled_squares(without_casts(network))))
     cache = BuildCache.of(network, options, trt.__version__, gpu)

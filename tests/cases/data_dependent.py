@@ -118,5 +118,11 @@ CASES = [
     row(halved, f32(3), i64(3)),
     Case(placed, f32(4, 5), torch.tensor([2, -1, 1]), dynamic={(0, 0): "n", (0, 1): "m"}),
     Case(placed, f32(4, 5), torch.tensor([-3, 0, 2])),
-    Case(written, f32(4, 5), torch.tensor([2, -1]), dynamic={(0, 0): "n"}),
+    Case(
+        written,
+        f32(4, 5),
+        torch.tensor([2, -1]),
+        dynamic={(0, 0): "n"},
+        gpu="TensorRT 8.6 fails at sizes that values decide",
+    ),
 ]

@@ -14,13 +14,13 @@ __all__ = ["check_int32", "narrow", "numpy_dtype"]
 
 
 def narrow(array: np.ndarray[Any, Any], spec: TensorSpec) -> np.ndarray[Any, Any]:
-    """An int64 array as the int32 that the engine takes, where it does; any other unchanged.
+    """An int64 or int8 array as the int32 that the engine takes, where it does; else unchanged.
 
     Errors: RunError when a value does not fit; the check reads the whole array.
     """
     if spec.dtype is spec.engine_dtype:
         return array
-    if array.size:
+    if array.size and array.dtype == np.int64:
         check_int32(spec.name, int(array.min()), int(array.max()))
     return array.astype(np.int32)
 

@@ -274,8 +274,11 @@ def _known(spec: TensorSpec, shape: Shape | None) -> Shape:
 
 
 def _to_int32(x: torch.Tensor, name: str) -> torch.Tensor:
-    """Checked narrowing. Reading the extremes waits for the GPU: the price of TensorRT 8.6."""
-    if x.numel():
+    """Checked narrowing. Reading the extremes waits for the GPU: the price of TensorRT 8.6.
+
+    int8, of which no release has plain numbers, fits.
+    """
+    if x.numel() and x.dtype is torch.int64:
         low, high = torch.aminmax(x)
         check_int32(name, int(low), int(high))
     return x.to(torch.int32)

@@ -125,8 +125,12 @@ class Api:
         return hasattr(self.trt.DataType, "INT64")
 
     def physical(self, dtype: DType) -> DType:
-        """The dtype that such a value has in the engine: TensorRT 8.6 has int32 for int64."""
-        return DType.INT32 if dtype is DType.INT64 and not self.has_int64 else dtype
+        """The dtype that such a value has in the engine.
+
+        TensorRT 8.6 has int32 for int64, and every release for int8, which is quantized floats.
+        """
+        narrow = dtype is DType.INT64 and not self.has_int64
+        return DType.INT32 if narrow or dtype is DType.INT8 else dtype
 
     def dtype(self, dtype: DType) -> Any:
         """TensorRT's name for a dtype. Errors: BuildError when this release has no such type."""
