@@ -111,7 +111,7 @@ def _cell(kind: str, what: str, digits: int) -> Callable[[Row], str]:
 
 BENCHMARK = Benchmark(
     run=run,
-    cases=("resnet18-fp16",),
+    cases=("resnet18-fp16", "mobilenet_v3_small-fp16"),
     columns={
         "case": lambda row: f"{row['case']}, {row['threads']} threads",
         "torch calls/s, one": _cell("torch", "one", 0),

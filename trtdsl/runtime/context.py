@@ -48,6 +48,7 @@ class Context:
         self._outputs = [name for i, name in enumerate(self._all_outputs) if i not in opened]
         self._symbolic = [i for i, spec in enumerate(manifest.inputs) if not spec.is_static]
         self._set_address = trt_context.set_tensor_address
+        self._known: dict[str, int] = {}
         self._execute = trt_context.execute_async_v3
 
     def set_shapes(self, shapes: list[tuple[int, ...]]) -> None:
@@ -91,14 +92,21 @@ class Context:
         ``outputs`` has none for open outputs. With such the call waits for their sizes.
         Errors: RunError with TensorRT's words when it refuses.
         """
-        set_address = self._set_address
-        for name, address in zip(self._inputs, inputs, strict=True):
-            if not set_address(name, address):
-                raise RunError(refusal(f"the address {address:#x} of input {name}"))
-        for name, address in zip(self._outputs, outputs, strict=True):
-            if not set_address(name, address):
-                raise RunError(refusal(f"the address {address:#x} of output {name}"))
-        self.queue(stream, self.execute)
+        self._place("input", self._inputs, inputs)
+        self._place("output", self._outputs, outputs)
+        if self._turns is None:
+            self.execute(stream)
+        else:
+            self._turns.queue(stream, self.execute)
+
+    def _place(self, kind: str, names: Sequence[str], addresses: Sequence[int]) -> None:
+        """Tell TensorRT the addresses that are not the last ones."""
+        known, set_address = self._known, self._set_address
+        for name, address in zip(names, addresses, strict=True):
+            if known.get(name) != address:
+                if not set_address(name, address):
+                    raise RunError(refusal(f"the address {address:#x} of {kind} {name}"))
+                known[name] = address
 
     def queue(self, stream: int, run: Callable[[int], None]) -> None:
         """``run(stream)``, and in turn where contexts on other streams use the workspace."""

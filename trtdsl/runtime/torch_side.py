@@ -47,8 +47,9 @@ class TorchRunner:
         self._device = torch.device("cuda", contexts.device)
         self._lanes: dict[int, Lane] = {}
         self._lock = threading.Lock()
-        # The private call is what torch.cuda.current_stream wraps, about 1 us faster.
+        # The private calls are what those of torch.cuda wrap, about 1 us faster.
         self._current_stream = torch._C._cuda_getCurrentRawStream
+        self._current_device = torch._C._cuda_getDevice
         self._input_dtypes = [spec.dtype.torch for spec in manifest.inputs]
         self._output_dtypes = [spec.engine_dtype.torch for spec in manifest.outputs]
         self._narrowed = [s for s in manifest.inputs if s.dtype is not s.engine_dtype]
@@ -63,7 +64,7 @@ class TorchRunner:
         The whole check of a repeated call: each dtype, shape, device and layout is compared here.
         """
         index = self._index
-        if torch.cuda.current_device() != index:
+        if self._current_device() != index:
             if not inputs or not torch.is_tensor(inputs[0]) or inputs[0].get_device() != index:
                 return None
             with torch.cuda.device(index):
