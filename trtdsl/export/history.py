@@ -88,28 +88,37 @@ def _depends(model: nn.Module, call: _Call, inputs: Sequence[torch.Tensor]) -> b
     """Whether a module answers another input differently after it was called with this one."""
     other = [_varied(x) for x in inputs]
     answers = []
-    with _same_random_numbers_after(), torch.no_grad():
+    tensors = (*inputs, *model.parameters(), *model.buffers())
+    gpus = sorted({x.device.index for x in tensors if x.is_cuda})
+    with _same_random_numbers_after(gpus), torch.no_grad():
         for earlier in ([], [inputs]):
             with restored(model), _own_buffers(model):
                 for x in (*earlier, other):
-                    torch.manual_seed(0)
+                    _seed(gpus)
                     answer = call([t.clone() for t in x])
             answers.append(answer)
     return len(answers[0]) != len(answers[1]) or not all(map(_same, *answers))
 
 
 @contextmanager
-def _same_random_numbers_after() -> Iterator[None]:
+def _same_random_numbers_after(gpus: Sequence[int]) -> Iterator[None]:
     """Leave all random numbers that are drawn from now on as they were."""
     numpy = sys.modules.get("numpy")
     state, drawn = random.getstate(), numpy and numpy.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=gpus):
             yield
     finally:
         random.setstate(state)
         if numpy:
             numpy.random.set_state(drawn)
+
+
+def _seed(gpus: Sequence[int]) -> None:
+    """Seed the generators in use, and no others, as ``torch.manual_seed`` would."""
+    torch.default_generator.manual_seed(0)
+    for gpu in gpus:
+        torch.cuda.default_generators[gpu].manual_seed(0)
 
 
 @contextmanager
