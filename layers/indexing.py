@@ -14,7 +14,7 @@ from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.ir.slice import section
 from trtdsl.network import Network, Tensor
-from trtdsl.operators import align, as_tensor
+from trtdsl.operators import align, as_tensor, maximum
 from trtdsl.real import is_read
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim, broadcast, is_static
@@ -51,8 +51,23 @@ def slice_(
 def sliced(x: Tensor, dim: int, start: Dim | None, end: Dim | None, step: int = 1) -> Tensor:
     """``x[start:end:step]`` along ``dim``."""
     axis = dim % x.rank
+    if any(end_ is not None and is_read(x.network, end_) for end_ in (start, end)):
+        return _between(x, axis, start, end, step)
     first, size = selected_range(x, axis, start, end, step)
     return section(x, axis, first, size, step)
+
+
+def _between(x: Tensor, axis: int, start: Dim | None, end: Dim | None, step: int) -> Tensor:
+    """A slice whose ends are read from tensors: what lies between them is found as by a mask."""
+    net, size = x.network, x.shape[axis]
+    places = iota(net, size)
+    first = wrapped(as_tensor(0 if start is None else start, net, DType.INT64), size)
+    first = maximum(first, 0)
+    inside = ~(places < first) & ((places - first) % step).equal(0)
+    if end is not None:
+        inside = inside & (places < wrapped(as_tensor(end, net, DType.INT64), size))
+    (found,) = indices_of(inside)
+    return Gather(axis=axis)(x, found)
 
 
 def selected_range(

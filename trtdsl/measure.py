@@ -47,7 +47,7 @@ def bindings(net: Network, node: Node, result: Any, bounds: Mapping[Any, Bounds]
         value = _at(result, path)
         if isinstance(value, Tensor) and value.dtype.is_integer:
             value = number(value, bounds.get(symbol, (None, None)))
-        if not isinstance(value, Tensor):  # a float stays in its tensor
+        if value is not None and not isinstance(value, Tensor):  # a float stays in its tensor
             found[symbol] = value
             _narrow(net, value, bounds.get(symbol, (None, None))[1])
     return found
@@ -64,6 +64,8 @@ def _at(value: Any, path: Any) -> Any:
         match key:
             case CallMethodKey(name="size"):
                 value = value.shape
+            case CallMethodKey(name="storage_offset"):
+                return None  # a network's tensors have none
             case SequenceKey(idx=i):
                 value = value[i]
             case DivideByKey(divisor=divisor):

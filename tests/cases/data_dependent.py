@@ -71,6 +71,12 @@ def placed(x: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return x[i[0]], x[..., i[1]], x[n + 1] * (n * 2 - 1), x + n // 2 + n % 3, parts
 
 
+def cut(x: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Slices whose ends are read, from the front or the end, inside or beyond."""
+    n = i[0].item()
+    return x[i[0] :], x[:, 1 : i[1]], x[..., n : n + 2].sum(-1), x[n::2] * 2
+
+
 def written(x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
     """A row replaced that an index of rank 0 names."""
     x = x.clone()
@@ -125,4 +131,8 @@ CASES = [
         dynamic={(0, 0): "n"},
         gpu="TensorRT 8.6 fails at sizes that values decide",
     ),
+    row(cut, f32(4, 5), torch.tensor([1, 3]), dynamic={(0, 0): "n"}),
+    row(cut, f32(4, 5), torch.tensor([-2, 9])),
+    row(cut, i64(4, 5), torch.tensor([-9, -1])),
+    row(cut, f32(4, 5), torch.tensor([3, 0])),
 ]
