@@ -92,21 +92,27 @@ class Context:
         ``outputs`` has none for open outputs. With such the call waits for their sizes.
         Errors: RunError with TensorRT's words when it refuses.
         """
-        self._place("input", self._inputs, inputs)
-        self._place("output", self._outputs, outputs)
+        known = self._known
+        for name, address in zip(self._inputs, inputs, strict=True):
+            if known.get(name) != address:
+                self._place("input", name, address)
+        for name, address in zip(self._outputs, outputs, strict=True):
+            if known.get(name) != address:
+                self._place("output", name, address)
         if self._turns is None:
             self.execute(stream)
         else:
             self._turns.queue(stream, self.execute)
 
-    def _place(self, kind: str, names: Sequence[str], addresses: Sequence[int]) -> None:
-        """Tell TensorRT the addresses that are not the last ones."""
-        known, set_address = self._known, self._set_address
-        for name, address in zip(names, addresses, strict=True):
-            if known.get(name) != address:
-                if not set_address(name, address):
-                    raise RunError(refusal(f"the address {address:#x} of {kind} {name}"))
-                known[name] = address
+    @property
+    def takes_turns(self) -> bool:
+        """Whether contexts on other streams use the workspace."""
+        return self._turns is not None
+
+    def _place(self, kind: str, name: str, address: int) -> None:
+        if not self._set_address(name, address):
+            raise RunError(refusal(f"the address {address:#x} of {kind} {name}"))
+        self._known[name] = address
 
     def queue(self, stream: int, run: Callable[[int], None]) -> None:
         """``run(stream)``, and in turn where contexts on other streams use the workspace."""

@@ -157,8 +157,19 @@ class Graph(_Handle):
 
     def launch(self, stream: int) -> None:
         """Queue it on a stream; 0 is the legacy default stream. Errors: RunError."""
-        status = self._driver.cuGraphLaunch(self._executable, ctypes.c_void_p(stream))
-        check(self._driver, "cuGraphLaunch", status)
+        self.launcher(stream)()
+
+    def launcher(self, stream: int) -> Callable[[], None]:
+        """``launch(stream)``, to be called often."""
+        driver, executable, handle = self._driver, self._executable, ctypes.c_void_p(stream)
+        queue = driver.cuGraphLaunch
+
+        def launch() -> None:
+            status = queue(executable, handle)
+            if status:
+                check(driver, "cuGraphLaunch", status)
+
+        return launch
 
 
 def is_idle(stream: int) -> bool:

@@ -56,10 +56,13 @@ class _Recorded:
         self._context.run(stream, inputs, outputs)
         synchronize(contexts.device, stream)
         self._graph = Graph(contexts.device, self._context.execute)
+        self.launch = self._launcher()
+        """Queues the run on the stream. Errors: RunError from the driver."""
 
-    def launch(self) -> None:
-        """Queue the run on the stream. Errors: RunError from the driver."""
-        self._context.queue(self._stream, self._graph.launch)
+    def _launcher(self) -> Callable[[], None]:
+        if self._context.takes_turns:
+            return partial(self._context.queue, self._stream, self._graph.launch)
+        return self._graph.launcher(self._stream)
 
 
 class Captured:
