@@ -17,7 +17,7 @@ from trtdsl.network import Network, Tensor
 from trtdsl.operators import align, as_tensor, maximum
 from trtdsl.real import is_read
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType, as_dim, broadcast, is_static
+from trtdsl.types import Dim, DType, as_dim, broadcast, is_static, symbols
 
 from .creation import filled, iota
 from .data_dependent import indices_of, laid_flat
@@ -97,8 +97,8 @@ def from_the_front(net: Network, index: Dim, size: Dim) -> Dim:
 
 
 def is_computed(net: Network, index: Dim) -> bool:
-    """Whether only the engine can tell if an index counts from the front or from the end."""
-    if is_read(net, index):
+    """Whether an index is read from a tensor, or may count from the front as well as the end."""
+    if symbols([index]) & net.numbers.keys():
         return True
     low, high = net.bounds(index)
     return low < 0 <= high

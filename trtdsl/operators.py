@@ -17,8 +17,8 @@ from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
-from trtdsl.real import is_read, is_real, is_truth, real, whole
-from trtdsl.types import Dim, DType, as_dim
+from trtdsl.real import is_real, is_truth, real, whole
+from trtdsl.types import Dim, DType, as_dim, symbols
 
 if TYPE_CHECKING:
     from trtdsl.network import Network, Operand, Tensor
@@ -68,7 +68,7 @@ def as_tensor(value: Operand, network: Network, dtype: DType | None = None) -> T
         tensor = network.numbers[str(value)]
     elif is_real(value) or is_truth(value):
         tensor = real(network, value)
-    elif is_read(network, value):
+    elif symbols([value]) & network.numbers.keys():
         tensor = whole(network, value)
     else:
         tensor = reshape(network.size(value), ())
