@@ -129,7 +129,6 @@ CASES = [
         f32(4, 5),
         torch.tensor([2, -1]),
         dynamic={(0, 0): "n"},
-        gpu="TensorRT 8.6 fails at sizes that values decide",
     ),
     row(cut, f32(4, 5), torch.tensor([1, 3]), dynamic={(0, 0): "n"}),
     row(cut, f32(4, 5), torch.tensor([-2, 9])),
