@@ -267,6 +267,7 @@ class Network:
 
     def output(self, tensor: Tensor, name: str | None = None) -> None:
         """Declare an output; ``name`` becomes the engine's name for it."""
+        owner = getattr(tensor, "network", None)  # what stands for an absent result refuses here
         if not isinstance(tensor, Tensor):
             raise ShapeError(
                 explain(
@@ -274,7 +275,7 @@ class Network:
                     fix="give a tensor of the network; x == y is Python's, x.equal(y) one",
                 )
             )
-        if tensor.network is not self:
+        if owner is not self:
             raise ShapeError(f"output {tensor}: it belongs to network {tensor.network.name!r}")
         if name in {x.name for x in (*self.inputs, *self.outputs)}:
             raise ShapeError(f"output {name}: there is an input or output of that name already")
