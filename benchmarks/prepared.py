@@ -74,7 +74,8 @@ def _in_process(until: float, case: str, folder: Path) -> dict[str, Any]:
     left = max(until - time.monotonic(), 0.1)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
-        why = f"the process ended with {done.returncode}: {done.stderr.strip()[-500:]}"
+        last = done.stderr.strip().rpartition("\n")[2]
+        why = f"the process ended with {done.returncode}: {last[:500]}"
     except subprocess.TimeoutExpired:
         why = f"it was not done {left:.0f} s after it began"
     path = folder / _FOUND

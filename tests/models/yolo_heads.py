@@ -112,7 +112,7 @@ class FreeHead(nn.Module):
             self.shape = shape
         x = torch.cat([r.view(n, 4 * self.bins + self.classes, -1) for r in rows], 2)
         box, cls = x.split((4 * self.bins, self.classes), 1)
-        bins = torch.arange(self.bins, dtype=torch.float32).view(1, self.bins, 1, 1)
+        bins = torch.arange(self.bins, dtype=box.dtype, device=box.device)
         weights = box.view(n, 4, self.bins, -1).transpose(2, 1).softmax(1)
         near, far = F.conv2d(weights, bins.view(1, self.bins, 1, 1)).view(n, 4, -1).chunk(2, 1)
         low, high = self.anchors.unsqueeze(0) - near, self.anchors.unsqueeze(0) + far
