@@ -98,6 +98,21 @@ def test_plugins_and_what_decides_sizes_are_left_alone() -> None:
     assert (found["counted"], found["non_zero"]) == (2, 2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Listed(Activation):
+    """A layer with an attribute that has no hash."""
+
+    names: list[str]
+
+
+def test_layers_that_cannot_be_compared_are_left_alone() -> None:
+    net = Network()
+    x = net.input("x", (3,))
+    for name in ("a", "b"):
+        net.output(Listed(type=ActivationType.RELU, names=["one"])(x), name)
+    assert kinds(shared(net))["listed"] == 2
+
+
 def test_zeros_of_both_signs_and_dtypes_stay_apart() -> None:
     net = Network()
     x = net.input("x", (2,))

@@ -48,5 +48,9 @@ def _key(layer: Layer, inputs: tuple[Tensor, ...]) -> Hashable | None:
         weights = layer.weights
         if weights.name is not None or weights.tensor.numel() > _SMALL:
             return None
-        return str(weights.type), weights.tensor.tolist().__repr__()
+        return str(weights.type), repr(weights.tensor.tolist())
+    try:
+        hash(layer)
+    except TypeError:  # a layer of the user's, with a list or a dict among its attributes
+        return None
     return layer, inputs
