@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -64,16 +65,24 @@ def prepare(cases: Sequence[str], folder: Path, jobs: int, limit: float) -> dict
     until = time.monotonic() + limit
     with ThreadPoolExecutor(jobs) as pool:
         folders = [folder / str(i) for i in range(len(cases))]
-        found = pool.map(partial(_in_process, until), cases, folders)
+        found = pool.map(partial(_in_process, until), cases, folders, _gpus(len(cases)))
         return dict(zip(cases, found, strict=True))
 
 
-def _in_process(until: float, case: str, folder: Path) -> dict[str, Any]:
+def _gpus(count: int) -> list[str]:
+    """The GPU of each case: all of the host's, in turns."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = seen.split(",") if seen else list(map(str, range(torch.cuda.device_count()))) or [""]
+    return [gpus[i % len(gpus)] for i in range(count)]
+
+
+def _in_process(until: float, case: str, folder: Path, gpu: str) -> dict[str, Any]:
     folder.mkdir()
     command = [sys.executable, "-m", "benchmarks.prepared", case, str(folder)]
     left = max(until - time.monotonic(), 0.1)
+    run = partial(subprocess.run, capture_output=True, text=True, check=False)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
+        done = run(command, timeout=left, env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu})
         last = done.stderr.strip().rpartition("\n")[2]
         why = f"the process ended with {done.returncode}: {last[:500]}"
     except subprocess.TimeoutExpired:

@@ -96,6 +96,14 @@ def test_a_process_that_fails_says_so(tmp_path: Path) -> None:
     assert all("no model 'no_such_model' in the tables" in way["failure"] for way in ways.values())
 
 
+def test_all_gpus_that_are_seen_build_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert prepared._gpus(3) == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert prepared._gpus(2) == ["3", "3"]
+
+
 def test_a_case_that_is_not_built_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with zoo.built(["small/mixer-fp16"], 1, 0.0) as run:
         row = run("small/mixer-fp16")
