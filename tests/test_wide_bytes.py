@@ -13,6 +13,7 @@ from tests import test_converters as converters
 from tests import test_ir as ir
 from tests.cases.base import byte, f32
 from tests.test_lowering import lowered
+from tests.test_typed import STRONG, assert_typed
 from trtdsl.ir.cast import Cast
 from trtdsl.network import Network
 from trtdsl.passes.wide_bytes import wide_bytes
@@ -55,6 +56,13 @@ def test_rows_of_bytes(case: Any) -> None:
         ir.assert_close(actual, wanted, case.tolerance)
 
 
+@pytest.mark.parametrize("case", [c for c in converters.CASES if has_bytes(c)])
+def test_rows_of_bytes_are_typed(case: Any) -> None:
+    network = trtdsl.trace(converters.module_of(case), tuple(converters.inputs_of(case)))
+    for version in (STRONG[0], STRONG[-1]):
+        assert_typed(wide_bytes(network), version)
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
 @pytest.mark.parametrize("source", [torch.int64, torch.int32, torch.float32, torch.bool])
 def test_what_becomes_a_byte_is_cut_as_in_pytorch(source: torch.dtype, dtype: torch.dtype) -> None:
@@ -79,6 +87,23 @@ def test_an_image_of_bytes_is_read_as_floats_at_once() -> None:
     network = trtdsl.trace(Normalized().eval(), (byte(1, 3, 4, 4),))
     before, after = ([o.layer for o in net.operations] for net in (network, wide_bytes(network)))
     assert after == before
+
+
+def test_a_loop_gets_its_bytes() -> None:
+    class Loops(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            def more(i: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+                return i < 3
+
+            def step(i: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                return i + 1, y + 100
+
+            turned: torch.Tensor = torch.while_loop(more, step, (torch.tensor(0), x * 2))[1]
+            return turned + 1
+
+    model, x = Loops().eval(), byte(3, 4)
+    wide = wide_bytes(trtdsl.trace(model, (x,)))
+    assert torch.equal(wide.evaluate(x), model(x))
 
 
 def test_a_network_without_bytes_is_itself() -> None:

@@ -23,7 +23,8 @@ _READABLE = (DType.FLOAT32, DType.FLOAT16)
 def wide_bytes(network: Network) -> Network:
     """A network that computes the same, with bytes among its inputs, outputs and weights alone.
 
-    What becomes a byte is cut to its last eight bits. Plugins get the bytes that they ask for.
+    What becomes a byte is cut to its last eight bits. Plugins get the bytes that they ask for, and
+    so do loops.
     """
     tensors = (x for operation in network.operations for x in operation.outputs)
     if all(x.dtype not in _BYTES for x in (*network.inputs, *tensors)):
@@ -46,7 +47,7 @@ class _Widening:
             return None
         if isinstance(layer, Constant):
             return None
-        if isinstance(layer, Plugin):
+        if isinstance(layer, Plugin) or layer.networks:
             pairs = zip(inputs, operation.inputs, strict=True)
             return layer.outputs(*(self.narrowed(x, old.dtype) for x, old in pairs))
         if isinstance(layer, Cast):
