@@ -111,3 +111,15 @@ def test_the_runtime_needs_neither_torch_nor_onnx() -> None:
     count, module = done.stdout.split()
     assert int(count) > 15
     assert module == "trtdsl.engine"
+
+
+def test_outputs_that_are_memory_of_inputs_are_told() -> None:
+    from trtdsl.runtime.torch_side import overlap
+
+    block, other = torch.zeros(64), torch.zeros(8)
+    x, behind = block[:32], block[32:]
+    assert overlap([other, x], [block[31:40]])
+    assert overlap([x], [behind, x])
+    assert not overlap([x, other], [behind])
+    assert not overlap([], [x])
+    assert not overlap([x[:0]], [x[:0]])

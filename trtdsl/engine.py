@@ -113,7 +113,8 @@ class Engine:
     def run_into(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Run on torch tensors and write to ``outputs``, which is returned.
 
-        ``outputs`` nests as the model's outputs do; ``empty_outputs`` makes it.
+        ``outputs`` nests as the model's outputs do; ``empty_outputs`` makes it. They may be memory
+        of the inputs, and are then written behind the run.
         Errors: RunError for outputs or inputs that do not fit.
         """
         leaves = self._checked(args, kwargs)

@@ -122,6 +122,18 @@ def test_inputs_that_start_anywhere_and_given_outputs() -> None:
     torch.testing.assert_close(engine(x).cpu(), exact(data(3)), **TOLERANCE)
 
 
+@pytest.mark.parametrize("mode", [False, True, "borrow"])
+def test_outputs_in_the_memory_of_inputs(mode: Any) -> None:
+    engine = graphed(mode)
+    x = torch.empty(4, 16, device="cuda")
+    y = x.view(-1)[:32].view(4, 8)
+    for seed in range(4):
+        x.copy_(data(seed))
+        torch.cuda.synchronize()
+        engine.run_into(y, x)
+        torch.testing.assert_close(y.cpu(), exact(data(seed)), **TOLERANCE)
+
+
 @pytest.mark.parametrize("host_copies", ["pycuda", "torch"])
 def test_numpy(host_copies: Any) -> None:
     if host_copies == "pycuda":

@@ -38,7 +38,8 @@ class Plugin(Layer):
 
     CUDA C++ sees the element types of the tensors as macros ``T0``, ``T1``, ..., inputs first and
     then outputs: ``float32``, ``float16``, ``bfloat16``, ``int32`` and so on; the 16-bit types
-    convert from and to ``float``. Attributes reach a kernel as arguments.
+    convert from and to ``float``. int8 tensors are int32 in an engine, and so are int64 ones on
+    TensorRT 8. Attributes reach a kernel as arguments.
 
     In an engine a plugin goes by its class's name and ``version``; the engine keeps the attributes,
     and loads where the class has been imported. ``class RMSNorm(Plugin, kernel=SOURCE,

@@ -64,11 +64,8 @@ class _Widening:
         x = self.widened(x)
         if dtype not in _BYTES:
             return cast(x, dtype)
-        if not x.dtype.is_integer:
-            return (
-                cast(x, DType.INT32) if x.dtype is DType.BOOL else _cut(cast(x, DType.INT32), dtype)
-            )
-        return cast(_cut(x, dtype), DType.INT32)
+        number = x if x.dtype.is_integer else cast(x, DType.INT32)
+        return cast(_cut(number, dtype), DType.INT32)
 
     def widened(self, x: Tensor) -> Tensor:
         """x, or the int32 of a byte that enters the network or is known."""

@@ -27,7 +27,7 @@ from trtdsl.runtime.interop import refuse_foreign
 from trtdsl.runtime.lane import Lane
 from trtdsl.runtime.numbers import check_int32
 
-__all__ = ["TorchRunner"]
+__all__ = ["TorchRunner", "overlap"]
 
 
 class TorchRunner:
@@ -104,7 +104,8 @@ class TorchRunner:
             if into is None:
                 return self._launch(lane, inputs)
             self._check_into(lane, into)
-            direct = not self._widened and all(y.data_ptr() % ALIGNMENT == 0 for y in into)
+            fit = all(y.data_ptr() % ALIGNMENT == 0 for y in into)
+            direct = fit and not self._widened and not overlap(inputs, into)
             outputs = self._launch(lane, inputs, into if direct else None)
             if not direct:
                 for y, output in zip(into, outputs, strict=True):
@@ -254,6 +255,16 @@ class TorchRunner:
     def _widen(self, outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         specs = self._manifest.outputs
         return [y.to(spec.dtype.torch) for y, spec in zip(outputs, specs, strict=True)]
+
+
+def overlap(inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> bool:
+    """Whether any output has memory of an input, which TensorRT may read when it has written."""
+
+    def ends(x: torch.Tensor) -> tuple[int, int]:
+        return x.data_ptr(), x.data_ptr() + x.nbytes
+
+    reads, writes = map(ends, inputs), list(map(ends, outputs))
+    return any(start < stop and begin < end for begin, stop in reads for start, end in writes)
 
 
 def _memory(device: torch.device, index: int, size: int) -> tuple[int, torch.Tensor]:
