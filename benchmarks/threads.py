@@ -13,6 +13,7 @@ import torch
 
 import trtdsl
 from benchmarks.base import Benchmark, Row, Target
+from benchmarks.execution import Bare
 from benchmarks.models import Case, make
 from benchmarks.spread import Spread, in_turns
 from trtdsl.engine import Engine
@@ -26,7 +27,10 @@ _Call = Callable[[], Any]
 
 
 def run(case: str) -> Row:
-    """Time calls whose result is waited for: torch tensors on a stream a thread, numpy arrays."""
+    """Time calls whose result is waited for: torch tensors on a stream a thread, numpy arrays.
+
+    And TensorRT alone, with a context and a stream a thread.
+    """
     wanted = Case.parse(case)
     model, args = make(wanted.model, wanted.batch or 1)
     engine = trtdsl.convert(model, args, precision=wanted.precision, backend="tensorrt")
@@ -37,6 +41,7 @@ def run(case: str) -> Row:
         "torch": partial(_torch_call, engine, args),
         "numpy": partial(_numpy_call, engine, args),
         "graphs": partial(_torch_call, graphed, args),
+        "alone": partial(_bare_call, engine, args),
     }
     row: Row = {"case": case, "threads": _THREADS, "calls": _CALLS}
     for kind, make_call in makers.items():
@@ -63,6 +68,16 @@ def _torch_call(engine: Engine, args: Sequence[torch.Tensor]) -> _Call:
         with torch.cuda.stream(stream):
             engine(*tensors)
         stream.synchronize()
+
+    return call
+
+
+def _bare_call(engine: Engine, args: Sequence[torch.Tensor]) -> _Call:
+    bare = Bare(engine, args, torch.cuda.Stream())
+
+    def call() -> None:
+        bare.run()
+        bare.stream.synchronize()
 
     return call
 
@@ -123,6 +138,9 @@ BENCHMARK = Benchmark(
         "graphs calls/s, one": _cell("graphs", "one", 0),
         "many  ": _cell("graphs", "many", 0),
         "time  ": _cell("graphs", "ratio", 2),
+        "execute_async_v3 calls/s, one": _cell("alone", "one", 0),
+        "many   ": _cell("alone", "many", 0),
+        "time   ": _cell("alone", "ratio", 2),
     },
     targets=_targets,
 )
