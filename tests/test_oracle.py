@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,9 @@ from tests import standin
 from tests.models.randomise import randomise
 from trtdsl import oracle
 from trtdsl.build import BuildOptions, builder
+from trtdsl.cache import Store
 from trtdsl.errors import BuildError, ConversionError, RunError, UnavailableError
+from trtdsl.network_digest import timing_key
 from trtdsl.oracle import OnnxModel
 from trtdsl.runtime import device, logger
 from trtdsl.types import DimRange, DType
@@ -243,6 +246,18 @@ def test_every_release_builds_with_a_profile(version: str, releases: Any) -> Non
     assert engine.manifest.tensorrt == trt.__version__
     assert [str(spec) for spec in engine.manifest.inputs] == ["input: f32[n, 2]"]
     assert engine.manifest.symbols == {"n": DimRange(min=1, opt=4, max=8)}
+
+
+@pytest.mark.parametrize("version", standin.VERSIONS)
+def test_it_shares_the_timings_of_all_builds_and_caches_no_engine(
+    version: str, releases: Any, tmp_path: Path
+) -> None:
+    trt = releases(version, writing_parser)
+    for _ in range(2):
+        oracle.build_engine(relu_model(), BuildOptions(cache=tmp_path))
+    store = Store(tmp_path, limit=0)
+    assert [entry.kind for entry in store.entries()] == ["timing"]
+    assert store.read("timing", timing_key(trt.__version__, device.require_gpu(0))) is not None
 
 
 @pytest.mark.parametrize("version", standin.VERSIONS)

@@ -73,6 +73,14 @@ class BuildCache:
             gpu=where,
         )
 
+    @classmethod
+    def of_timings(cls, options: BuildOptions, tensorrt: str, gpu: Gpu) -> BuildCache:
+        """The place of timings alone: no engine is kept."""
+        store = configured(options.cache, options.cache_limit)
+        where = f"{gpu.name}, TensorRT {tensorrt}"
+        timing = timing_key(tensorrt, gpu)
+        return cls(store=store, engine=None, timing=timing, about=where, gpu=where)
+
     def load(self) -> bytes | None:
         """The content kept for the very same build, None where there is none."""
         if self.store is None or self.engine is None:

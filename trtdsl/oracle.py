@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from trtdsl.build import BuildOptions, builder, configure, serialize
+from trtdsl.cached import BuildCache
 from trtdsl.errors import BuildError, ConversionError, RunError, UnavailableError, explain
 from trtdsl.manifest import Manifest, TensorSpec
 from trtdsl.onnx_export import OnnxModel, export
@@ -94,10 +95,13 @@ def build_engine(onnx: bytes | OnnxModel, options: BuildOptions | None = None) -
     """The engine that TensorRT's own ONNX parser makes, called as ours are.
 
     From bytes, inputs are positional in the file's order and outputs are a tensor or a tuple. With
-    ``precision="fp16"`` or ``"bf16"`` TensorRT chooses what to compute in 16 bits.
+    ``precision="fp16"`` or ``"bf16"`` TensorRT chooses what to compute in 16 bits. Layers that were
+    timed in other builds, ours among them, are not timed again; the engine itself is not cached.
     Errors: BuildError with every error of the parser; for 16 bits on TensorRT 11, which only has
     strongly typed networks; and for bytes whose inputs have open sizes.
     """
+    from trtdsl.runtime.device import require_gpu
+
     options = options or BuildOptions()
     trt = import_tensorrt()
     made = builder(options.gpu)
@@ -112,7 +116,9 @@ def build_engine(onnx: bytes | OnnxModel, options: BuildOptions | None = None) -
     with _parsed(trt, network, data):
         model = onnx if isinstance(onnx, OnnxModel) else _described(data, network)
         _add_profile(config, made, model)
-        plan = serialize(network, config, device=options.gpu, progress=options.progress)
+        cache = BuildCache.of_timings(options, trt.__version__, require_gpu(options.gpu))
+        with cache.timings(config):
+            plan = serialize(network, config, device=options.gpu, progress=options.progress)
     return _engine(plan, model, network, options)
 
 
