@@ -15,7 +15,7 @@ from trtdsl.registry import converter
 from trtdsl.types import DType
 
 from .absent import Absent
-from .indexing import select
+from .indexing import select, sliced
 from .joining import cat
 from .pooling import INDICES
 
@@ -51,6 +51,8 @@ def _pooled(
     spatial = len(kernel)
     lead, sizes = x.shape[: x.rank - spatial], x.shape[x.rank - spatial :]
     maps = math.prod(lead)
+    if x.rank == spatial + 1:  # one image takes the samples of the first of a batch
+        samples = sliced(samples, 0, 0, 1)
     flat: Tensor | None = None
     for axis, size in enumerate(sizes):
         sample = select(samples.cast(DType.FLOAT32), 2, order[axis]).reshape(maps, 1)

@@ -9,8 +9,8 @@ import torch
 
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.reduce import ReduceOperation
-from trtdsl.network import Network, Tensor
-from trtdsl.operators import add, promote
+from trtdsl.network import Network, Scalar, Tensor
+from trtdsl.operators import add, as_tensor, promote
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -51,6 +51,14 @@ def broadcast_in_dim(
     for axis, place in enumerate(broadcast_dimensions):
         sizes[place] = a.shape[axis]
     return expanded(a.reshape(*sizes), shape)
+
+
+@converter(prims.scalar_tensor.default)
+def scalar_tensor(
+    net: Network, s: Scalar, *, dtype: DType | None = None, device: Any = None
+) -> Tensor:
+    """The scalar as a tensor of rank 0."""
+    return as_tensor(s, net, dtype)
 
 
 @converter(prims.iota.default)

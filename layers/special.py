@@ -276,7 +276,7 @@ def _bessel(x: Tensor, near: Sequence[float], far: Sequence[float], *, scaled: b
     return where(small, inner, outer * unary(Op.EXP, z))
 
 
-@converter(aten.i0.default, aten.special_i0.default)
+@converter(aten.i0.default, aten.special_i0.default, aten.special_modified_bessel_i0.default)
 def i0(x: Tensor) -> Tensor:
     """The modified Bessel function of order 0 (2e-7)."""
     x, dtype = _wide(x)
@@ -290,7 +290,7 @@ def i0e(x: Tensor) -> Tensor:
     return _bessel(x, _I0, _I0_TAIL, scaled=True).cast(dtype)
 
 
-@converter(aten.special_i1.default)
+@converter(aten.special_i1.default, aten.special_modified_bessel_i1.default)
 def i1(x: Tensor) -> Tensor:
     """The modified Bessel function of order 1 (3e-7)."""
     return _first_order(x, scaled=False)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.export import Dim
+from torch.nn.functional import l1_loss
 
 import trtdsl
 from tests.cases.base import f32, i64
@@ -76,6 +77,33 @@ def test_functions_answer_as_pytorch_does(function: Callable[..., object]) -> No
             assert_close(ours, theirs, 2e-5)
 
 
+LOSSES = [
+    lambda x, y, w: F.l1_loss(x, y, weight=w),
+    lambda x, y, w: l1_loss(x, y, reduction="none", weight=w),
+    lambda x, y, w: l1_loss(x, y, reduction="sum", weight=w),
+    lambda x, y, w: nn.L1Loss(reduction="none")(x, y),
+    lambda x, y, w: F.mse_loss(x, y, weight=w),
+    lambda x, y, w: F.huber_loss(x, y, weight=w, delta=0.3),
+    lambda x, y, w: F.gaussian_nll_loss(x, y, w),
+    lambda x, y, w: F.gaussian_nll_loss(x, y, w[:, :1], full=True, reduction="none"),
+    lambda x, y, w: F.gaussian_nll_loss(x, y, w[:, 0], eps=0.4, reduction="sum"),
+    lambda x, y, w: nn.GaussianNLLLoss(full=True)(x, y, 0.3),
+]
+
+
+@pytest.mark.parametrize("function", LOSSES)
+def test_losses_count_all_that_they_are_given(function: Callable[..., object]) -> None:
+    class Loss(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> object:
+            return function(x, y, w)
+
+    rows, inputs = Dim("rows", min=3, max=40), (f32(5, 4), f32(5, 4, seed=1), f32(5, 4, low=0.1))
+    shapes = {name: {0: rows} for name in "xyw"}
+    for specs in (None, shapes):
+        network = trtdsl.trace(Loss().eval(), inputs, dynamic_shapes=specs)
+        assert_close(network.evaluate(*inputs), Loss()(*inputs), 1e-5)
+
+
 def test_parts_whose_number_depends_on_the_size_are_refused() -> None:
     model, rows = Calls(lambda x: x.chunk(3)), {"x": {0: Dim("rows", min=3, max=40)}}
     with pytest.raises(trtdsl.ConversionError, match="cannot have all sizes of dynamic_shapes"):
@@ -83,10 +111,11 @@ def test_parts_whose_number_depends_on_the_size_are_refused() -> None:
 
 
 def test_functions_are_pytorch_s_own_again_behind() -> None:
-    square_root, truth = math.sqrt, torch.SymBool.__bool__
+    square_root, truth, code = math.sqrt, torch.SymBool.__bool__, F.l1_loss.__code__
     trtdsl.trace(Calls(torch.cov).eval(), (f32(5, 4),))
     assert math.sqrt is square_root
     assert torch.SymBool.__bool__ is truth
+    assert F.l1_loss.__code__ is code
 
 
 class Masked(nn.Module):

@@ -27,6 +27,8 @@ BATCH = {(0, 0): "batch", (1, 0): "batch"}
 CASES = [
     Case(pool2d, IMAGE, CHANCE, dynamic=BATCH),
     Case(pool2d, IMAGE[0], CHANCE[:1]),
+    Case(pool2d, IMAGE[0], CHANCE),
+    Case(pool3d, f32(3, 5, 6, 7), f32(2, 3, 3, low=0, high=1)),
     Case(pool3d, f32(2, 3, 5, 6, 7), f32(2, 3, 3, low=0, high=1)),
     Case(indices, IMAGE, CHANCE).raises("indices of a maximum pooling"),
 ]

@@ -83,4 +83,6 @@ CASES = [
     Case(aten.special_erfcx.default, TAIL, tolerance=4e-6),
     Case(aten.special_erfinv.default, OPEN),
     Case(aten.special_i0.default, f32(40, low=-9, high=9)),
+    Case(aten.special_modified_bessel_i0.default, f32(40, low=-9, high=9)),
+    Case(aten.special_modified_bessel_i1.default, f32(40, low=-9, high=9)),
 ]

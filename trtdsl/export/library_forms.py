@@ -2,7 +2,8 @@
 
 torchvision asks in Python whether any box is left, and whether there are fewer than it wants, which
 values decide. The forms here give the same without asking; those of masks and keypoints are in
-``torchvision_regions``, that of ``nn.MultiheadAttention`` is in ``attention_forms``.
+``torchvision_regions``, that of ``nn.MultiheadAttention`` is in ``attention_forms``, of losses in
+``loss_forms``.
 ``nn.Transformer`` asks whether a mask is the causal one, to have a faster kernel, and distributions
 whether their parameters are valid ones.
 Source: torchvision.ops.boxes, torchvision.models.detection, torch.nn.modules.transformer.
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.export.attention_forms import attention_of
+from trtdsl.export.loss_forms import weighted
 from trtdsl.export.torchvision_regions import keypoints_of, paste_masks_in_image, with_image_sizes
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def exportable() -> Iterator[None]:
     try:
         for place, name, form in places:
             setattr(place, name, form)
-        yield
+        with weighted():
+            yield
     finally:
         for (place, name, _), function in zip(places, before, strict=True):
             setattr(place, name, function)

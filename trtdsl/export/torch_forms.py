@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trtdsl.export.loss_forms import gaussian_nll_loss
+
 __all__ = ["FORMS"]
 
 
@@ -205,6 +207,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
     torch.corrcoef: _corrcoef,
     torch.Tensor.corrcoef: _corrcoef,
     torch.combinations: _combinations,
+    F.gaussian_nll_loss: gaussian_nll_loss,
     torch.Tensor.data.__get__: lambda x: x.detach(),  # type: ignore[attr-defined]
     **_of_numbers(torch.linspace, _linspace),
     **_of_numbers(torch.logspace, _logspace),
