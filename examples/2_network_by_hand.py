@@ -28,7 +28,7 @@ def main() -> None:
     x = torch.randn(5, 16)
     expected = torch.softmax(torch.relu(x @ hidden) @ last * 0.5, 1)
     print(f"largest difference: {(net.evaluate(x) - expected).abs().max():.1e}")
-    # Where TensorRT is, the engine: from trtdsl.build import build; build(net)(x.cuda())
+    # Where TensorRT is: engine = net.build(); engine(x.cuda())
 
 
 if __name__ == "__main__":

@@ -57,12 +57,20 @@ def _own_plugin(out: str) -> None:
     assert _numbers(r"largest difference: ([\d.e+-]+)", out)[0] <= 1e-6
 
 
+def _save_load_run(out: str) -> None:
+    """Without a GPU, what float16 costs: of vectors of length 1, and not nothing."""
+    (error,) = _numbers(r"float16 by the reference: ([\d.e+-]+) off", out)
+    assert 1e-5 < error < 5e-3
+    assert "no engine: " in out or len(_numbers(r": ([\d.e+-]+) off", out)) == 4
+
+
 CHECKS: dict[str, Callable[[str], None]] = {
     "1_convert.py": _digits,
     "2_network_by_hand.py": _by_hand,
     "3_dynamic_batch.py": _dynamic_batch,
     "4_own_converter.py": _own_converter,
     "5_own_plugin.py": _own_plugin,
+    "6_save_load_run.py": _save_load_run,
 }
 
 
