@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
-import trtdsl.export.whole  # noqa: F401  (it defines torch.ops.trtdsl)
+import trtdsl.export.recurrent  # noqa: F401  (it defines torch.ops.trtdsl)
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.ir.recurrent import Recurrent, RecurrentMode
 from trtdsl.network import Tensor
+from trtdsl.operators import cast
 from trtdsl.registry import converter
 
 from .indexing import select
 from .joining import cat, chunk, stack
 from .linear import linear
+from .shape import unsqueeze
 
 aten = torch.ops.aten
 own = torch.ops.trtdsl
@@ -35,11 +37,12 @@ class _Direction:
     weight_hr: Tensor | None = None
 
     def run(
-        self, mode: Mode, x: Tensor, states: Sequence[Tensor], *, reverse: bool
+        self, mode: Mode, x: Tensor, states: Sequence[Tensor], mask: Sequence[Tensor], reverse: bool
     ) -> tuple[Tensor, ...]:
         """``(T, N, I)`` and the states ``(N, *)`` to the states of all steps and the last ones."""
         rows = self.weight_hh.shape[0]
-        layer = Recurrent(mode=mode, hidden_size=rows // mode.gates, reverse=reverse)
+        hidden = rows // mode.gates
+        layer = Recurrent(mode=mode, hidden_size=hidden, reverse=reverse, masked=bool(mask))
         if mode is Mode.GRU:
             # The reset gate is a factor of what the hidden bias is part of: it stays apart.
             gates = linear(x, self.weight_ih, self.bias_ih)
@@ -47,7 +50,7 @@ class _Direction:
         else:
             gates = linear(x, self.weight_ih, self.bias())
             others = [w for w in [*states[1:], self.weight_hr] if w is not None]
-        return layer.outputs(gates, self.weight_hh, states[0], *others)
+        return layer.outputs(gates, self.weight_hh, states[0], *others, *mask)
 
     def bias(self) -> Tensor | None:
         if self.bias_ih is None or self.bias_hh is None:
@@ -69,15 +72,19 @@ def _run(
     hx: Sequence[Tensor],
     directions: Sequence[_Direction],
     num_layers: int,
+    mask: Sequence[Tensor],
 ) -> list[Tensor]:
-    """All layers, ``(T, N, I)`` to ``(T, N, D * P)`` and the last states ``(D * layers, N, *)``."""
+    """All layers, ``(T, N, I)`` to ``(T, N, D * P)`` and the last states ``(D * layers, N, *)``.
+
+    A mask ``(T, N, 1)``, if there is one, is 1 up to the end of each sequence.
+    """
     both = len(directions) // num_layers
     last: list[tuple[Tensor, ...]] = []
     for layer in range(num_layers):
         outputs = []
         for i in range(layer * both, (layer + 1) * both):
             states = [select(h, 0, i) for h in hx]
-            output, *ends = directions[i].run(mode, x, states, reverse=i % both == 1)
+            output, *ends = directions[i].run(mode, x, states, mask, i % both == 1)
             outputs.append(output)
             last.append(tuple(ends))
         x = cat(outputs, 2) if both == 2 else outputs[0]
@@ -94,7 +101,8 @@ def _layers(
     dropout: float,
     train: bool,
     bidirectional: bool,
-    batch_first: bool,
+    batch_first: bool = False,
+    mask: Sequence[Tensor] = (),
 ) -> list[Tensor]:
     if train and dropout > 0 and num_layers > 1:
         raise ConversionError(
@@ -105,7 +113,7 @@ def _layers(
         )
     directions = _directions(params, has_biases, num_layers * (2 if bidirectional else 1))
     x = input.permute(1, 0, 2) if batch_first else input
-    y, *last = _run(mode, x, hx, directions, num_layers)
+    y, *last = _run(mode, x, hx, directions, num_layers, mask)
     return [y.permute(1, 0, 2) if batch_first else y, *last]
 
 
@@ -151,6 +159,51 @@ def _of_one_state(mode: Mode) -> Callable[..., list[Tensor]]:
 converter(aten.gru.input, own.gru.default)(_of_one_state(Mode.GRU))
 converter(aten.rnn_tanh.input, own.rnn_tanh.default)(_of_one_state(Mode.TANH))
 converter(aten.rnn_relu.input, own.rnn_relu.default)(_of_one_state(Mode.RELU))
+
+
+@converter(own.masked_lstm.default)
+def masked_lstm(
+    input: Tensor,
+    mask: Tensor,
+    hx: Sequence[Tensor],
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+) -> list[Tensor]:
+    """``lstm`` of sequences that end where ``mask (T, N)``, of bools, does."""
+    rest = (has_biases, num_layers, dropout, train, bidirectional)
+    return _layers(Mode.LSTM, input, hx, params, *rest, mask=_steps(mask, input))
+
+
+def _masked_of_one_state(mode: Mode) -> Callable[..., list[Tensor]]:
+    def convert(
+        input: Tensor,
+        mask: Tensor,
+        hx: Tensor,
+        params: Sequence[Tensor],
+        has_biases: bool,
+        num_layers: int,
+        dropout: float,
+        train: bool,
+        bidirectional: bool,
+    ) -> list[Tensor]:
+        rest = (has_biases, num_layers, dropout, train, bidirectional)
+        return _layers(mode, input, [hx], params, *rest, mask=_steps(mask, input))
+
+    return convert
+
+
+converter(own.masked_gru.default)(_masked_of_one_state(Mode.GRU))
+converter(own.masked_rnn_tanh.default)(_masked_of_one_state(Mode.TANH))
+converter(own.masked_rnn_relu.default)(_masked_of_one_state(Mode.RELU))
+
+
+def _steps(mask: Tensor, x: Tensor) -> list[Tensor]:
+    """``(T, N)`` of bools as the mask ``(T, N, 1)`` that the layer takes."""
+    return [unsqueeze(cast(mask, x.dtype), 2)]
 
 
 @converter(aten.lstm_cell.default)

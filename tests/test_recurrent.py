@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.nn.utils import rnn
 from torch.utils import _pytree as pytree
 
 import trtdsl
@@ -129,15 +130,116 @@ def test_tensorrt_8_is_told_what_stays_in_float32(kind: type[nn.Module]) -> None
     assert not any("precision" in x.state for x in products)
 
 
-def test_packed_sequences_are_refused() -> None:
-    class Packed(nn.Module):
+class Packed(nn.Module):
+    """Packed words through a recurrent layer of two directions; its rows through a linear one."""
+
+    def __init__(self, kind: type[nn.RNNBase], *, whole: bool, descending: bool = False) -> None:
+        super().__init__()
+        self.recurrent = kind(5, 4, 2, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(8, 3)
+        self.whole, self.descending = whole, descending
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> Any:
+        packed = rnn.pack_padded_sequence(
+            x, lengths, batch_first=True, enforce_sorted=self.descending
+        )
+        packed, last = self.recurrent(packed)
+        scores = rnn.PackedSequence(self.head(packed.data), *packed[1:])
+        total = x.shape[1] if self.whole else None
+        states = rnn.pad_packed_sequence(
+            packed, batch_first=True, padding_value=-2.0, total_length=total
+        )
+        return *states, last, rnn.pad_packed_sequence(scores, total_length=total)[0]
+
+
+WORDS = {"x": {0: B, 1: T}, "lengths": {0: B}}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_packed_sequences(kind: type[nn.RNNBase], whole: bool) -> None:
+    torch.manual_seed(0)
+    module = Packed(kind, whole=whole).eval()
+    example = (f32(3, 7, 5), torch.tensor([4, 7, 2]))
+    network = trtdsl.trace(module, example, dynamic_shapes=WORDS)
+    given = [example, (f32(2, 9, 5), torch.tensor([1, 6])), (f32(1, 3, 5), torch.tensor([3]))]
+    for inputs in given:
+        actual, expected = (pytree.tree_leaves(f(*inputs)) for f in (network.evaluate, module))
+        for ours, theirs in zip(actual, expected, strict=True):
+            assert_close(ours, theirs, 1e-5)
+
+
+def test_packed_sequences_lower() -> None:
+    module = Packed(nn.LSTM, whole=True).eval()
+    inputs = (f32(3, 7, 5), torch.tensor([4, 7, 2]))
+    network = trtdsl.trace(module, inputs, dynamic_shapes=WORDS)
+    for version in ("8.6.1", "11.4.0.106"):
+        layers = lowered(network, version).network.state["layers"]
+        assert sum(type(x).__name__ == "ISelectLayer" for x in layers) >= 8
+
+
+def test_what_lies_behind_a_sequence_does_not_count() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(5, 4, bidirectional=True, proj_size=2)
+
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor, start: torch.Tensor) -> Any:
+            packed = rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+            return self.lstm(packed, (start, start.repeat(1, 1, 2)))[1]
+
+    torch.manual_seed(0)
+    module = Last().eval()
+    lengths, start = torch.tensor([2, 6, 1]), f32(2, 3, 2)
+    x = f32(6, 3, 5)
+    network = trtdsl.trace(module, (x, lengths, start))
+    inside = torch.arange(6)[:, None] < lengths
+    x = torch.where(inside[..., None], x, torch.nan)
+    for ours, theirs in zip(
+        network.evaluate(x, lengths, start), module(x, lengths, start), strict=True
+    ):
+        assert_close(ours, theirs, 1e-5)
+
+
+def test_descending_lengths_are_no_history() -> None:
+    """Warnings are errors: the module refuses lengths in another order than the example's."""
+    torch.manual_seed(0)
+    module = Packed(nn.GRU, whole=True, descending=True).eval()
+    x, lengths = f32(2, 4, 5), torch.tensor([4, 3])
+    network = trtdsl.trace(module, (x, lengths))
+    for ours, theirs in zip(network.evaluate(x, lengths), module(x, lengths), strict=True):
+        assert_close(ours, theirs, 1e-5)
+
+
+def test_rows_of_a_packed_sequence_are_as_many_as_there_are() -> None:
+    class Rows(nn.Module):
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> Any:
+            data, batch_sizes, *_ = rnn.pack_padded_sequence(x, lengths)
+            return data, batch_sizes, data.mean(0)
+
+    module = Rows().eval()
+    network = trtdsl.trace(module, (f32(4, 2, 3), torch.tensor([4, 2])))
+    inputs = (f32(4, 2, 3, seed=1), torch.tensor([3, 1]))
+    for ours, theirs in zip(network.evaluate(*inputs), module(*inputs), strict=True):
+        assert_close(ours, theirs, 1e-6)
+
+
+def test_packed_sequences_are_no_inputs_and_no_outputs() -> None:
+    class Through(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.gru = nn.GRU(3, 4)
 
-        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-            packed = nn.utils.rnn.pack_padded_sequence(x, lengths)
-            return nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0])[0]
+        def forward(self, x: Any) -> Any:
+            return self.gru(x)[0]
 
-    with pytest.raises(trtdsl.ConversionError, match=r"packed sequences(.|\n)*fix: .*padded"):
-        trtdsl.trace(Packed().eval(), (f32(5, 2, 3), torch.tensor([5, 3])))
+    packed = rnn.pack_padded_sequence(f32(5, 2, 3), torch.tensor([5, 3]))
+    with pytest.raises(trtdsl.ConversionError, match=r"x is .*PackedSequence(.|\n)*pack them in"):
+        trtdsl.trace(Through().eval(), (packed,))
+
+    class Out(Through):
+        def forward(self, x: Any) -> Any:
+            return self.gru(rnn.pack_padded_sequence(x, torch.tensor([5, 3])))[0]
+
+    with pytest.raises(trtdsl.ConversionError, match=r"output(.|\n)*return what pad_packed"):
+        trtdsl.trace(Out().eval(), (f32(5, 2, 3),))

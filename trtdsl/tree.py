@@ -27,6 +27,8 @@ _ACCEPTED = (
     "named tuples and dataclasses"
 )
 _MAX_DEPTH = 64
+_PACKED = "PackedSequence"
+"""A named tuple of PyTorch's, of as many rows as all lengths add up to."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _contents(value: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
     if dataclasses.is_dataclass(kind):
         names = tuple(f.name for f in dataclasses.fields(kind))
         return names, tuple(getattr(value, name) for name in names)
-    if _is_named_tuple(kind):
+    if _is_named_tuple(kind) and kind.__name__ != _PACKED:
         return kind._fields, tuple(value)
     if kind in (tuple, list) or _is_struct_sequence(kind):
         return tuple(range(len(value))), tuple(value)
@@ -221,6 +223,9 @@ def _unknown(value: Any, path: _Path) -> ConversionError:
         fix = "return the tensor that it is read from, without item(), tolist() or bool()"
     if kind.__name__.endswith("Cache"):
         fix = "leave it out, as model.config.use_cache = False does, or return the tensors in it"
+    if kind.__name__ == _PACKED:
+        fix = "pass the padded batch and the lengths and pack them in the model, and return what "
+        fix += "pad_packed_sequence gives"
     if isinstance(value, np.generic):
         fix = "make it an array: numpy.asarray(value)"
     return ConversionError(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.export import Dim
+from torch.utils import _pytree as pytree
 
 from tests import test_control as models
+from tests import test_recurrent as recurrent
 from tests.cases.base import f32
 from tests.gpu.test_data_dependent import OPTIONS, assert_answers, traced
 from trtdsl.build import build
@@ -46,4 +48,16 @@ def test_scan_with_weights_in_both_directions() -> None:
         (total, outputs), back = engine(x.cuda())
         (wanted, rows_wanted), back_wanted = model(x)
         for actual, expected in ((total, wanted), (outputs, rows_wanted), (back, back_wanted)):
+            models.assert_close(actual.cpu(), expected, 1e-4)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_packed_sequences(whole: bool) -> None:
+    torch.manual_seed(0)
+    model = recurrent.Packed(torch.nn.LSTM, whole=whole).eval()
+    example = (f32(3, 7, 5), torch.tensor([4, 7, 2]))
+    engine = build(traced(model, example, dynamic_shapes=recurrent.WORDS), OPTIONS)
+    for inputs in (example, (f32(2, 9, 5), torch.tensor([1, 6]))):
+        given = pytree.tree_leaves(engine(*(x.cuda() for x in inputs)))
+        for actual, expected in zip(given, pytree.tree_leaves(model(*inputs)), strict=True):
             models.assert_close(actual.cpu(), expected, 1e-4)

@@ -7,8 +7,9 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import rnn
 
-from tests.models.row import Row, ids, image, normal
+from tests.models.row import Input, Row, ids, image, normal
 
 __all__ = ["SMALL"]
 
@@ -151,6 +152,28 @@ class Conformer(nn.Module):
         return x + self.out(F.silu(self.batch_norm(gated))).transpose(1, 2)
 
 
+class Classifier(nn.Module):
+    """Sentences of given lengths: packed, an LSTM both ways, attention over its states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.lstm = nn.Embedding(99, 8), nn.LSTM(8, 6, 2, bidirectional=True)
+        self.attention, self.out = nn.Linear(12, 1), nn.Linear(24, 3)
+
+    def forward(self, words: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        packed = rnn.pack_padded_sequence(self.words(words), lengths, enforce_sorted=False)
+        packed, (last, _) = self.lstm(packed)
+        states, lengths = rnn.pad_packed_sequence(packed)
+        inside = torch.arange(states.shape[0])[:, None] < lengths
+        scores = self.attention(states).squeeze(-1).masked_fill(~inside, -math.inf).softmax(0)
+        pooled = torch.einsum("tn,tnc->nc", scores, states)
+        return self.out(torch.cat([pooled, last[-2], last[-1]], -1))
+
+
+def _lengths(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    return torch.randint(1, 6, shape, generator=generator)
+
+
 class Experts(nn.Module):
     """A mixture of experts as models write it out: each expert's words by ``where``."""
 
@@ -186,6 +209,10 @@ SMALL: dict[str, Row] = {
     "centernet": Row(make=CenterNet, inputs=(image("16*height", "16*width"),)),
     "conformer": Row(
         make=Conformer, inputs=(normal("batch", "length", 16),), ranges={"length": (2, 40)}
+    ),
+    "packed_lstm": Row(
+        make=Classifier,
+        inputs=(ids("length", "batch"), Input(shape=("batch",), draw=_lengths)),
     ),
     "experts": Row(make=Experts, inputs=(normal("batch", "length", 8),)),
 }

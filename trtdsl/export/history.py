@@ -59,16 +59,16 @@ def refuse_history(
     if not changed:
         return
     what = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-    try:
-        if not _depends(model, call, inputs):
-            return
-    except Exception as error:
+    depends = _depends_on_history(model, call, inputs)
+    if isinstance(depends, Exception):
         warnings.warn(
             f"the model changes {what} when it is called, and an engine keeps no state between "
-            f"calls; whether answers depend on it is unknown: {type(error).__name__}: {error}",
+            f"calls; whether answers depend on it is unknown: {type(depends).__name__}: {depends}",
             UncheckedWarning,
             stacklevel=2,
         )
+        return
+    if not depends:
         return
     drawn = changed[0] in _RANDOM
     raise ConversionError(
@@ -84,9 +84,28 @@ def refuse_history(
     )
 
 
-def _depends(model: nn.Module, call: _Call, inputs: Sequence[torch.Tensor]) -> bool:
-    """Whether a module answers another input differently after it was called with this one."""
-    other = [_varied(x) for x in inputs]
+def _depends_on_history(
+    model: nn.Module, call: _Call, inputs: Sequence[torch.Tensor]
+) -> bool | Exception:
+    """Whether earlier calls count; the model's own error where it takes no other input.
+
+    Whole numbers in another order may be refused, as lengths that are to descend are.
+    """
+    others = [_varied(x) for x in inputs]
+    kept = [y if x.is_floating_point() else x for x, y in zip(inputs, others, strict=True)]
+    try:
+        return _depends(model, call, inputs, others)
+    except Exception:
+        try:
+            return _depends(model, call, inputs, kept)
+        except Exception as error:
+            return error
+
+
+def _depends(
+    model: nn.Module, call: _Call, inputs: Sequence[torch.Tensor], other: Sequence[torch.Tensor]
+) -> bool:
+    """Whether a module answers the other input differently after it was called with this one."""
     answers = []
     tensors = (*inputs, *model.parameters(), *model.buffers())
     gpus = sorted({x.device.index for x in tensors if x.is_cuda})

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["rounds_sizes", "symbolic_numbers"]
+__all__ = ["rounds_sizes", "symbolic_integers", "symbolic_numbers"]
 
 _SYMBOLIC = (torch.SymInt, torch.SymFloat)
 _IDENTITY = re.compile(r"\bis (not )?(int|float)\b")
@@ -75,6 +75,16 @@ def symbolic_numbers(model: nn.Module) -> Iterator[None]:
     finally:
         for file in files:
             del file.int, file.float
+
+
+@contextmanager
+def symbolic_integers(file: ModuleType) -> Iterator[None]:
+    """Inside, ``int(size)`` stays symbolic in one file of PyTorch's own."""
+    vars(file)["int"] = _Int
+    try:
+        yield
+    finally:
+        del vars(file)["int"]
 
 
 def _allows(file: ModuleType) -> bool:

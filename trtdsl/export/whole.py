@@ -3,7 +3,8 @@
 PyTorch traces ``aten.lstm`` and its like step by step: that takes minutes for a long sequence, and
 fixes its length; what it traces ``aten.stft`` by asks of a symbolic length what it cannot know.
 While a module is exported, calls of these functions go to operators of the same schema,
-``trtdsl::lstm`` and so on, of which only the shapes of the outputs are computed.
+``trtdsl::lstm`` and so on, of which only the shapes of the outputs are computed. Packed sequences
+are followed as the padded ones that they are made of.
 """
 
 from __future__ import annotations
@@ -14,33 +15,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn.modules import rnn
 from torch.overrides import TorchFunctionMode
 
-from trtdsl.errors import ConversionError, explain
+from trtdsl.export.packed import PackedSequences
+from trtdsl.export.recurrent import RECURRENT
+from trtdsl.export.symbolic_numbers import symbolic_integers
 from trtdsl.export.torch_forms import FORMS
 
 __all__ = ["whole"]
 
 aten = torch.ops.aten
-_PACKS = {torch._VF._pack_padded_sequence, torch._VF._pad_packed_sequence}
 _LIBRARY = torch.library.Library("trtdsl", "FRAGMENT")  # type: ignore[no-untyped-call]
-
-
-def _recurrent(
-    input: torch.Tensor,
-    hx: torch.Tensor | Sequence[torch.Tensor],
-    params: Sequence[torch.Tensor],
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
-) -> tuple[torch.Tensor, ...]:
-    """Empty outputs of the right shapes."""
-    states = [hx] if isinstance(hx, torch.Tensor) else hx
-    width = states[0].shape[2] * (2 if bidirectional else 1)
-    return (input.new_empty((*input.shape[:2], width)), *(s.new_empty(s.shape) for s in states))
 
 
 def _stft(
@@ -101,12 +87,6 @@ def _defined(original: Any, shapes: Callable[..., Any]) -> Callable[..., Any]:
     return operator
 
 
-_RECURRENT = {
-    torch._VF.lstm: _defined(aten.lstm.input, _recurrent),
-    torch._VF.gru: _defined(aten.gru.input, _recurrent),
-    torch._VF.rnn_tanh: _defined(aten.rnn_tanh.input, _recurrent),
-    torch._VF.rnn_relu: _defined(aten.rnn_relu.input, _recurrent),
-}
 _OTHERS = {
     torch.stft: _defined(aten.stft.center, _stft),
     torch.istft: _defined(aten.istft.default, _istft),
@@ -117,9 +97,9 @@ _OTHERS = {
 def whole() -> Iterator[None]:
     """Inside, these functions are single operators.
 
-    Errors: ConversionError for packed sequences, whose sizes depend on values.
+    Errors: ConversionError for packed sequences that the module did not pack itself.
     """
-    with _Whole(), warnings.catch_warnings():
+    with _Whole(), symbolic_integers(rnn), warnings.catch_warnings():
         # PyTorch's own modules keep a list of their weights, which it then warns of.
         warnings.filterwarnings("ignore", ".*_flat_weights.*assigned during export", UserWarning)
         yield
@@ -128,17 +108,13 @@ def whole() -> Iterator[None]:
 class _Whole(TorchFunctionMode):
     """Calls of PyTorch's functions become calls of ours."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.packed = PackedSequences()
+
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        packed = func in _RECURRENT and isinstance(args[3], Sequence)  # data, batch_sizes, hx, ..
-        if packed or func in _PACKS:
-            raise ConversionError(
-                explain(
-                    f"{func.__name__} of packed sequences, whose size is the sum of the lengths",
-                    fix="give the padded batch to the recurrent layer; what it returns at step "
-                    "lengths - 1 is the last state of a forward direction",
-                )
-            )
-        operator = _RECURRENT.get(func) or _OTHERS.get(func) or FORMS.get(func) or func
+        packed = self.packed.function(func, args)
+        operator = packed or RECURRENT.get(func) or _OTHERS.get(func) or FORMS.get(func) or func
         return operator(*args, **(kwargs or {}))

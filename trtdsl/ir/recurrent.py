@@ -41,7 +41,8 @@ class Recurrent(Layer):
         weight ``(G * H, P)``: what the state gives to each gate, with P = H but for a projection;
         state ``(N, P)``: the initial one;
         LSTM: cell ``(N, H)``, also initial, and, if the state is projected, the matrix ``(P, H)``;
-        GRU: bias ``(3 * H)``, where there is one: what is added to ``state @ weight.T``.
+        GRU: bias ``(3 * H)``, where there is one: what is added to ``state @ weight.T``;
+        with ``masked``, last, a mask ``(T, N, 1)``: where it is 0 the states stay as they are.
     Outputs: the states ``(T, N, P)`` in the order of x; the last state; of an LSTM the last cell.
 
     Gates lie as PyTorch has them: input, forget, cell, output; reset, update, new. The states are
@@ -52,6 +53,7 @@ class Recurrent(Layer):
     mode: RecurrentMode
     hidden_size: int
     reverse: bool = False
+    masked: bool = False
     dtype: DType = DType.FLOAT32
     """That of the inputs, which sets it."""
 
@@ -73,12 +75,20 @@ class Recurrent(Layer):
         self.require(state.shape[1] == size, f"the state has size {size}, not {state}")
         both = all(isinstance(n, int) for n in (x.shape[1], state.shape[0]))
         self.require(not both or x.shape[1] == state.shape[0], f"{x} and {state} differ in N")
+        if self.masked:
+            self._require_mask(x, others[-1:])
+            others = others[:-1]
         shapes = [o.shape for o in others]
         self.require(
             shapes in self._others(state, size), f"takes other inputs than {_text(others)}"
         )
         stacked = x.with_shape((*x.shape[:2], size))
         return (stacked, state, *(others[:1] if self.mode is RecurrentMode.LSTM else ()))
+
+    def _require_mask(self, x: TensorType, mask: Sequence[TensorType]) -> None:
+        shape = (*x.shape[:2], 1)
+        fits = bool(mask) and mask[0].shape == shape
+        self.require(fits, f"takes a mask of {shape}, not {_text(mask)}")
 
     def _others(self, state: TensorType, size: Any) -> list[list[tuple[Any, ...]]]:
         """The shapes that the inputs from the fourth on may have."""
@@ -99,15 +109,19 @@ class Recurrent(Layer):
         import torch
 
         lstm = self.mode is RecurrentMode.LSTM
+        others, mask = (others[:-1], others[-1]) if self.masked else (others, None)
         matrix = others[1] if lstm and len(others) > 1 else None
         bias = others[0].float() if others and not lstm else 0.0
         states = [state.float(), *(o.float() for o in others[:1] if lstm)]
         outputs = []
-        for step in reversed(x.unbind()) if self.reverse else x.unbind():
+        steps = range(len(x))
+        for i in reversed(steps) if self.reverse else steps:
             hidden = (states[0].to(x.dtype) @ weight.mT).float() + bias
-            states = self._step(step.float(), hidden, states)
+            new = self._step(x[i].float(), hidden, states)
             if matrix is not None:
-                states[0] = (states[0].to(x.dtype) @ matrix.mT).float()
+                new[0] = (new[0].to(x.dtype) @ matrix.mT).float()
+            kept = zip(new, states, strict=True)
+            states = new if mask is None else [torch.where(mask[i] > 0, *pair) for pair in kept]
             outputs.append(states[0].to(x.dtype))
         stacked = torch.stack(outputs[::-1] if self.reverse else outputs)
         return (stacked, *(s.to(x.dtype) for s in states))

@@ -27,6 +27,7 @@ class RecurrentLoop:
     def outputs(self, weight: Any, state: Any, others: Sequence[Any]) -> tuple[Any, ...]:
         """The layer's outputs, for ITensors of its inputs."""
         lstm = self.layer.mode.name == "LSTM"
+        others, mask = (others[:-1], others[-1]) if self.layer.masked else (others, None)
         bias = self.wide(self.unsqueezed(others[0])) if others and not lstm else None
         matrix = others[1] if len(others) > 1 else None
         self.size = self.gate_size(state)
@@ -40,6 +41,12 @@ class RecurrentLoop:
         values = self.step(x, hidden, [s.get_output(0) for s in states])
         if matrix is not None:
             values[0] = self.product(values[0], matrix)
+        if mask is not None:
+            # What is iterated over are numbers, as in every loop that was seen to run.
+            inside = self.api.cast(loop.slices(mask, reverse=self.layer.reverse), DType.BOOL)
+            old = [s.get_output(0) for s in states]
+            pairs = zip(values, old, strict=True)
+            values = [self.typed(self.api.add_select(inside, *pair)) for pair in pairs]
         for recurrence, value in zip(states, values, strict=True):
             recurrence.set_input(1, value)
         stacked = loop.stacked(self.narrowed(values[0]), reverse=self.layer.reverse)

@@ -38,6 +38,23 @@ def pytorch(function: Callable[..., Any], *, reverse: bool = False) -> Callable[
     return reference
 
 
+def masked(function: Callable[..., Any], *, reverse: bool = False) -> Callable[..., Any]:
+    """PyTorch's layer of each sequence alone, as long as its mask; the last state goes on."""
+    alone = pytorch(function, reverse=reverse)
+
+    def reference(x: torch.Tensor, weight: torch.Tensor, *rest: torch.Tensor) -> Any:
+        *rest, mask = rest
+        columns = []
+        for i, length in enumerate(mask.sum((0, 2)).long().tolist()):
+            own = [t[i : i + 1] if t.shape[0] == x.shape[1] else t for t in rest]
+            y, *last = alone(x[:length, i : i + 1], weight, *own)
+            before = last[0] if not reverse else own[0]
+            columns.append((torch.cat([y, before.expand(len(x) - length, 1, -1)]), *last))
+        return [torch.cat(parts, -2) for parts in zip(*columns, strict=True)]
+
+    return reference
+
+
 def layer(mode: Mode, size: int = 3, **kwargs: Any) -> Recurrent:
     return Recurrent(mode=mode, hidden_size=size, **kwargs)
 
@@ -46,6 +63,9 @@ SIZES = {(0, 0): "t", (0, 1): "n", (2, 0): "n"}
 LSTM = (f32(5, 2, 12), f32(12, 3), f32(2, 3), f32(2, 3, seed=1))
 GRU = (f32(5, 2, 9), f32(9, 3), f32(2, 3))
 RNN = (f32(5, 2, 3), f32(3, 3), f32(2, 3))
+
+MASK = (torch.arange(5)[:, None] < torch.tensor([5, 2]))[..., None].float()
+MASKED = {"symbolic": {**SIZES, (3, 0): "t", (3, 1): "n"}}
 
 CASES = [
     LayerCase(layer(Mode.LSTM), LSTM, pytorch(torch.lstm), symbolic={**SIZES, (3, 0): "n"}),
@@ -88,4 +108,17 @@ CASES = [
         tolerance=2e-2,
         gpu="TensorRT 8.6 has no bfloat16",
     ),
+    LayerCase(layer(Mode.GRU, masked=True), (*GRU, MASK), masked(torch.gru), **MASKED),
+    LayerCase(
+        layer(Mode.GRU, masked=True, reverse=True),
+        (*GRU, f32(9), MASK),
+        masked(torch.gru, reverse=True),
+    ),
+    LayerCase(layer(Mode.LSTM, masked=True), (*LSTM, MASK), masked(torch.lstm)),
+    LayerCase(
+        layer(Mode.LSTM, masked=True, reverse=True),
+        (*LSTM, MASK),
+        masked(torch.lstm, reverse=True),
+    ),
+    LayerCase(layer(Mode.TANH, masked=True), (*RNN, MASK), masked(torch.rnn_tanh), **MASKED),
 ]
