@@ -26,6 +26,8 @@ from trtdsl.source import Source
         ({"precision": "int8"}, ConversionError, "not 'int8'"),
         ({"workspace": 0}, BuildError, "workspace is 0 bytes; it must be positive"),
         ({"workspace": -1}, BuildError, "workspace is -1 bytes"),
+        ({"cache": 5}, BuildError, "cache is 5\n  fix: True, False or the path"),
+        ({"progress": "yes"}, BuildError, "progress is 'yes'"),
         ({"workspace": "4GiB"}, BuildError, "workspace is '4GiB'"),
         ({"optimization_level": 2.5}, BuildError, r"optimization_level is 2\.5"),
         ({"optimization_level": 6}, BuildError, r"optimization_level is 6, outside of 0\.\.5"),

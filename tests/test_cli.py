@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+import trtdsl
 from tests import engine_parts, standin
 from trtdsl import cli
 from trtdsl.arguments import UsageError, byte_count, job, profiles
@@ -74,6 +75,11 @@ def test_help_documents_the_exit_codes() -> None:
     assert result.exit_code == 0
     for words in ("Exit codes: 0 fine; 1", "2 the command line", "3 conversion", "4 TensorRT"):
         assert words in " ".join(result.output.split())
+
+
+def test_version_is_the_package_s() -> None:
+    result = call("--version")
+    assert (result.exit_code, result.output) == (0, f"trtdsl {trtdsl.__version__}\n")
 
 
 def test_check_finds_all_converters(models: str) -> None:

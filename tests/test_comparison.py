@@ -160,9 +160,15 @@ def test_what_compare_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         trtdsl.compare(program)
 
 
-@pytest.mark.parametrize("tolerance", [-1.0, NAN])
-def test_a_tolerance_that_is_none(tolerance: float) -> None:
-    with pytest.raises(ConversionError, match=f"tolerance is {tolerance}"):
+@pytest.mark.parametrize("repeats", [0, -1, 2.0, None])
+def test_a_number_of_calls_that_is_none(repeats: Any) -> None:
+    with pytest.raises(ConversionError, match=f"repeats is {repeats}\n  fix: give the number"):
+        trtdsl.compare(nn.ReLU().eval(), (torch.ones(2),), repeats=repeats)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, NAN, "a"])
+def test_a_tolerance_that_is_none(tolerance: Any) -> None:
+    with pytest.raises(ConversionError, match=f"tolerance is {tolerance!r}"):
         trtdsl.compare(nn.ReLU().eval(), (torch.ones(2),), tolerance=tolerance)
 
 

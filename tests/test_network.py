@@ -252,5 +252,11 @@ def test_a_word_is_none_of_tensorrts_enums() -> None:
     [(torch.ones(3, device="meta"), "has no values"), (torch.eye(3).to_sparse(), "is sparse")],
 )
 def test_constants_have_values_for_each_place(value: torch.Tensor, reason: str) -> None:
-    with pytest.raises(ConversionError, match=f"constant w: it {reason}"):
+    with pytest.raises(ConversionError, match=f"constant w {reason}"):
         Network().constant(value, name="w")
+
+
+def test_a_constant_of_a_dtype_that_tensorrt_has_not() -> None:
+    words = r"constant is torch\.float64, which TensorRT has not\n  fix: .*net\.constant\(x\.float"
+    with pytest.raises(ConversionError, match=words):
+        Network().constant(torch.ones(2).double())

@@ -197,3 +197,30 @@ def test_a_constant_beyond_the_range_is_told_and_the_others_stay() -> None:
     with pytest.warns(trtdsl.PrecisionWarning, match=r"holds -2 to 1e\+06: what float16"):
         network = trtdsl.trace(Table().eval(), (x,), precision="fp16")
     assert network.evaluate(x).tolist() == [[40000.0, 32752.0, -2.0]]
+
+
+@pytest.mark.parametrize(
+    ("precision", "fix"),
+    [
+        ("half", 'precision="fp16"'),
+        (torch.float16, 'precision="fp16"'),
+        ("bfloat16", 'precision="bf16"'),
+        (torch.float32, 'precision="fp32"'),
+        ("int8", "leave it out for the model's own dtypes"),
+        (["fp16"], "leave it out for the model's own dtypes"),
+    ],
+    ids=str,
+)
+def test_another_word_for_a_precision_is_refused_before_the_model_is_looked_at(
+    precision: Any, fix: str
+) -> None:
+    model = nn.ReLU()  # in training mode, which is refused too
+    for call in (trtdsl.trace, trtdsl.convert):
+        with pytest.raises(trtdsl.ConversionError) as caught:
+            call(model, (torch.ones(2),), precision=precision)
+        assert str(caught.value).startswith(
+            "precision is one of None, 'fp32', 'tf32', 'fp16', 'bf16'"
+        )
+        assert str(caught.value).endswith(f"not {precision!r}\n  fix: {fix}")
+    with pytest.raises(trtdsl.ConversionError, match="precision is one of"):
+        trtdsl.Network().build(precision=precision)

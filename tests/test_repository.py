@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,6 +108,20 @@ def test_the_package_s_public_names_are_all_there() -> None:
         assert getattr(trtdsl, public).__doc__, public
 
 
+def test_what_the_public_classes_have_is_documented() -> None:
+    import trtdsl
+
+    classes = [c for n in trtdsl.__all__ if inspect.isclass(c := getattr(trtdsl, n))]
+    members = [(c, n, m) for c in classes for n, m in vars(c).items() if not n.startswith("_")]
+    bare = [
+        f"{c.__name__}.{n}"
+        for c, n, m in members
+        if isinstance(m, property | classmethod | staticmethod) or inspect.isfunction(m)
+        if not inspect.getdoc(m)
+    ]
+    assert not bare
+
+
 def test_importing_the_package_imports_neither_torch_nor_tensorrt() -> None:
     code = "import sys, trtdsl; print({'torch', 'tensorrt', 'pycuda'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
@@ -121,6 +137,14 @@ def test_tensorrt_and_pycuda_are_imported_inside_functions(path: Path) -> None:
         if isinstance(node, ast.ImportFrom)
     }
     assert not {"tensorrt", "pycuda"} & (top | sources)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_tensorrt_api_asks_what_a_release_has(path: Path) -> None:
+    if path.parent.name == "tensorrt_api":
+        return
+    asks = r"hasattr\(\s*[\w.]*\btrt\b|getattr\(\s*[\w.]*\btrt\b[^)]*\), None|__version__\.\w"
+    assert not re.findall(asks, path.read_text())
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name)

@@ -113,9 +113,21 @@ Cache = Annotated[bool, typer.Option(help="keep engines and timings on disk")]
 Level = Annotated[int | None, typer.Option(help="0 fast build to 5 fast engine", min=0, max=5)]
 
 
+def _print_version(asked: bool) -> None:
+    from trtdsl import __version__
+
+    if asked:
+        typer.echo(f"trtdsl {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def main(
     traceback: Annotated[bool, typer.Option(help="show where an error was raised")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="print trtdsl's", callback=_print_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Take the options that stand before the command."""
 

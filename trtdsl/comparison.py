@@ -139,6 +139,7 @@ def compare(
 
     _refuse_other_models(model)
     _require_tolerance(tolerance)
+    _require_repeats(repeats)
     options = BuildOptions(
         precision=precision,
         workspace=workspace,
@@ -206,9 +207,16 @@ def _clock_time(run: Callable[[], Any]) -> float:
 
 
 def _require_tolerance(tolerance: float | None) -> None:
-    if tolerance is not None and not tolerance >= 0:
+    number = isinstance(tolerance, int | float) and tolerance >= 0
+    if tolerance is not None and not number:
         fix = "give a relative error, such as 1e-4"
-        raise ConversionError(explain(f"tolerance is {tolerance}", fix=fix))
+        raise ConversionError(explain(f"tolerance is {tolerance!r}", fix=fix))
+
+
+def _require_repeats(repeats: int) -> None:
+    if type(repeats) is not int or repeats < 1:
+        fix = "give the number of timed calls, 1 or more"
+        raise ConversionError(explain(f"repeats is {repeats!r}", fix=fix))
 
 
 def _refuse_other_models(model: Any) -> None:

@@ -52,7 +52,9 @@ def trace(
     Errors: ConversionError and below.
     """
     from trtdsl import walk
+    from trtdsl.options import require_precision
 
+    require_precision(precision)
     captured = _captured(model, args, kwargs, dynamic_shapes, opt)
     return _finished(walk.network(captured, name=type(model).__name__), precision)
 
@@ -66,7 +68,8 @@ def check(
 ) -> Report:
     """Everything in a module that trtdsl cannot convert, all at once; needs no GPU.
 
-    ``report.ok`` is the answer, ``print(report)`` the list.
+    ``report.ok`` is the answer, ``print(report)`` the list. Inputs: as of ``trace``.
+    Errors: ConversionError where the model cannot be captured, or the inputs are wrong.
     """
     from trtdsl import report
 

@@ -52,14 +52,17 @@ class Tensor:
 
     @property
     def dtype(self) -> DType:
+        """The type of its elements."""
         return self.type.dtype
 
     @property
     def shape(self) -> tuple[Dim, ...]:
+        """Its sizes: ints, and expressions of symbols where they vary."""
         return self.type.shape
 
     @property
     def rank(self) -> int:
+        """The number of its axes."""
         return self.type.rank
 
     def __repr__(self) -> str:
@@ -129,6 +132,7 @@ class Tensor:
         return operators.less_equal(other, self)
 
     def equal(self, other: Operand) -> Tensor:
+        """Whether elements are equal, as bools: ``(*S), (*T) -> (*broadcast)``."""
         return operators.equal(self, other)
 
     def __invert__(self) -> Tensor:
@@ -150,10 +154,14 @@ class Tensor:
         return operators.cast(self, dtype)
 
     def reshape(self, *shape: Dim) -> Tensor:
-        """The same values in another shape, of which one size may be -1."""
+        """The same values in another shape, of which one size may be -1.
+
+        Errors: ShapeError where the numbers of elements differ.
+        """
         return operators.reshape(self, unpacked(shape))
 
     def permute(self, *order: int) -> Tensor:
+        """Its axes in another order. Errors: ShapeError where an axis is missing or there twice."""
         return operators.permute(self, unpacked(order))
 
     def __bool__(self) -> bool:
@@ -221,7 +229,10 @@ class Network:
         return text(self)
 
     def input(self, name: str, shape: Sequence[Dim], dtype: DType = DType.FLOAT32) -> Tensor:
-        """Declare an input, of a DType or ``torch.dtype``; symbolic sizes are those of ``dim``."""
+        """Declare an input, of a DType or ``torch.dtype``; symbolic sizes are those of ``dim``.
+
+        Errors: ShapeError for a name that is taken, no shape, or a dtype that TensorRT has not.
+        """
         require_name(name, "an input")
         shape = shape_of(shape, f"input {name}")
         for symbol in symbols(shape) - self.symbols.keys():
@@ -237,7 +248,10 @@ class Network:
         return tensor
 
     def dim(self, name: str, *, min: int, opt: int, max: int) -> Dim:
-        """Declare a symbolic size of ``min`` to ``max`` at run time, tuned for ``opt``."""
+        """Declare a symbolic size of ``min`` to ``max`` at run time, tuned for ``opt``.
+
+        Errors: ShapeError where they are not in order, or differ from those of the same name.
+        """
         import sympy
 
         require_name(name, "a size")
@@ -266,7 +280,10 @@ class Network:
         return sympy.Symbol(name, integer=True, nonnegative=True)
 
     def output(self, tensor: Tensor, name: str | None = None) -> None:
-        """Declare an output; ``name`` becomes the engine's name for it."""
+        """Declare an output; ``name`` becomes the engine's name for it.
+
+        Errors: ShapeError for what is no tensor of this network, or a name that is taken.
+        """
         owner = getattr(tensor, "network", None)  # what stands for an absent result refuses here
         if not isinstance(tensor, Tensor):
             raise ShapeError(
@@ -293,7 +310,10 @@ class Network:
         *,
         name: str | None = None,
     ) -> Tensor:
-        """A constant from a PyTorch tensor (held by reference), a scalar or nested sequences."""
+        """A constant from a PyTorch tensor (held by reference), a scalar or nested sequences.
+
+        Errors: ConversionError for what holds no numbers, or a dtype that TensorRT has not.
+        """
         weights = Weights.of(value, dtype, name=name)
         return self.append(Constant(weights=weights), (), name=name)[0]
 

@@ -11,9 +11,15 @@ from typing import Any, TypedDict
 from trtdsl.errors import BuildError, ConversionError, explain
 from trtdsl.runtime.device import index_of
 
-__all__ = ["HARDWARE", "PRECISIONS", "BuildArguments", "BuildOptions"]
+__all__ = ["HARDWARE", "PRECISIONS", "BuildArguments", "BuildOptions", "require_precision"]
 
 PRECISIONS = (None, "fp32", "tf32", "fp16", "bf16")
+
+_ALSO_CALLED = {
+    "fp32": ("float", "float32", "torch.float32"),
+    "fp16": ("half", "float16", "torch.float16"),
+    "bf16": ("bfloat16", "torch.bfloat16"),
+}
 
 HARDWARE = ("same", "ampere_plus", "same_compute_capability")
 """The GPUs that a plan may be for: the model that it was built on, or more of them."""
@@ -21,6 +27,19 @@ HARDWARE = ("same", "ampere_plus", "same_compute_capability")
 
 class _UnknownOption(BuildError, TypeError):
     """An argument that no option is; Python's own error for one is a TypeError."""
+
+
+def require_precision(precision: Any) -> None:
+    """Refuse a word that is none of ``PRECISIONS``. Errors: ConversionError."""
+    if precision in PRECISIONS:
+        return
+    meant = [word for word, names in _ALSO_CALLED.items() if str(precision) in names]
+    raise ConversionError(
+        explain(
+            f"precision is one of {', '.join(map(repr, PRECISIONS))}, not {precision!r}",
+            fix=f'precision="{meant[0]}"' if meant else "leave it out for the model's own dtypes",
+        )
+    )
 
 
 class BuildArguments(TypedDict, total=False):
@@ -96,14 +115,7 @@ class BuildOptions:
         return cls(precision=precision, **arguments)
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            words = ", ".join(map(repr, PRECISIONS))
-            raise ConversionError(
-                explain(
-                    f"precision is one of {words}, not {self.precision!r}",
-                    fix="leave it out for the model's own dtypes",
-                )
-            )
+        require_precision(self.precision)
         for name in ("workspace", "optimization_level", "cache_limit"):
             value = getattr(self, name)
             if value is not None and type(value) is not int:
@@ -121,6 +133,7 @@ class BuildOptions:
             )
         if self.workspace is not None and self.workspace <= 0:
             raise BuildError(f"workspace is {self.workspace} bytes; it must be positive")
+        self._check_cache()
         if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
             raise BuildError(f"optimization_level is {self.optimization_level}, outside of 0..5")
 
@@ -140,6 +153,16 @@ class BuildOptions:
     def refits(self) -> bool:
         """Whether the weights can be changed after the build."""
         return self.refit or self.strip_weights
+
+    def _check_cache(self) -> None:
+        if not isinstance(self.cache, bool | str | os.PathLike):
+            raise BuildError(
+                explain(f"cache is {self.cache!r}", fix="True, False or the path of a directory")
+            )
+        if not (self.progress is None or isinstance(self.progress, bool)):
+            raise BuildError(
+                explain(f"progress is {self.progress!r}", fix="True, False, or None at a terminal")
+            )
 
     def _check_refit(self) -> None:
         for name in ("refit", "strip_weights", "version_compatible"):

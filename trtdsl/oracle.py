@@ -18,7 +18,13 @@ from trtdsl.manifest import Manifest, TensorSpec
 from trtdsl.onnx_export import OnnxModel, export
 from trtdsl.runtime.expression import UNKNOWN, evaluate
 from trtdsl.signature import Signature
-from trtdsl.tensorrt_api import dtype_of, import_tensorrt, why_unavailable
+from trtdsl.tensorrt_api import (
+    allow_precision,
+    dtype_of,
+    import_tensorrt,
+    network_flags,
+    why_unavailable,
+)
 from trtdsl.tree import Placeholder, flatten
 
 if TYPE_CHECKING:
@@ -106,13 +112,12 @@ def build_engine(onnx: bytes | OnnxModel, options: BuildOptions | None = None) -
     trt = import_tensorrt()
     made = builder(options.gpu)
     # Weakly typed, where the release has that: precision is then the builder's choice.
-    explicit_batch = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
-    network = made.create_network(0 if explicit_batch is None else 1 << int(explicit_batch))
+    network = made.create_network(network_flags(trt, typed=False))
     if network is None:
         raise BuildError("TensorRT made no network for its ONNX parser")
     data = onnx.data if isinstance(onnx, OnnxModel) else onnx
     config = configure(options)
-    _set_precision(trt, config, options.precision)
+    allow_precision(trt, config, options.precision)
     with _parsed(trt, network, data):
         model = onnx if isinstance(onnx, OnnxModel) else _described(data, network)
         _add_profile(config, made, model)
@@ -169,20 +174,6 @@ def _num_nodes(data: bytes) -> int | None:
         return None
     graph = onnx.load_from_string(data).graph
     return sum(1 for node in graph.node if node.op_type not in ("Constant", "Identity"))
-
-
-def _set_precision(trt: Any, config: Any, precision: str | None) -> None:
-    if precision not in ("fp16", "bf16"):
-        return
-    flag = getattr(trt.BuilderFlag, precision.upper(), None)
-    if flag is None:
-        raise BuildError(
-            explain(
-                f"TensorRT {trt.__version__} has no {precision} flag for a parsed ONNX file",
-                fix="export a module in 16 bits, model.half(), and build without precision",
-            )
-        )
-    config.set_flag(flag)
 
 
 def _described(data: bytes, network: Any) -> OnnxModel:

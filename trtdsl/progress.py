@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from trtdsl.runtime.logger import listening
+from trtdsl.tensorrt_api import has_progress_monitor
 
 __all__ = ["Bar", "LogReader", "reported"]
 
@@ -81,7 +82,7 @@ def reported(
     Source: IProgressMonitor, from TensorRT 10 on.
     """
     with _drawn(progress) as bar:
-        if hasattr(trt, "IProgressMonitor"):
+        if has_progress_monitor(trt):
             config.progress_monitor = _monitor(trt, bar, stopped)
             try:
                 yield True

@@ -43,10 +43,12 @@ class DType(Enum):
 
     @property
     def is_float(self) -> bool:
+        """Whether it is float32, float16 or bfloat16."""
         return self in (DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16)
 
     @property
     def is_integer(self) -> bool:
+        """Whether it is int64, int32, int8 or uint8; bool is none."""
         return self in (DType.INT64, DType.INT32, DType.INT8, DType.UINT8)
 
     @property
@@ -61,6 +63,7 @@ class DType(Enum):
 
     @property
     def torch(self) -> TorchDType:
+        """The ``torch.dtype`` of the same name."""
         import torch
 
         dtype: TorchDType = getattr(torch, self.value)

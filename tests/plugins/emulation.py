@@ -215,7 +215,7 @@ def _start(kernels: ctypes.CDLL, launch: Launch) -> None:
         for arg in launch.args
     ]
     array = (ctypes.c_void_p * len(args))(*map(ctypes.addressof, args))
-    sizes = (ctypes.c_uint * 6)(*_three(launch.grid), *_three(launch.block))
+    sizes = (ctypes.c_uint * 6)(*_three(launch, "grid"), *_three(launch, "block"))
     getattr(kernels, f"on_cpu_{launch.kernel}")(sizes, array)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -70,7 +71,7 @@ class Planned:
         if launch.shared > 48 << 10:
             attribute = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             call("cuFuncSetAttribute", function, attribute, launch.shared)
-        sizes = (*_three(launch.grid), *_three(launch.block), launch.shared)
+        sizes = (*_three(launch, "grid"), *_three(launch, "block"), launch.shared)
         self._empty = 0 in sizes[:6]
         self._head = (function, *map(ctypes.c_uint, sizes))
         self._driver = library()
@@ -127,12 +128,23 @@ def scalar(kernel: str, value: Any) -> Any:
     )
 
 
-def _three(size: int | tuple[int, ...]) -> tuple[int, int, int]:
-    given = (size,) if isinstance(size, int) else tuple(size)
-    if not 1 <= len(given) <= 3:
-        raise BuildError(f"a grid or block has 1 to 3 sizes, not {given}")
-    x, y, z = (*given, 1, 1)[:3]
-    return int(x), int(y), int(z)
+def _three(launch: Launch, what: str) -> tuple[int, int, int]:
+    """A grid or block as the driver takes it. Errors: BuildError for other than 1 to 3 counts."""
+    size = getattr(launch, what)
+    given = tuple(size) if isinstance(size, tuple | list) else (size,)
+    try:
+        sizes = [*map(operator.index, given)]
+    except TypeError:  # such as a fraction, whose rest would be left out
+        sizes = []
+    if not 1 <= len(sizes) <= 3 or min(sizes) < 0:
+        raise BuildError(
+            explain(
+                f"the {what} of kernel {launch.kernel} is {size!r}, not 1 to 3 whole numbers",
+                fix="round up, as in grid=-(-x.volume // 256)",
+            )
+        )
+    x, y, z = (*sizes, 1, 1)[:3]
+    return x, y, z
 
 
 def architecture() -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtdsl.errors import BuildError, UnavailableError, explain
 from trtdsl.ir.base import Layer
+from trtdsl.tensorrt_api import has_python_plugins, plugin_creator
 from trtdsl.types import TensorType
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class LibraryPlugin(Layer):
         collection = trt.PluginFieldCollection(fields)
         tensors = [api.tensor(x) for x in inputs]
         api.plugins.extend(fields)
-        if hasattr(trt, "IPluginCreatorV3One") and isinstance(found, trt.IPluginCreatorV3One):
+        if has_python_plugins(trt) and isinstance(found, trt.IPluginCreatorV3One):
             made = found.create_plugin(self.name, collection, trt.TensorRTPhase.BUILD)
             return api.add_plugin_v3(tensors, [], self._made(made))
         return api.add_plugin_v2(tensors, self._made(found.create_plugin(self.name, collection)))
@@ -153,9 +154,7 @@ def find_creator(trt: Any, name: str, version: str, namespace: str) -> Any:
     """The creator of a plugin in TensorRT's library, or one that has been loaded; else None."""
     _load_own(trt)
     registry = trt.get_plugin_registry()
-    new = hasattr(type(registry), "get_creator")  # get_plugin_creator went with TensorRT 11
-    find = registry.get_creator if new else registry.get_plugin_creator
-    return find(name, version, namespace)
+    return plugin_creator(registry, name, version, namespace)
 
 
 @cache

@@ -13,13 +13,19 @@ from trtdsl.extension.instance import Instance, in_place
 from trtdsl.extension.library import LibraryPlugin, find_creator
 from trtdsl.ir.plugin import Plugin
 from trtdsl.manifest import PluginName
-from trtdsl.tensorrt_api import allow_aliases, has_aliases, has_python_plugins
+from trtdsl.tensorrt_api import (
+    allow_aliases,
+    has_aliases,
+    has_python_plugins,
+    version_number,
+    without_libraries,
+)
 
 if TYPE_CHECKING:
     from trtdsl.network import Network
     from trtdsl.tensorrt_api import Api
 
-__all__ = ["add_plugin", "configure", "names", "register", "without_libraries"]
+__all__ = ["add_plugin", "configure", "names", "register"]
 
 
 def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
@@ -98,27 +104,12 @@ def register(trt: Any, plugins: Sequence[PluginName]) -> None:
             )
 
 
-def without_libraries(trt: Any, config: Any) -> None:
-    """Keep TensorRT 8 from loading cuDNN and cuBLAS to hand them to plugins, which use neither.
-
-    It does so "if the relevant tactic sources are set" (kDISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE
-    of release 8.6), although its own layers use neither either.
-    """
-    unused = ("CUBLAS", "CUBLAS_LT", "CUDNN")
-    members = [getattr(trt.TacticSource, n) for n in unused if hasattr(trt.TacticSource, n)]
-    sources = config.get_tactic_sources()
-    for member in members:
-        sources &= ~(1 << int(member))
-    if not config.set_tactic_sources(sources):
-        raise BuildError("TensorRT refused to leave cuDNN and cuBLAS out")
-
-
 def _register(trt: Any, cls: type[Plugin]) -> None:
     if has_python_plugins(trt):
         plugin_v3.register(trt, cls)
         return
-    major, minor, patch = (int(part) for part in trt.__version__.split(".")[:3])
-    plugin_v2.register(cls, f"libnvinfer.so.{major}", major * 1000 + minor * 100 + patch)
+    version = version_number(trt)
+    plugin_v2.register(cls, f"libnvinfer.so.{version // 1000}", version)
 
 
 def _collection(trt: Any, instance: Instance) -> Any:

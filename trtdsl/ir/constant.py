@@ -37,7 +37,7 @@ class Weights:
         if tensor.is_meta or tensor.layout is not torch.strided:
             what = "has no values" if tensor.is_meta else f"is sparse ({tensor.layout})"
             raise ConversionError(
-                explain(f"constant {name or ''}: it {what}", fix="give a dense tensor on a device")
+                explain(f"constant{_named(name)} {what}", fix="give a dense tensor on a device")
             )
         if dtype is None:
             try:
@@ -45,8 +45,8 @@ class Weights:
             except ValueError:
                 raise ConversionError(
                     explain(
-                        f"constant {name or ''}: TensorRT has no {tensor.dtype}",
-                        fix="convert the module to float32 first: model.float()",
+                        f"constant{_named(name)} is {tensor.dtype}, which TensorRT has not",
+                        fix="in a module, model.float() first; by hand, net.constant(x.float())",
                     )
                 ) from None
         return cls(tensor=tensor if dtype is None else tensor.to(dtype.torch), name=name)
@@ -59,6 +59,10 @@ class Weights:
         if self.tensor.numel() == 1 and self.name is None:
             return f"{self.tensor.item():g} {self.type}"
         return f"{self.name or 'value'}: {self.type}"
+
+
+def _named(name: str | None) -> str:
+    return f" {name}" if name else ""
 
 
 def _known(value: Any, dtype: DType | None) -> torch.Tensor:

@@ -48,7 +48,7 @@ class Fill(Layer):
     def lower(self, api: Api) -> Any:
         dtype, static = api.dtype(self.dtype), is_static(self.shape)
         call = (list(self.shape) if static else [1], api.trt.FillOperation.LINSPACE)
-        if hasattr(api.trt.IFillLayer, "to_type"):
+        if api.fill_takes_dtype:
             layer = api.add_fill(*call, dtype)
         else:
             layer = api.add_fill(*call)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 
-from trtdsl.errors import ConversionError
 from trtdsl.held import PrecisionWarning
 from trtdsl.ir.attention import Attention, lowest
 from trtdsl.ir.base import Layer
@@ -25,6 +24,7 @@ from trtdsl.ir.repeat import Repeat
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, maximum, where
+from trtdsl.options import require_precision
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import fold
 from trtdsl.types import DType
@@ -68,12 +68,9 @@ def to_precision(network: Network, precision: str | None) -> Network:
     keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
     Errors: ConversionError for another word.
     """
-    if precision in (None, "fp32", "tf32"):
-        return network
+    require_precision(precision)
     if precision not in _TYPES:
-        raise ConversionError(
-            f"precision is None, 'fp32', 'tf32', 'fp16' or 'bf16', not {precision!r}"
-        )
+        return network
     return rewrite(network, _Narrowing(network, _TYPES[precision]))
 
 

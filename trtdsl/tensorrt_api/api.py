@@ -121,6 +121,11 @@ class Api:
         return getattr(getattr(self.trt, enum), member.name)
 
     @property
+    def fill_takes_dtype(self) -> bool:
+        """Whether ``add_fill`` is told the dtype of what it makes (10.0 and later)."""
+        return hasattr(self.trt.IFillLayer, "to_type")
+
+    @property
     def has_int64(self) -> bool:
         return hasattr(self.trt.DataType, "INT64")
 

@@ -13,10 +13,13 @@ __all__ = [
     "dtype_of",
     "has_ahead_of_time",
     "has_aliases",
+    "has_progress_monitor",
     "has_python_plugins",
     "is_strongly_typed",
     "network_flags",
+    "plugin_creator",
     "refits_one_by_one",
+    "version_number",
 ]
 
 NAMES = {
@@ -45,10 +48,13 @@ def data_type(trt: Any, dtype: DType) -> Any:
     return getattr(trt.DataType, NAMES[dtype])
 
 
-def network_flags(trt: Any) -> int:
-    """The flags of a new network: explicit batch and strongly typed, where the release has them."""
+def network_flags(trt: Any, *, typed: bool = True) -> int:
+    """The flags of a new network: explicit batch and, if ``typed``, strongly typed.
+
+    A flag that the release has not is left out: TensorRT 11 knows no other networks.
+    """
     known = trt.NetworkDefinitionCreationFlag
-    names = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
+    names = ("EXPLICIT_BATCH", *(["STRONGLY_TYPED"] if typed else []))
     return sum(1 << int(getattr(known, name)) for name in names if hasattr(known, name))
 
 
@@ -60,6 +66,11 @@ def is_strongly_typed(trt: Any) -> bool:
 def has_python_plugins(trt: Any) -> bool:
     """Whether Python may subclass plugins (10.0 and later)."""
     return hasattr(trt, "IPluginV3")
+
+
+def has_progress_monitor(trt: Any) -> bool:
+    """Whether a build tells how far it is, and can be stopped (10.0 and later)."""
+    return hasattr(trt, "IProgressMonitor")
 
 
 def has_ahead_of_time(trt: Any) -> bool:
@@ -75,3 +86,17 @@ def has_aliases(trt: Any) -> bool:
 def refits_one_by_one(trt: Any) -> bool:
     """Whether this release (10.1 and later) can keep all weights but marked ones as they are."""
     return hasattr(trt.BuilderFlag, "REFIT_INDIVIDUAL")
+
+
+def version_number(trt: Any) -> int:
+    """The release as C++ counts it, 8601 for 8.6.1. Source: NV_TENSORRT_VERSION of TensorRT 8."""
+    major, minor, patch = (int(part) for part in trt.__version__.split(".")[:3])
+    return major * 1000 + minor * 100 + patch
+
+
+def plugin_creator(registry: Any, name: str, version: str, namespace: str) -> Any:
+    """The creator of a plugin in an IPluginRegistry, or None."""
+    # get_creator came with 10.0, and get_plugin_creator went with TensorRT 11.
+    new = hasattr(type(registry), "get_creator")
+    find = registry.get_creator if new else registry.get_plugin_creator
+    return find(name, version, namespace)

@@ -10,12 +10,14 @@ from trtdsl.tensorrt_api.release import has_aliases, refits_one_by_one
 
 __all__ = [
     "allow_aliases",
+    "allow_precision",
     "allow_refit",
     "context_memory",
     "context_without_memory",
     "set_compatibility",
     "set_workspace",
     "share_profiles",
+    "without_libraries",
 ]
 
 
@@ -29,6 +31,24 @@ def allow_aliases(trt: Any, config: Any) -> None:
     """Let outputs of plugins be the memory of inputs, where the release has that."""
     if has_aliases(trt):
         config.set_preview_feature(trt.PreviewFeature.ALIASED_PLUGIN_IO_10_03, True)
+
+
+def allow_precision(trt: Any, config: Any, precision: str | None) -> None:
+    """Let the layers of a network that is not strongly typed compute in 16 bits.
+
+    Errors: BuildError where the release has strongly typed networks only.
+    """
+    if precision not in ("fp16", "bf16"):
+        return
+    flag = getattr(trt.BuilderFlag, precision.upper(), None)
+    if flag is None:
+        raise BuildError(
+            explain(
+                f"TensorRT {trt.__version__} has no {precision} flag for a parsed ONNX file",
+                fix="export a module in 16 bits, model.half(), and build without precision",
+            )
+        )
+    config.set_flag(flag)
 
 
 def allow_refit(trt: Any, config: Any, *, strip: bool) -> None:
@@ -101,3 +121,18 @@ def set_workspace(context: Any, address: int, size: int) -> None:
         context.set_device_memory(address, size)
     else:
         context.device_memory = address
+
+
+def without_libraries(trt: Any, config: Any) -> None:
+    """Keep TensorRT 8 from loading cuDNN and cuBLAS for plugins that use neither.
+
+    It does so "if the relevant tactic sources are set" (kDISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE
+    of release 8.6), although its own layers use neither either. Errors: BuildError.
+    """
+    unused = ("CUBLAS", "CUBLAS_LT", "CUDNN")
+    members = [getattr(trt.TacticSource, n) for n in unused if hasattr(trt.TacticSource, n)]
+    sources = config.get_tactic_sources()
+    for member in members:
+        sources &= ~(1 << int(member))
+    if not config.set_tactic_sources(sources):
+        raise BuildError("TensorRT refused to leave cuDNN and cuBLAS out")
