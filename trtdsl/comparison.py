@@ -138,8 +138,7 @@ def compare(
     from trtdsl.export.flat import given_inputs
 
     _refuse_other_models(model)
-    _require_tolerance(tolerance)
-    _require_repeats(repeats)
+    _require_numbers(tolerance, repeats)
     options = BuildOptions(
         precision=precision,
         workspace=workspace,
@@ -206,14 +205,11 @@ def _clock_time(run: Callable[[], Any]) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def _require_tolerance(tolerance: float | None) -> None:
+def _require_numbers(tolerance: float | None, repeats: int) -> None:
     number = isinstance(tolerance, int | float) and tolerance >= 0
     if tolerance is not None and not number:
         fix = "give a relative error, such as 1e-4"
         raise ConversionError(explain(f"tolerance is {tolerance!r}", fix=fix))
-
-
-def _require_repeats(repeats: int) -> None:
     if type(repeats) is not int or repeats < 1:
         fix = "give the number of timed calls, 1 or more"
         raise ConversionError(explain(f"repeats is {repeats!r}", fix=fix))
