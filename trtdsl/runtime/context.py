@@ -10,7 +10,6 @@ from trtdsl.extension import failures
 from trtdsl.manifest import Manifest
 from trtdsl.runtime import logger
 from trtdsl.runtime.open_outputs import Memory, allocators, open_outputs
-from trtdsl.runtime.turns import in_turn
 from trtdsl.runtime.workspace import Workspace
 
 __all__ = ["Context", "refusal"]
@@ -28,7 +27,6 @@ class Context:
         manifest: Manifest,
         memory: Memory,
         *,
-        device: int = 0,
         workspace: Workspace | None = None,
         takes_turns: bool = False,
     ) -> None:
@@ -51,9 +49,7 @@ class Context:
         self._symbolic = [i for i, spec in enumerate(manifest.inputs) if not spec.is_static]
         self._set_address = trt_context.set_tensor_address
         self._known: dict[str, int] = {}
-        # A run with open outputs waits for their sizes: nobody is to wait for it.
-        execute = trt_context.execute_async_v3
-        self._execute = execute if opened else in_turn(device, execute)
+        self._execute = trt_context.execute_async_v3
 
     def set_shapes(self, shapes: list[tuple[int, ...]]) -> None:
         """Tell TensorRT the inputs' shapes and learn the outputs'; nothing where they are the last.

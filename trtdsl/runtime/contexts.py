@@ -100,12 +100,7 @@ class Contexts:
             if self._profiler is not None:
                 context.profiler = self._profiler
             made = Context(
-                context,
-                self.manifest,
-                memory,
-                device=self.device,
-                workspace=workspace,
-                takes_turns=self.shared,
+                context, self.manifest, memory, workspace=workspace, takes_turns=self.shared
             )
             self._made.add(made)
             return made

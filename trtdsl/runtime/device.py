@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from trtdsl.errors import RunError, UnavailableError, explain
-from trtdsl.runtime.driver import call, check, immediate, library
+from trtdsl.runtime.driver import call, check, library
 
 __all__ = [
     "Gpu",
@@ -102,10 +102,10 @@ def primary_context(index: int) -> Iterator[None]:
 
 def current_context() -> int | None:
     """The handle of the context that is current in this thread; None where there is none."""
-    context = ctypes.c_void_p()
-    status = immediate().cuCtxGetCurrent(ctypes.byref(context))  # without ``call``: in every run
+    context, driver = ctypes.c_void_p(), library()
+    status = driver.cuCtxGetCurrent(ctypes.byref(context))  # without ``call``: in every run
     if status:
-        check(library(), "cuCtxGetCurrent", status)
+        check(driver, "cuCtxGetCurrent", status)
     return context.value
 
 

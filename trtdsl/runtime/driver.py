@@ -12,9 +12,8 @@ from functools import cache
 
 from trtdsl.errors import RunError, UnavailableError, explain
 
-__all__ = ["call", "check", "immediate", "library", "refuse_after_fork"]
+__all__ = ["call", "check", "library", "refuse_after_fork"]
 
-_NAME = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _NOT_INITIALIZED = 3
 _FORKED = (
     "this process was forked from one that had started CUDA, and CUDA does not survive a fork",
@@ -30,23 +29,14 @@ def library() -> ctypes.CDLL:
     Errors: UnavailableError where there is none; RunError in a fork of a process that used CUDA.
     """
     global _started_in
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        driver = ctypes.CDLL(_NAME)
+        driver = ctypes.CDLL(name)
     except OSError:
-        raise UnavailableError(f"the driver's library {_NAME} is not installed") from None
+        raise UnavailableError(f"the driver's library {name} is not installed") from None
     check(driver, "cuInit", driver.cuInit(ctypes.c_uint(0)))
     _started_in = os.getpid()
     return driver
-
-
-@cache
-def immediate() -> ctypes.PyDLL:
-    """The same library for functions that answer at once: Python's lock is kept over the call.
-
-    To let go of it costs threads that run engines more than such a function takes.
-    """
-    library()
-    return ctypes.PyDLL(_NAME)
 
 
 def call(name: str, *args: object) -> None:
