@@ -13,6 +13,7 @@ from torch.export import Dim
 import trtdsl
 from tests.cases.base import f32
 from trtdsl.errors import ConversionError, RunError
+from trtdsl.export import paths
 from trtdsl.types import DimRange
 
 
@@ -318,3 +319,37 @@ def test_a_branch_for_a_size_of_1_is_told_where_it_may_be_1() -> None:
         trtdsl.trace(model, (x,), dynamic_shapes={"x": {0: Dim("rows", min=1, max=8)}})
     network = trtdsl.trace(model, (x,), dynamic_shapes={"x": {0: Dim("rows", min=2, max=8)}})
     assert torch.equal(network.evaluate(x), x)
+
+
+class Chunks(nn.Module):
+    """Sums within chunks of 16 steps, the last of which is padded, and of what came before."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        padding = (16 - x.shape[1] % 16) % 16
+        chunks = nn.functional.pad(x, (0, padding)).unflatten(1, (-1, 16))
+        total, outputs = torch.zeros(x.shape[0], 1), []
+        for i in range(chunks.shape[1]):
+            outputs.append(chunks[:, i].cumsum(1) + total)
+            total = total + chunks[:, i].sum(1, keepdim=True)
+        return torch.cat(outputs, 1)[:, : x.shape[1]]
+
+
+def _chunked(most: int) -> trtdsl.Network:
+    shape = {0: Dim("batch", min=1, max=4), 1: Dim("length", min=1, max=most)}
+    return trtdsl.trace(Chunks().eval(), (f32(2, 8),), dynamic_shapes=(shape,))
+
+
+def test_what_pytorch_cannot_prove_of_sizes_is_tried() -> None:
+    network = _chunked(16)
+    for shape in ((1, 1), (3, 5), (2, 16)):
+        torch.testing.assert_close(network.evaluate(f32(*shape)), Chunks()(f32(*shape)))
+    with pytest.raises(ConversionError, match=r"16\), 1\), and length = 17 are in the ranges"):
+        _chunked(17)
+
+
+def test_what_cannot_be_tried_at_all_sizes_is_refused() -> None:
+    shape = {0: Dim("batch", min=1, max=4), 1: Dim("length", min=1, max=16)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "_MOST_POINTS", 8)
+        with pytest.raises(ConversionError, match="cannot prove that of the whole ranges"):
+            trtdsl.trace(Chunks().eval(), (f32(2, 8),), dynamic_shapes=(shape,))

@@ -9,22 +9,22 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy, deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import RLock
 from typing import Any
 
 import torch
 from torch import nn
-from torch._dynamo.exc import UserError, UserErrorType
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from trtdsl.errors import ConversionError, TrtdslError, explain
 from trtdsl.export import dynamic
 from trtdsl.export.admission import refuse_weight
+from trtdsl.export.attempts import exported
 from trtdsl.export.branches import Asked, asked
 from trtdsl.export.doubles import without_doubles
 from trtdsl.export.drawn import draw_nothing
@@ -39,7 +39,6 @@ from trtdsl.export.refusal import quiet, refusal
 from trtdsl.export.scalars import known_scalars
 from trtdsl.export.snapshot import restored
 from trtdsl.export.storage import read_storage
-from trtdsl.export.symbolic_numbers import rounds_sizes, symbolic_numbers
 from trtdsl.export.whole import whole
 from trtdsl.module_plugins import kept_whole
 from trtdsl.tree import Placeholder, Tree, flatten
@@ -108,7 +107,7 @@ def _captured(
 ) -> Captured:
     with kept_whole(model), asked() as conditions:
         program, flat = _exported(model, args, kwargs, dynamic_shapes, conditions)
-        exported, program = _user_inputs(program), _functional(program, keep)
+        taken, program = _user_inputs(program), _functional(program, keep)
     nodes = _user_inputs(program)
     _refuse_state(program, nodes, flat)
     input_tree, output_tree = (flat.input_tree, flat.output_tree) if flat else _trees(program)
@@ -117,7 +116,7 @@ def _captured(
     wanted = dynamic.dims(flat.specs(dynamic_shapes)) if flat else {}
     leaves = flat.leaves if flat else None
     symbols, renamed = dynamic.ranges(program, nodes, wanted, opt, leaves, names)
-    trace = Trace(exported, program.graph, renamed, conditions if flat else None)
+    trace = Trace(taken, program.graph, renamed, conditions if flat else None)
     hold(trace, symbols, flat and partial(_again, flat, dynamic_shapes, keep))
     prefix = "model." if flat else ""
     weights = without_doubles(program.graph_module, _weights(program, prefix))
@@ -148,13 +147,13 @@ def _again(
     try:
         with kept_whole(flat.model), asked() as conditions:
             program = _export(example, dynamic_shapes, conditions)
-            exported, program = _user_inputs(program), _functional(program, keep)
+            taken, program = _user_inputs(program), _functional(program, keep)
         nodes = _user_inputs(program)
         wanted, inputs = dynamic.dims(specs), flat.input_names
         names = dynamic.ranges(program, nodes, wanted, {}, example.leaves, inputs)[1]
     except TrtdslError:
         return None
-    return Trace(exported, program.graph, names, conditions)
+    return Trace(taken, program.graph, names, conditions)
 
 
 def _exported(
@@ -183,44 +182,13 @@ def _exported(
 def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgram:
     specs = flat.specs(dynamic_shapes)
     leaves = dynamic.widened(flat.leaves, specs)
-    shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
     try:
         with _traceable(flat.model), torch.no_grad(), _as_made(flat.model), quiet():
-            return _exported_program(flat, leaves, shapes, conditions)
+            return exported(flat, leaves, specs, conditions)
     except TrtdslError:
         raise
     except Exception as error:
         raise refusal(error, flat, conditions) from error
-
-
-def _exported_program(
-    flat: Flat, leaves: tuple[torch.Tensor, ...], shapes: Any, conditions: Asked
-) -> ExportedProgram:
-    def export(**options: Any) -> ExportedProgram:
-        conditions.forget()
-        with restored(flat.model, leaves):
-            return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False, **options)
-
-    try:
-        program, before = export(), replace(conditions)
-        if rounds_sizes(program):
-            with suppress(Exception), symbolic_numbers(flat.model):
-                return export()
-        conditions.recall(before)
-        return program
-    except UserError as error:
-        if error.error_type is not UserErrorType.CONSTRAINT_VIOLATION:
-            raise
-        before = replace(conditions)
-        # It has to prove what it assumed of sizes, by algebra. hold_guards tries them one by one.
-        deferred = {"prefer_deferred_runtime_asserts_over_guards": True}
-        for options in ({}, deferred):
-            with suppress(Exception), symbolic_numbers(flat.model):
-                return export(**options)
-        with suppress(Exception):  # older releases cannot leave it to be asserted
-            return export(**deferred)
-        conditions.recall(before)
-        raise
 
 
 @contextmanager

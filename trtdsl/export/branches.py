@@ -39,6 +39,8 @@ class Asked:
     """By condition: whether it was found to be true, and the line that asked."""
     equal: dict[Any, str] = field(default_factory=dict)
     """The equations that anything found to be true, and the model's line at that time."""
+    unproved: bool = False
+    """Whether torch.export could not prove that what was found to be true always is."""
 
     def forget(self) -> None:
         """Start anew, as another attempt at capturing the model does."""

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch.fx import Graph, Node
 
-from trtdsl.errors import explain
+from trtdsl.errors import ConversionError, explain
 from trtdsl.export.asserted import Condition, Layout, compiled, conditions_of, only_checked, refused
 from trtdsl.export.branches import Asked
 from trtdsl.nodes import several
@@ -52,6 +52,7 @@ class Trace:
     ) -> None:
         """``inputs`` are those of the graph as exported, ``graph`` is what has become of it."""
         self.names, self.graph = names, graph
+        self.unproved = asked is not None and asked.unproved
         self.layout = Layout(inputs[0].graph) if inputs and asked is not None else None
         found = [c for c in conditions_of(inputs, asked) if c.expr.free_symbols <= names.keys()]
         self.conditions = [(c, compiled(c.expr)) for c in found]
@@ -130,12 +131,26 @@ def _hold(
         used = sorted(condition.expr.free_symbols, key=lambda s: trace.names[s])
         if not set(used) <= named.keys():
             continue
-        for sizes in _points({s: named[s] for s in used}, _MOST):
+        ranges = {s: named[s] for s in used}
+        if trace.unproved and math.prod(r.max - r.min + 1 for r in ranges.values()) > _MOST_POINTS:
+            raise _too_many(condition, trace)
+        for sizes in _points(ranges, _MOST_POINTS if trace.unproved else _MOST):
             if not holds(sizes) and not trace.allows(condition, sizes):
                 names = {trace.names[s] for s in used}
                 if condition.by_model or again is None or not _is_one(trace, symbols, names, again):
                     raise refused(condition, sizes, trace.names)
                 return
+
+
+def _too_many(condition: Condition, trace: Trace) -> ConversionError:
+    return ConversionError(
+        explain(
+            f"the model was captured for sizes with {condition.expr.subs(trace.names)}: PyTorch "
+            "cannot prove that of the whole ranges, and they are too wide to try all sizes",
+            at=condition.place,
+            fix=f"narrow them in dynamic_shapes to at most {_MOST_POINTS} combinations",
+        )
+    )
 
 
 def _warn_of_one(trace: Trace, symbols: Mapping[str, DimRange]) -> None:
