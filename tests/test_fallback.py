@@ -342,3 +342,19 @@ def test_pytorch_s_pieces_move_to_the_device_of_the_inputs() -> None:
     (y,) = module(*(torch.empty(4, 8, device=meta) for _ in piece.order))
     assert y.device == meta
     assert hybrid(f32(4, 8)).device.type == "cpu"
+
+
+def test_an_output_that_is_a_constant_is_the_callers_own() -> None:
+    class Tabled(Chain):
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.register_buffer("table", torch.arange(3.0))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return super().forward(x), self.table
+
+    hybrid = converted(Tabled(), f32(2, 8))
+    for _ in range(2):
+        table = hybrid(f32(2, 8))[1]
+        assert table.tolist() == [0, 1, 2]
+        table += 5

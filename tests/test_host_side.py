@@ -6,6 +6,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 
 from tests.engine_parts import F32, Context, HostMover, Trt
 from tests.fake_cuda import FakeCuda, install
-from trtdsl.runtime import host_side, page_locked, staging
+from trtdsl.errors import RunError
+from trtdsl.runtime import host_side, page_locked, runners, staging
 from trtdsl.runtime.contexts import Contexts
 from trtdsl.runtime.host_side import HostRunner
 
@@ -143,6 +145,34 @@ def test_the_pool_keeps_to_its_limit(cuda: FakeCuda) -> None:
     both = pool.take(grain + 1)
     assert both is not None
     assert len(cuda.alive) == 1  # the smaller ones made room
+
+
+def test_memory_that_could_not_be_locked_does_not_count(
+    cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(device: int, size: int) -> None:
+        raise RunError("out of memory")
+
+    pool = page_locked.Pool(0, limit=1 << 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(page_locked, "PageLocked", refuse)
+        with pytest.raises(RunError, match="out of memory"):
+            pool.take(1)
+    assert pool.take(1) is not None
+
+
+def test_a_call_that_began_before_the_close_gets_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``engine.graphs = True`` closes the runners that another thread is about to use."""
+    waited: list[str] = []
+    monkeypatch.setattr(runners, "primary_context", lambda device: nullcontext())
+    monkeypatch.setattr(runners, "call", waited.append)
+    monkeypatch.setattr(runners, "Contexts", lambda *_, **__: None)
+    made = runners.Runners(None, None, 0, "auto")  # type: ignore[arg-type]
+    assert made.submit(int, "1").result(20) == 1
+    made.close()
+    assert made.submit(int, "2").result(20) == 2
+    made.close()
+    assert waited == ["cuCtxSynchronize"] * 2
 
 
 def test_page_locked_arrays(cuda: FakeCuda) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,7 +50,8 @@ def test_all_gpus_serve_one_queue() -> None:
         assert many.engines[0] is engine
         futures = [many.run_async(i) for i in range(40)]
         assert [future.result(20) for future in futures] == [2 * i for i in range(40)]
-    assert all(each.calls > 0 for each in many.engines)  # type: ignore[attr-defined]
+        assert all(each.calls > 0 for each in many.engines)  # type: ignore[attr-defined]
+    assert not many.engines  # which would keep the GPUs' memory
     with pytest.raises(RunError, match="were closed"):
         many(1)
 
@@ -87,3 +89,25 @@ def test_dropped_replicas_end_their_threads() -> None:
     for thread in threads:
         thread.join(20)
         assert not thread.is_alive()
+
+
+def test_a_call_that_is_taken_while_they_close_is_answered() -> None:
+    for _ in range(20):
+        many = replicas(Stub(0), 0)
+        taken: list[list[Future[Any]]] = [[] for _ in range(4)]
+        started = threading.Barrier(5, timeout=20)
+
+        def call(own: list[Future[Any]], many: Replicas = many, go: Any = started.wait) -> None:
+            go()
+            with suppress(RunError):
+                while True:
+                    own.append(many.run_async(1))
+
+        callers = [threading.Thread(target=call, args=(own,)) for own in taken]
+        for caller in callers:
+            caller.start()
+        started.wait()
+        many.close()
+        for caller in callers:
+            caller.join(20)
+        assert all(future.done() for own in taken for future in own)

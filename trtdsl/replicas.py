@@ -37,6 +37,7 @@ class Replicas:
         self._engines = {i: engine if i == here else engine.on(i) for i in devices}
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._closed = False
+        self._lock = threading.Lock()  # no call enters the queue behind its end
         self._threads = [
             threading.Thread(target=_serve, args=(self._queue, replica), daemon=True)
             for replica in self._engines.values()
@@ -53,26 +54,30 @@ class Replicas:
 
     def run_async(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """A future of the outputs; arrays must not change before it is done."""
-        if self._closed:
-            raise RunError("these replicas were closed")
         index = _gpu_of([*args, *kwargs.values()])
-        if index is not None:
-            return self._on(index).run_async(*args, **kwargs)
         future: Future[Any] = Future()
-        self._queue.put((args, kwargs, future))
-        return future
+        with self._lock:
+            if self._closed:
+                raise RunError(explain("these replicas were closed", fix="engine.replicate(...)"))
+            if index is None:
+                self._queue.put((args, kwargs, future))
+                return future
+            engine = self._on(index)
+        return engine.run_async(*args, **kwargs)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """The engine of each GPU, in the order of the devices."""
+        """The engine of each GPU, in the order of the devices; none once these are closed."""
         return tuple(self._engines.values())
 
     def close(self) -> None:
-        """Finish the calls in the queue, take no more, and end the threads."""
-        self._closed = True
-        self._stop()
+        """Finish the calls in the queue, take no more, end the threads, and forget the engines."""
+        with self._lock:
+            self._closed = True
+            self._stop()
         for thread in self._threads:
             thread.join()
+        self._engines.clear()
 
     def __enter__(self) -> Replicas:
         return self

@@ -156,7 +156,8 @@ class Hybrid:
     ) -> list[torch.Tensor]:
         """The outputs, contiguous and with memory that nothing else has."""
         torch_pieces = (p for p in self.pieces if isinstance(p, TorchPiece))
-        shared = {storage_of(x) for x in leaves}.union(*(p.module.memory for p in torch_pieces))
+        kept = (*leaves, *self._constants.values())
+        shared = {storage_of(x) for x in kept}.union(*(p.module.memory for p in torch_pieces))
         own = []
         for y in outputs:
             y = y.resolve_conj().resolve_neg().contiguous()

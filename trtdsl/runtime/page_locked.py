@@ -64,8 +64,9 @@ class Pool:
             self._locked -= self._free.pop(0).size
         if self._locked + size > self._limit:
             return None
+        memory = PageLocked(self._device, size)
         self._locked += size
-        return PageLocked(self._device, size)
+        return memory
 
 
 class _Lease:

@@ -65,7 +65,10 @@ class Runners:
             return self._host_runner
 
     def submit(self, work: Any, *args: Any) -> Future[Any]:
-        """``work(*args)`` in a thread, of which there are as many as calls fit on the GPU."""
+        """``work(*args)`` in a thread, of which there are as many as calls fit on the GPU.
+
+        A call that had begun before ``close`` gets threads anew.
+        """
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(MAX_LANES, thread_name_prefix="trtdsl-run")
@@ -74,8 +77,9 @@ class Runners:
     def close(self) -> None:
         """Wait for the device, so that what these runners hold can be freed."""
         with self._lock:
-            if self._threads is not None:
-                self._threads.shutdown()
+            threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown()
         with primary_context(self._device):
             call("cuCtxSynchronize")
 
