@@ -269,6 +269,18 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     return section(flat, len(others), first, length, columns + 1)
 
 
+@converter(aten.linalg_diagonal.default)
+def linalg_diagonal(
+    A: Tensor,  # noqa: N803
+    *,
+    offset: int = 0,
+    dim1: int = -2,
+    dim2: int = -1,
+) -> Tensor:
+    """``diagonal`` of the last two axes, where no others are named."""
+    return diagonal(A, offset, dim1, dim2)
+
+
 def _shortest(rows: Dim, columns: Dim) -> Dim:
     """How long a diagonal is that begins at the corner of what is left of a matrix."""
     if is_static((rows, columns)):

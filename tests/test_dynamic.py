@@ -12,6 +12,7 @@ from torch.export import Dim
 
 import trtdsl
 from tests.cases.base import f32
+from trtdsl.capture import capture
 from trtdsl.errors import ConversionError, RunError
 from trtdsl.export import paths
 from trtdsl.types import DimRange
@@ -155,6 +156,17 @@ def test_specifications_that_do_not_fit(shapes: Any, opt: Any, reason: str) -> N
         trtdsl.trace(Halves().eval(), (f32(3, 4), f32(6, 4)), dynamic_shapes=shapes, opt=opt)
     if "upper bound" in reason:
         assert 'fix: torch.export.Dim("batch", min=' in str(caught.value)
+
+
+def test_a_size_that_a_decomposition_fixes_is_refused() -> None:
+    class Diagonal(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.diagonal(x, offset=2)
+
+    model, diagonal = Diagonal().eval(), torch.ops.aten.linalg_diagonal.default
+    shapes = {"x": {0: BATCH, 1: Dim("columns", min=2, max=8)}}
+    with pytest.raises(ConversionError, match="the number 3 of axis 1 of input x"):
+        capture(model, (f32(5, 3),), dynamic_shapes=shapes, keep=lambda op: op is not diagonal)
 
 
 def test_an_axis_counted_from_the_back() -> None:

@@ -36,3 +36,13 @@ def test_factorizations_are_refused_with_what_to_do(function: object) -> None:
 
     with pytest.raises(trtdsl.UnsupportedError, match="compute the factors outside of the model"):
         trtdsl.trace(Factored().eval(), (definite(3, 3),))
+
+
+def test_what_pytorch_checks_behind_a_solver_is_left_out() -> None:
+    class Solved(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.vmap(lambda a: torch.linalg.solve(a, a[0]) + torch.linalg.inv(a)[0])(x)
+
+    matrices = definite(3, 4, 4)
+    network = trtdsl.trace(Solved().eval(), (matrices,))
+    assert_close(network.evaluate(matrices), Solved()(matrices), 1e-4)

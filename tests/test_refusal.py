@@ -241,6 +241,21 @@ def listed(x: torch.Tensor) -> torch.Tensor:
     return x + torch.tensor([x[0, 0], x[1, 0]])
 
 
+def nested(x: torch.Tensor) -> torch.Tensor:
+    return torch.nested.to_padded_tensor(torch.nested.as_nested_tensor([x[0], x[1]]), 0.0)
+
+
+def aligned(x: torch.Tensor) -> torch.Tensor:
+    chances = x.log_softmax(1)[:, None]
+    return nn.functional.ctc_loss(
+        chances, torch.tensor([[1]]), torch.tensor([4]), torch.tensor([1])
+    )
+
+
+def least_squares(x: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.lstsq(x, x).solution
+
+
 def looked_up(x: torch.Tensor) -> torch.Tensor:
     return x * {4: 2.0}.get(x.shape[0], 3.0)
 
@@ -253,6 +268,9 @@ def looked_up(x: torch.Tensor) -> torch.Tensor:
         (array_out, "hands a tensor or a size to numpy", "in tensors from input to output"),
         (listed, "reads the values of a tensor in Python", "torch.stack"),
         (looked_up, "looks a size that varies up in a dict", "leave the size out"),
+        (nested, "makes a nested tensor", "pad the rows"),
+        (aligned, "computes ctc_loss", "in PyTorch"),
+        (least_squares, "solves least squares", "torch.linalg.solve"),
     ],
 )
 def test_what_python_cannot_do_is_said_in_a_sentence(function: Any, what: str, fix: str) -> None:

@@ -29,6 +29,7 @@ from trtdsl.export.branches import Asked, asked
 from trtdsl.export.doubles import without_doubles
 from trtdsl.export.drawn import draw_nothing
 from trtdsl.export.dynamic import Bounds
+from trtdsl.export.effects import drop_checks, without_tokens
 from trtdsl.export.flat import Flat, input_names
 from trtdsl.export.history import refuse_history
 from trtdsl.export.inplace import drop_identities, has_inplace, hides_views, rewrite_inplace
@@ -226,6 +227,7 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
         if isinstance(module, GraphModule):
             read_storage(module.graph)
             draw_nothing(module.graph)
+            drop_checks(module.graph)
     return program
 
 
@@ -330,7 +332,7 @@ def _user_inputs(program: ExportedProgram) -> list[Node]:
 
 
 def _outputs(program: ExportedProgram, name: str) -> tuple[Node, ...]:
-    outputs = tuple(n for n in _output_nodes(program) if isinstance(n, Node))
+    outputs = tuple(without_tokens(program))
     if not outputs:
         raise ConversionError(
             explain(

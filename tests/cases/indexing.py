@@ -74,6 +74,8 @@ CASES = [
     Case(aten.index.Tensor, f32(5, 3), [torch.tensor([4, 0], dtype=torch.int32)]),
     Case(aten._unsafe_index.Tensor, f32(3, 4), [None, MIXED]),
     Case(aten.one_hot.default, i64(2, 3, low=0, high=5), 5, dynamic=BATCH),
+    Case(aten.linalg_diagonal.default, f32(5, 3, 4), dynamic=BATCH),
+    Case(aten.linalg_diagonal.default, f32(4, 3, 2), kwargs={"offset": -1, "dim1": 0}),
     Case(aten.diagonal.default, f32(3, 4)),
     Case(aten.diagonal.default, f32(2, 3, 4), 1, 1, 2, dynamic=BATCH),
     Case(aten.diagonal.default, f32(4, 3, 2), -2, 0, -1),

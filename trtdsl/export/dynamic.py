@@ -247,11 +247,12 @@ def ranges(
     places: dict[Any, str] = {}
     for i, node in enumerate(nodes):
         for axis, size in enumerate(node.meta["val"].shape):
-            if isinstance(size, int):
-                continue
-            symbol = size.node.expr
-            used |= symbol.free_symbols
             dim = wanted.get((i, axis))
+            symbol = getattr(getattr(size, "node", None), "expr", None)
+            if symbol is None or symbol.is_number:
+                _require_fixed(dim, size, f"axis {axis} of input {inputs[i]}")
+                continue
+            used |= symbol.free_symbols
             if dim is not None and _is_of(symbol, dim):
                 (root,) = symbol.free_symbols
                 names.setdefault(root, _root(dim).__name__)
@@ -335,6 +336,24 @@ def _is_of(size: Any, dim: Any) -> bool:
         return False
     (symbol,) = size.free_symbols
     return all(size.subs(symbol, n) == _at(dim, n) for n in (6, 12))
+
+
+def _require_fixed(dim: Any, size: int, place: str) -> None:
+    """Errors: ConversionError for a number that PyTorch made of a size that is to vary.
+
+    torch.export refuses what it fixes itself, and says nothing where it decomposes an operator.
+    """
+    root = _root(dim)
+    if dim is not None and root.min < root.max:
+        name = root.__name__
+        raise ConversionError(
+            explain(
+                f"PyTorch makes the number {size} of {place}, which is the dynamic size {name}, as "
+                "it decomposes an operator that has no converter",
+                fix=f"leave {name} out of dynamic_shapes, or register converters for the operators "
+                "that torch.export leaves in the graph",
+            )
+        )
 
 
 def _require_bound(name: str, bounds: Any, place: str | None, *, is_named: bool) -> None:

@@ -52,6 +52,21 @@ _KNOWN = (
         "it looks a size that varies up in a dict or set",
         "compute with it, or leave the size out of dynamic_shapes",
     ),
+    (
+        re.compile(r"aten\._nested_|NestedTensor"),
+        "it makes a nested tensor, whose rows differ in length: an engine's tensors are dense",
+        "pad the rows, as torch.nn.utils.rnn.pad_sequence does, and mask what is added",
+    ),
+    (
+        re.compile(r"aten\._ctc_loss"),
+        "it computes ctc_loss, which is of all alignments and only there to train by",
+        "let the model return the log-probabilities, and compute the loss in PyTorch",
+    ),
+    (
+        re.compile(r"aten\.linalg_lstsq"),
+        "it solves least squares, and TensorRT factors no matrices",
+        "solve (A.mT @ A) x = A.mT @ b by torch.linalg.solve for up to 16 unknowns, or outside",
+    ),
 )
 """What PyTorch says of what models do, in which words, and what to do instead."""
 # They print what the exception says again, with PyTorch's own stack.
