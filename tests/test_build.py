@@ -14,9 +14,10 @@ import trtdsl
 from tests.cases.base import f32
 from trtdsl import build as build_module
 from trtdsl import tensorrt_api
-from trtdsl.build import BuildOptions, build
+from trtdsl.build import BuildOptions, build, required
 from trtdsl.errors import BuildError, ConversionError, RunError, UnavailableError
 from trtdsl.network import Network
+from trtdsl.runtime import logger
 from trtdsl.source import Source
 
 
@@ -159,3 +160,15 @@ def test_every_option_is_an_argument_of_convert() -> None:
     assert BuildArguments.__annotations__.keys() == options - {"precision"}
     with pytest.raises(TypeError, match="there is no option level"):
         trtdsl.convert(nn.ReLU().eval(), (f32(2),), level=3)  # type: ignore[call-arg]
+
+
+def test_what_tensorrt_makes_nothing_of_is_told_with_its_words() -> None:
+    assert required(builtins, "module") is builtins
+    logger.clear()
+    with pytest.raises(BuildError, match="TensorRT made no network: no reason was logged"):
+        required(None, "network")
+    with logger.quietly():
+        logger.record("ERROR", "out of memory")
+    with pytest.raises(BuildError, match="made no builder configuration: out of memory"):
+        required(None, "builder configuration")
+    logger.clear()

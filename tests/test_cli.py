@@ -206,6 +206,7 @@ def test_doctor_is_content_with_a_gpu_and_tensorrt(monkeypatch: pytest.MonkeyPat
         (("convert", "{}:tiny", "--backend", "onnx"), "--backend is auto, tensorrt or reference"),
         (("convert", "{}:tiny", "--backend", "reference", "-o", "m"), "makes no engine"),
         (("convert", "{}:tiny", "-o", "no/such/m.engine"), "there is no folder no/such"),
+        (("convert", "{}:tiny", "-o", "."), ". is a folder: name the file, -o m.engine"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_exit_code_2(

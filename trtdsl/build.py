@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from trtdsl import interruptible
@@ -15,7 +15,7 @@ from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.extension import plugins
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.lower import lower
-from trtdsl.network import Network, Operation
+from trtdsl.network import Network, Operation, Tensor
 from trtdsl.options import BuildOptions
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
@@ -40,7 +40,15 @@ if TYPE_CHECKING:
     from trtdsl.engine import Engine
     from trtdsl.runtime.device import Gpu
 
-__all__ = ["BuildOptions", "build", "builder", "configure", "serialize"]
+__all__ = [
+    "BuildOptions",
+    "add_profile",
+    "build",
+    "builder",
+    "configure",
+    "required",
+    "serialize",
+]
 
 
 _BUILDING = threading.RLock()
@@ -85,9 +93,7 @@ def _built(
     from trtdsl.runtime.logger import clear, last_errors
 
     trt = import_tensorrt()
-    trt_network = builder(options.gpu).create_network(network_flags(trt))
-    if trt_network is None:
-        raise BuildError(f"TensorRT made no network: {'; '.join(last_errors())}")
+    trt_network = required(builder(options.gpu).create_network(network_flags(trt)), "network")
     api = Api(trt, trt_network, errors=last_errors, forget_errors=clear)
     if options.hardware == "ampere_plus":
         api.architecture = "80"
@@ -95,8 +101,9 @@ def _built(
     recipes = record(network, api) if options.refits else None
     config = configure(options, half=_halves(network))
     plugins.configure(trt, config, network)
+    dynamic = {x.name: partial(_shape, x) for x in network.inputs if not x.type.is_static}
     for profile in profiles:
-        _add_profile(network, builder(options.gpu), config, profile)
+        add_profile(builder(options.gpu), config, dynamic, profile)
     with cache.timings(config):
         plan = serialize(
             trt_network,
@@ -152,9 +159,16 @@ def builder(device: int) -> Any:
     _gpu(device)
     trt = import_tensorrt()
     with primary_context(device):
-        made = trt.Builder(tensorrt_logger())
+        return required(trt.Builder(tensorrt_logger()), "builder")
+
+
+def required(made: Any, what: str) -> Any:
+    """What TensorRT made. Errors: BuildError, with what it logged, where that is nothing."""
+    from trtdsl.runtime.logger import last_errors
+
     if made is None:
-        raise BuildError("TensorRT made no builder")
+        said = "; ".join(last_errors()) or "no reason was logged"
+        raise BuildError(f"TensorRT made no {what}: {said}")
     return made
 
 
@@ -176,7 +190,7 @@ def _gpu(device: int) -> Gpu:
 def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) -> Any:
     """A builder configuration; ``half`` are the 16-bit types that occur in the network."""
     trt = import_tensorrt()
-    config = builder(options.gpu).create_builder_config()
+    config = required(builder(options.gpu).create_builder_config(), "builder configuration")
     # Layer names and types can then be read from the engine.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     share_profiles(trt, config)
@@ -216,22 +230,30 @@ def _halves(network: Network) -> frozenset[DType]:
     return frozenset(x.dtype for x in tensors if x.dtype in (DType.FLOAT16, DType.BFLOAT16))
 
 
-def _add_profile(network: Network, made: Any, config: Any, ranges: Profile) -> None:
-    """An optimization profile from the ranges of the symbolic sizes."""
-    dynamic = [x for x in network.inputs if not x.type.is_static]
-    if not dynamic:
+def add_profile(
+    made: Any,
+    config: Any,
+    inputs: Mapping[str, Callable[[Mapping[str, int]], tuple[int, ...]]],
+    ranges: Profile,
+) -> None:
+    """An optimization profile: each input of open sizes by name, and its shape for some sizes.
+
+    Errors: BuildError where TensorRT refuses it.
+    """
+    if not inputs:
         return
-    profile = made.create_optimization_profile()
-    sizes = [
-        {name: getattr(size, which) for name, size in ranges.items()}
-        for which in ("min", "opt", "max")
-    ]
-    for x in dynamic:
-        shapes = [tuple(bind(d, s) for d in x.shape) for s in sizes]
-        profile.set_shape(x.name, *shapes)
+    profile = required(made.create_optimization_profile(), "optimization profile")
+    ends = ("min", "opt", "max")
+    sizes = [{name: getattr(size, end) for name, size in ranges.items()} for end in ends]
+    for name, shape in inputs.items():
+        profile.set_shape(name, *map(shape, sizes))
     if config.add_optimization_profile(profile) < 0:
         told = ", ".join(f"{n} {r}" for n, r in ranges.items())
         raise BuildError(f"TensorRT refused the ranges of the dynamic sizes: {told}")
+
+
+def _shape(x: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(bind(d, sizes) for d in x.shape)
 
 
 def _places(network: Network, text: str) -> str:

@@ -355,6 +355,8 @@ def _on_gpu(backend: str, output: Path | None) -> bool:
     """Whether to build an engine. Errors: UnavailableError when one is wanted and cannot be."""
     from trtdsl.tensorrt_api import why_unavailable
 
+    if output is not None and output.is_dir():
+        raise UsageError(f"{output} is a folder: name the file, -o {output / 'm.engine'}")
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} to write {output.name} to")
     if backend not in ("auto", "tensorrt", "reference"):

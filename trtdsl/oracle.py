@@ -9,9 +9,17 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from trtdsl.build import BuildOptions, builder, configure, serialize
+from trtdsl.build import (
+    BuildOptions,
+    add_profile,
+    builder,
+    configure,
+    required,
+    serialize,
+)
 from trtdsl.cached import BuildCache
 from trtdsl.errors import BuildError, ConversionError, RunError, UnavailableError, explain
 from trtdsl.manifest import Manifest, TensorSpec
@@ -112,15 +120,16 @@ def build_engine(onnx: bytes | OnnxModel, options: BuildOptions | None = None) -
     trt = import_tensorrt()
     made = builder(options.gpu)
     # Weakly typed, where the release has that: precision is then the builder's choice.
-    network = made.create_network(network_flags(trt, typed=False))
-    if network is None:
-        raise BuildError("TensorRT made no network for its ONNX parser")
+    network = required(
+        made.create_network(network_flags(trt, typed=False)), "network for its ONNX parser"
+    )
     data = onnx.data if isinstance(onnx, OnnxModel) else onnx
     config = configure(options)
     allow_precision(trt, config, options.precision)
     with _parsed(trt, network, data):
         model = onnx if isinstance(onnx, OnnxModel) else _described(data, network)
-        _add_profile(config, made, model)
+        dynamic = {x.name: partial(_shape, x) for x in model.inputs if not x.is_static}
+        add_profile(made, config, dynamic, model.symbols)
         cache = BuildCache.of_timings(options, trt.__version__, require_gpu(options.gpu))
         with cache.timings(config):
             plan = serialize(network, config, device=options.gpu, progress=options.progress)
@@ -207,22 +216,8 @@ def _spec(tensor: Any) -> TensorSpec:
     return TensorSpec(name=tensor.name, dtype=dtype, engine_dtype=dtype, shape=shape)
 
 
-def _add_profile(config: Any, made: Any, model: OnnxModel) -> None:
-    dynamic = [spec for spec in model.inputs if not spec.is_static]
-    if not dynamic:
-        return
-    profile = made.create_optimization_profile()
-    ends = ("min", "opt", "max")
-    sizes = [{n: getattr(size, end) for n, size in model.symbols.items()} for end in ends]
-    for spec in dynamic:
-        shapes = [
-            tuple(d if isinstance(d, int) else evaluate(d, known) for d in spec.shape)
-            for known in sizes
-        ]
-        profile.set_shape(spec.name, *shapes)
-    if config.add_optimization_profile(profile) < 0:
-        ranges = ", ".join(f"{n} {size}" for n, size in model.symbols.items())
-        raise BuildError(f"TensorRT refused the ranges of the dynamic sizes: {ranges}")
+def _shape(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(d if isinstance(d, int) else evaluate(d, sizes) for d in spec.shape)
 
 
 def _engine(plan: bytes, model: OnnxModel, network: Any, options: BuildOptions) -> Engine:
