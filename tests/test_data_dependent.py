@@ -177,3 +177,31 @@ def test_one_trace_splits_by_lengths_of_all_kinds() -> None:
         assert_close(network.evaluate(*inputs), model(*inputs), 1e-5)
     for version in standin.VERSIONS:
         assert lowered(network, version).created
+
+
+class Regulates(nn.Module):
+    """FastSpeech: each word as often as it is long, and which word that is."""
+
+    def __init__(self, most: int | None) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, x: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y, which = x.repeat_interleave(counts, dim=0), torch.repeat_interleave(counts)
+        if self.most is not None:
+            torch._check(y.shape[0] <= self.most)
+            torch._check(which.shape[0] <= self.most)
+        return y.cumsum(0), which
+
+
+def test_what_is_repeated_by_counts() -> None:
+    n = Dim("n", min=1, max=20)
+    model, example = Regulates(40).eval(), (f32(4, 3), torch.tensor([1, 0, 3, 2]))
+    network = trtdsl.trace(model, example, dynamic_shapes=({0: n}, {0: n}))
+    for inputs in (example, (f32(2, 3), torch.tensor([30, 10])), (f32(1, 3), torch.tensor([0]))):
+        for ours, theirs in zip(network.evaluate(*inputs), model(*inputs), strict=True):
+            torch.testing.assert_close(ours, theirs)
+    for version in standin.VERSIONS:
+        assert lowered(network, version).created
+    with pytest.raises(ConversionError, match=r"is used as a size(.|\n)*y\.shape\[0\] <= 100"):
+        trtdsl.trace(Regulates(None).eval(), example)

@@ -100,7 +100,7 @@ _REFUSED = {
     "nn.functional.one_hot": rf"{_READ}|{_UNBOUNDED}",  # as many as it finds
     "nn.functional.rrelu": _TRAINING,
     "norm": f"{_NONE}_linalg_svd",  # the nuclear norm
-    "repeat_interleave": r"repeat_interleave by .* depends on its values(.|\n)*fix:",
+    "repeat_interleave": _UNBOUNDED,
     "unique_consecutive": r"of which PyTorch's export has another shape(.|\n)*fix:",  # dim=-1
     "tensor_split": rf"{_READ}|{_UNBOUNDED}",  # where a tensor says
 }

@@ -334,7 +334,8 @@ class Network:
                         f"a number that is read from a tensor, {self.numbers[name]}, is used as a "
                         "size, and TensorRT needs to know how large it can be",
                         at=str(self._source) or None,
-                        fix="n = x.item(); torch._check(n >= 0); torch._check(n <= 100)",
+                        fix="n = x.item(); torch._check(n >= 0); torch._check(n <= 100), or of "
+                        "what has as many rows, torch._check(y.shape[0] <= 100)",
                     )
                 )
 

@@ -51,7 +51,9 @@ def run(
     import torch
 
     sizes = dict(signature(network).check(leaves) if sizes is None else sizes)
-    numbers = {tensor: name for name, tensor in network.numbers.items()}
+    numbers: dict[Tensor, list[str]] = {}  # equal ones are computed once
+    for name, tensor in network.numbers.items():
+        numbers.setdefault(tensor, []).append(name)
     device = leaves[0].device if leaves else torch.device("cpu")
     values: dict[Tensor, torch.Tensor] = dict(zip(network.inputs, leaves, strict=True))
     last = _last_uses(network)
@@ -66,8 +68,8 @@ def run(
             results = results if isinstance(results, tuple) else (results,)
             for tensor, value in zip(operation.outputs, results, strict=True):
                 values[tensor] = value if operation.inputs else value.to(device)
-                if tensor in numbers:
-                    sizes[numbers[tensor]] = _within(network, numbers[tensor], int(value))
+                for name in numbers.get(tensor, ()):
+                    sizes[name] = _within(network, name, int(value))
             for tensor in last.get(index, ()):
                 del values[tensor]
         own = torch.contiguous_format

@@ -21,7 +21,7 @@ from torch.fx import Graph, Node
 from trtdsl.errors import ConversionError, explain
 from trtdsl.export.branches import Asked
 from trtdsl.export.dynamic import Bounds
-from trtdsl.source import Source
+from trtdsl.source import Source, is_ours
 
 __all__ = [
     "CHECKS",
@@ -196,7 +196,7 @@ def _asserted(node: Node) -> torch.SymBool | None:
 
 def _place(guard: Any) -> str | None:
     user, framework = guard.sloc.maybe_user_loc, guard.sloc.framework_loc
-    if user is not None or framework is None:
+    if user is not None or framework is None or is_ours(framework.filename):
         return None if user is None else str(user)
     return f"{framework.filename}:{framework.lineno}, {framework.name}: {framework.line}"
 

@@ -149,6 +149,22 @@ def _chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return (*parts, input.narrow(dim, starts[-1], whole - starts[-1]))
 
 
+def _repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: Any = None
+) -> Tensor:
+    """``torch.repeat_interleave``: how many there are in all is a number, which may have bounds."""
+    counts = input if repeats is None else repeats
+    if isinstance(counts, Tensor) and output_size is None:
+        each = counts
+        if repeats is not None and counts.numel() == 1:
+            each = counts * (input.numel() if dim is None else input.shape[dim])
+        output_size = each.sum().item()
+        torch._check(output_size >= 0)  # type: ignore[no-untyped-call]
+    if repeats is None:
+        return torch.repeat_interleave(counts, output_size=output_size)
+    return torch.repeat_interleave(input, repeats, dim, output_size=output_size)
+
+
 def _as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``torch.as_tensor`` of a symbolic size."""
     whole = isinstance(data, torch.SymInt)
@@ -207,6 +223,8 @@ FORMS: dict[Any, Callable[..., Any]] = {
     torch.corrcoef: _corrcoef,
     torch.Tensor.corrcoef: _corrcoef,
     torch.combinations: _combinations,
+    torch.repeat_interleave: _repeat_interleave,
+    torch.Tensor.repeat_interleave: _repeat_interleave,
     F.gaussian_nll_loss: gaussian_nll_loss,
     torch.Tensor.data.__get__: lambda x: x.detach(),  # type: ignore[attr-defined]
     **_of_numbers(torch.linspace, _linspace),
