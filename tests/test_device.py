@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -155,6 +156,24 @@ def test_messages_are_kept_and_passed_on(caplog: pytest.LogCaptureFixture) -> No
     assert logger.last_errors() == [str(number) for number in range(136, 200)]
     logger.clear()
     assert logger.last_errors() == []
+
+
+def test_threads_forget_only_for_themselves() -> None:
+    """A run that fails elsewhere refuses no attribute here, and hides no refusal either."""
+    logger.record("ERROR", "here")
+
+    def elsewhere() -> list[str]:
+        logger.clear()
+        logger.record("ERROR", "elsewhere")
+        return logger.last_errors()
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(elsewhere).result(20) == ["elsewhere"]
+    assert logger.last_errors() == ["here", "elsewhere"]
+    assert logger.last_errors(own=True) == ["here"]
+    logger.clear()
+    with ThreadPoolExecutor(1) as threads:  # one that has never cleared
+        assert threads.submit(logger.last_errors).result(20) == []
 
 
 @pytest.mark.parametrize("version", standin.VERSIONS)

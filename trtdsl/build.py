@@ -94,7 +94,8 @@ def _built(
 
     trt = import_tensorrt()
     trt_network = required(builder(options.gpu).create_network(network_flags(trt)), "network")
-    api = Api(trt, trt_network, errors=last_errors, forget_errors=clear)
+    own_errors = partial(last_errors, own=True)  # setters tell of a refusal in no other way
+    api = Api(trt, trt_network, errors=own_errors, forget_errors=clear)
     if options.hardware == "ampere_plus":
         api.architecture = "80"
     lower(network, api)

@@ -6,10 +6,13 @@ process gives it for all of that process; so there is one, shared by builders an
 
 from __future__ import annotations
 
+import itertools
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -24,27 +27,46 @@ _LEVELS = {
     "ERROR": logging.ERROR,
     "WARNING": logging.WARNING,
 }
-_messages: deque[tuple[int, str]] = deque(maxlen=_KEPT)
-
-
+_numbers = itertools.count(1)
+_here = threading.local()
+_cleared = 0
+"""The number at the last ``clear`` of any thread; ``_here.cleared`` is this thread's."""
 _listeners: list[Callable[[str], None]] = []
 
 
-def last_errors() -> list[str]:
-    """TensorRT's errors since ``clear``, oldest first, repetitions once; the last 64 messages."""
-    errors = (text for level, text in list(_messages) if level >= logging.ERROR)
-    return list(dict.fromkeys(errors))
+@dataclass(frozen=True, kw_only=True)
+class _Message:
+    level: int
+    text: str
+    number: int
+    thread: int
+
+
+_messages: deque[_Message] = deque(maxlen=_KEPT)
+
+
+def last_errors(*, own: bool = False) -> list[str]:
+    """TensorRT's errors since this thread's ``clear``, oldest first, repetitions once.
+
+    At most the last 64 messages of the process; ``own`` leaves out those of other threads, which
+    build or run engines of their own.
+    """
+    since, here = getattr(_here, "cleared", _cleared), threading.get_ident()
+    found = (m for m in list(_messages) if m.level >= logging.ERROR and m.number > since)
+    return list(dict.fromkeys(m.text for m in found if not own or m.thread == here))
 
 
 def clear() -> None:
-    """Forget the messages so far."""
-    _messages.clear()
+    """Forget the messages so far in this thread; others may still be about to ask for theirs."""
+    global _cleared
+    _cleared = _here.cleared = next(_numbers)
 
 
 def record(severity: str, text: str) -> None:
     """Keep and pass on a message of severity ``INTERNAL_ERROR``, ``ERROR`` or ``WARNING``."""
     level = _LEVELS[severity]
-    _messages.append((level, text))
+    made = {"number": next(_numbers), "thread": threading.get_ident()}
+    _messages.append(_Message(level=level, text=text, **made))
     _LOG.log(level, text)
 
 
