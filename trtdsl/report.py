@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch.fx import Graph, GraphModule, Node
@@ -13,7 +13,6 @@ from trtdsl.capture import Captured
 from trtdsl.control import OPERATORS
 from trtdsl.export.asserted import CHECKS, only_checked
 from trtdsl.measure import symbols_of
-from trtdsl.network import Network
 from trtdsl.nodes import REGIONS, call_of, converter_of, is_symbolic, source_of
 from trtdsl.source import Source
 from trtdsl.stubs import layer_note, source
@@ -63,10 +62,10 @@ class Report:
 
     operators: int
     unsupported: tuple[Unsupported, ...] = ()
-    network: Network | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
+        """Whether every operator has a converter."""
         return not self.unsupported
 
     def stubs(self) -> str:
