@@ -18,6 +18,7 @@ import torch
 from torch.nn.modules import rnn
 from torch.overrides import TorchFunctionMode
 
+from trtdsl.export.literals import Literals
 from trtdsl.export.packed import PackedSequences
 from trtdsl.export.recurrent import RECURRENT
 from trtdsl.export.symbolic_numbers import symbolic_integers
@@ -111,10 +112,11 @@ class _Whole(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.packed = PackedSequences()
+        self.literals = Literals()
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         packed = self.packed.function(func, args)
         operator = packed or RECURRENT.get(func) or _OTHERS.get(func) or FORMS.get(func) or func
-        return operator(*args, **(kwargs or {}))
+        return self.literals.call(func, operator, args, kwargs or {})
