@@ -54,6 +54,24 @@ class Resized(nn.Module):
         return given.last_hidden_state
 
 
+class Tower(nn.Module):
+    """Qwen's vision tower for images of sizes that are known: two of 4 by 4 patches, one of 2."""
+
+    def __init__(self, name: str, config: str) -> None:
+        super().__init__()
+        sizes = {**BODY, "num_heads": 4, "depth": 2, "patch_size": 8, "out_hidden_size": 32}
+        self.model = transformer(name, config, **sizes)()
+        self.grid = torch.tensor([[2, 4, 4], [1, 2, 2]])
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        return self.model(patches, self.grid)[0]
+
+
+def _tower(name: str, config: str) -> Row:
+    inputs = (normal(36, 3 * 2 * 8 * 8),)
+    return Row(make=lambda: Tower(name, config), inputs=inputs, static="the images have sizes")
+
+
 def _tokens(before: int, images: int, after: int) -> Input:
     """Word ids with a place for an image's tokens among them, which 98 stands for."""
 
@@ -179,6 +197,10 @@ SMALL: dict[str, Row] = {
         inputs=(normal(2, 16, 192), mask(2, 16)),
         static="each image has a size of its own, a row of them for each",
     ),
+    "qwen2_5_vl_vision": _tower(
+        "Qwen2_5_VisionTransformerPretrainedModel", "Qwen2_5_VLVisionConfig"
+    ),
+    "qwen3_vl_vision": _tower("Qwen3VLVisionModel", "Qwen3VLVisionConfig"),
     "paligemma": Row(
         make=transformer(
             "PaliGemmaForConditionalGeneration",
