@@ -71,6 +71,17 @@ def test_what_does_not_depend_on_an_input_is_read(
         assert_close(network.evaluate(x), model(x), 1e-6)
 
 
+def test_a_small_buffer_outside_of_the_state_dict_is_read() -> None:
+    class Buffer(Grid):
+        def __init__(self) -> None:
+            super().__init__(lengths)
+            del self.grid
+            self.register_buffer("grid", torch.tensor([[1, 2, 2], [2, 1, 1]]), persistent=False)
+
+    model, x = Buffer().eval(), f32(6, 3)
+    assert_close(trtdsl.trace(model, (x,)).evaluate(x), model(x), 1e-6)
+
+
 def test_what_is_written_is_no_longer_known() -> None:
     def counted(x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
         grid.add_(1)

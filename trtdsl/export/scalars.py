@@ -1,8 +1,9 @@
-"""Whole numbers that a module keeps in tensors of rank 0, as numbers that are known.
+"""Whole numbers that a module keeps in small buffers, as numbers that are known.
 
 torch.export takes a buffer for a value that may change: a kernel size in one, which the module
 makes a size of or asks about, then stops it. What the ``state_dict`` leaves out is no weight. While
-a module is exported it reads such a buffer as ``torch.tensor(n)``, whose value is followed.
+a module is exported it reads such a buffer as ``torch.tensor(n)``, whose value is followed: a
+number, or a few of them, such as the sizes of images.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from torch import nn
 from trtdsl.errors import ConversionError, explain
 
 __all__ = ["known_scalars"]
+
+_MOST = 32
+"""So many elements a buffer of a rank above 0 has at most that is read so."""
 
 
 class _Buffers(dict[str, torch.Tensor | None]):
@@ -33,7 +37,7 @@ class _Buffers(dict[str, torch.Tensor | None]):
         if name not in self.numbers:
             return super().__getitem__(name)
         value = self.numbers[name]
-        number = torch.tensor(value.item(), dtype=value.dtype, device=value.device)
+        number = torch.tensor(value.tolist(), dtype=value.dtype, device=value.device)
         self.read.append((name, number))
         return number
 
@@ -45,7 +49,7 @@ class _Buffers(dict[str, torch.Tensor | None]):
 
 @contextmanager
 def known_scalars(model: nn.Module) -> Iterator[None]:
-    """Inside, integers and bools of rank 0 outside of the ``state_dict`` are known.
+    """Inside, a few integers and bools outside of the ``state_dict`` are known.
 
     The module's attributes are restored by who calls this. Errors: ConversionError where the
     module changes one of them.
@@ -64,7 +68,9 @@ def known_scalars(model: nn.Module) -> Iterator[None]:
 
 
 def _is_number(x: torch.Tensor | None) -> bool:
-    return x is not None and x.dim() == 0 and not (x.is_floating_point() or x.is_complex())
+    if x is None or x.is_floating_point() or x.is_complex():
+        return False
+    return x.dim() == 0 or 0 < x.numel() <= _MOST
 
 
 def _changed(name: str) -> ConversionError:
