@@ -359,6 +359,21 @@ def test_what_pytorch_cannot_prove_of_sizes_is_tried() -> None:
         _chunked(17)
 
 
+class Masked(Chunks):
+    """The steps that a mask of the same size lets pass."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return super().forward(x * mask) + super().forward(mask)
+
+
+def test_two_inputs_of_one_size_are_tried_at_one() -> None:
+    shape = {0: Dim("batch", min=1, max=4), 1: Dim("length", min=1, max=16)}
+    inputs = f32(2, 8), f32(2, 8, seed=1)
+    network = trtdsl.trace(Masked().eval(), inputs, dynamic_shapes=(shape, shape))
+    inputs = f32(3, 5), f32(3, 5, seed=1)
+    torch.testing.assert_close(network.evaluate(*inputs), Masked()(*inputs))
+
+
 def test_what_cannot_be_tried_at_all_sizes_is_refused() -> None:
     shape = {0: Dim("batch", min=1, max=4), 1: Dim("length", min=1, max=16)}
     with pytest.MonkeyPatch.context() as patch:

@@ -131,10 +131,11 @@ def _hold(
         used = sorted(condition.expr.free_symbols, key=lambda s: trace.names[s])
         if not set(used) <= named.keys():
             continue
-        ranges = {s: named[s] for s in used}
+        ranges = {trace.names[s]: named[s] for s in used}  # two inputs may share a size
         if trace.unproved and math.prod(r.max - r.min + 1 for r in ranges.values()) > _MOST_POINTS:
             raise _too_many(condition, trace)
-        for sizes in _points(ranges, _MOST_POINTS if trace.unproved else _MOST):
+        for point in _points(ranges, _MOST_POINTS if trace.unproved else _MOST):
+            sizes = {s: point[trace.names[s]] for s in used}
             if not holds(sizes) and not trace.allows(condition, sizes):
                 names = {trace.names[s] for s in used}
                 if condition.by_model or again is None or not _is_one(trace, symbols, names, again):
