@@ -182,9 +182,8 @@ def attention(
     shared = key.shape[-3] if key.shape[-3] == value.shape[-3] else heads
     key, value = (_batched(x, (*lead, x.shape[-3])) for x in (key, value))
     key, value = (repeated_heads(x, heads) if x.shape[1] != shared else x for x in (key, value))
-    masks, attending = _masks(query, key, mask, lead, causal)
+    masks = _masks(query, key, mask, lead, causal)
     y = Attention(causal=causal and mask is None)(query, key, value, *masks)
-    y = y if attending is None else where(attending, y, 0.0, y.dtype)
     return y.reshape(*shape)
 
 
@@ -199,10 +198,10 @@ def _scaled(query: Tensor, scale: float | None) -> Tensor:
 
 def _masks(
     query: Tensor, key: Tensor, mask: Tensor | None, lead: tuple[Dim, ...], causal: bool
-) -> tuple[tuple[Tensor, ...], Tensor | None]:
+) -> tuple[Tensor, ...]:
     """The mask, if there is one, as Attention takes it, and which queries attend to a key."""
     if mask is None:
-        return (), None
+        return ()
     rows, columns = query.shape[2], key.shape[2]
     mask = _lifted(mask, len(lead) + 3)
     if causal:
@@ -215,7 +214,8 @@ def _masks(
     attending = _attending(mask)
     if mask.dtype not in (DType.BOOL, query.dtype):
         mask = maximum(mask, lowest(query.dtype)).cast(query.dtype)
-    return (expanded(mask, (-1, -1, rows, columns)),), attending
+    spread = expanded(mask, (-1, -1, rows, columns))
+    return (spread,) if attending is None else (spread, attending)
 
 
 def _attending(mask: Tensor) -> Tensor | None:

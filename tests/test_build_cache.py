@@ -18,6 +18,7 @@ from trtdsl.build import BuildOptions, build
 from trtdsl.cache import CacheWarning, Store
 from trtdsl.cached import BuildCache
 from trtdsl.errors import BuildError
+from trtdsl.held import PrecisionWarning
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.network import Network
 from trtdsl.network_digest import KeylessError, engine_key, timing_key
@@ -167,6 +168,26 @@ def test_a_damaged_engine_is_built_again(
         warnings.simplefilter("error")
         build(network(), options)
     assert len(counted) == 2
+
+
+def test_doubts_about_the_precision_are_told_of_a_found_engine_too(
+    building: Callable[[str], Any],
+    tmp_path: Path,
+    counted: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    building("8.6.1")
+    prepared: list[Network] = []
+    inner = build_module._prepared
+    monkeypatch.setattr(
+        build_module, "_prepared", lambda net, trt: prepared.append(net) or inner(net, trt)
+    )
+    monkeypatch.setattr("trtdsl.engine.Engine.inspect", lambda self: [], raising=False)
+    monkeypatch.setattr(build_module, "unheld", lambda net, described: ["relu: f16 as FP32"])
+    for _ in range(2):
+        with pytest.warns(PrecisionWarning, match=r"1 layers in another.*\n  relu: f16 as FP32"):
+            build(network(dtype=torch.float16), BuildOptions(cache=tmp_path))
+    assert len(counted) == len(prepared) == 1
 
 
 def test_what_has_no_key_is_built_with_a_warning(

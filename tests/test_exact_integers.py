@@ -9,7 +9,9 @@ import torch
 
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.slice import SampleMode, Slice
 from trtdsl.network import Network
+from trtdsl.operators import where
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.types import DType
 
@@ -93,3 +95,34 @@ def test_a_product_of_bytes_leaves_what_float32_holds() -> None:
     assert not any(isinstance(operation.layer, Reduce) for operation in exact.operations)
     values = torch.tensor([251, 253, 255, 127], dtype=torch.uint8)
     assert exact.evaluate(values) == 251 * 253 * 255 * 127
+
+
+def test_extremes_of_what_is_known_to_be_small_stay() -> None:
+    net = Network()
+    x = net.input("x", (4, 9), DType.INT32)
+    places = net.constant(torch.arange(9, dtype=torch.int32)[None])
+    for last in (9, 2**24):
+        found = where(x.equal(7), places, last, DType.INT32)
+        net.output(Reduce(op=ReduceOperation.MIN, axes=(1,))(found), f"of_{last}")
+    exact = exact_integers(net)
+    kept = [type(operation.layer) for operation in exact.operations]
+    assert kept.count(Reduce) == 1
+    values = random(4, 9) % 8
+    values[0] = 7
+    values[1] = 6
+    for ours, theirs in zip(exact.evaluate(values), net.evaluate(values), strict=True):
+        assert torch.equal(ours, theirs)
+    assert exact.evaluate(values)[1].tolist()[:2] == [0, 2**24]
+
+
+def test_an_extreme_of_a_known_length_needs_no_filling() -> None:
+    for length in (2, 7, 77):
+        net = Network()
+        net.output(
+            Reduce(op=ReduceOperation.MAX, axes=(1,))(net.input("x", (3, length), DType.INT32))
+        )
+        exact = exact_integers(net)
+        modes = {op.layer.mode for op in exact.operations if isinstance(op.layer, Slice)}
+        assert modes == {SampleMode.STRICT_BOUNDS}
+        values = random(3, length)
+        assert torch.equal(exact.evaluate(values), values.amax(1))

@@ -6,6 +6,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -67,23 +68,32 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     profiles = parse(options.profiles, given_sizes(network))
     trt = import_tensorrt()
     gpu = _gpu(options.gpu)
-    network = wide_bytes(network)
-    if not is_strongly_typed(trt):
-        network = shared(exact_integers(scaled_squares(without_casts(network))))
     cache = BuildCache.of(network, options, trt.__version__, gpu)
     with _BUILDING:
         content = cache.load()
-        built = Built.unpack(content) if content else None
-        if built is None:
+        if content is not None:
+            built = Built.unpack(content)
+            engine = _engine(network, built, options, profiles, gpu)
+        else:
+            prepared = _prepared(network, trt)
             with primary_context(options.gpu):
-                built = _built(network, options, profiles, cache)
+                built = _built(prepared, options, profiles, cache)
+            engine = _engine(network, built, options, profiles, gpu)
+            built = replace(built, doubts=_doubts(prepared, engine, trt))
             cache.save(built.pack())
-    engine = _engine(network, built, options, profiles, gpu)
     if built.refit is not None:
         engine.remember(base_state(network))
-    if _halves(network) and not is_strongly_typed(trt):
-        _warn_unheld(network, engine)
+    if built.doubts:
+        warnings.warn(built.doubts, PrecisionWarning, stacklevel=3)
     return engine
+
+
+def _prepared(network: Network, trt: Any) -> Network:
+    """The network as this release takes it, and computes it right."""
+    network = wide_bytes(network)
+    if is_strongly_typed(trt):
+        return network
+    return shared(exact_integers(scaled_squares(without_casts(network))))
 
 
 def _built(
@@ -213,17 +223,17 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
     return config
 
 
-def _warn_unheld(network: Network, engine: Engine) -> None:
+def _doubts(network: Network, engine: Engine, trt: Any) -> str | None:
+    """What TensorRT does not compute in the precision asked for, where it is free not to."""
+    if is_strongly_typed(trt) or not _halves(network):
+        return None
     try:
         lines = unheld(network, engine.inspect())
     except RunError as error:
-        said = f"whether TensorRT keeps to the precision asked for is not known: {error}"
-    else:
-        listed = "\n  ".join(lines[:10])
-        said = f"TensorRT computes {len(lines)} layers in another precision than asked:\n  {listed}"
-        if not lines:
-            return
-    warnings.warn(said, PrecisionWarning, stacklevel=4)
+        return f"whether TensorRT keeps to the precision asked for is not known: {error}"
+    listed = "\n  ".join(lines[:10])
+    said = f"TensorRT computes {len(lines)} layers in another precision than asked:\n  {listed}"
+    return said if lines else None
 
 
 def _halves(network: Network) -> frozenset[DType]:

@@ -25,20 +25,25 @@ _WITHOUT_EFFECT = {"cache", "cache_limit", "device", "progress"}
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What a build makes: the plan, and the recipes of its weights if it can be refitted."""
+    """What a build makes: the plan, and the recipes of its weights if it can be refitted.
+
+    ``doubts``: what is to be warned of, about the precision that TensorRT computes in.
+    """
 
     plan: bytes
     refit: dict[str, Any] | None = None
+    doubts: str | None = None
 
     def pack(self) -> bytes:
-        """Both as the content of a cache entry."""
-        return json.dumps({"refit": self.refit}).encode("ascii") + b"\n" + self.plan
+        """All as the content of a cache entry."""
+        beside = {"refit": self.refit, "doubts": self.doubts}
+        return json.dumps(beside).encode("ascii") + b"\n" + self.plan
 
     @classmethod
     def unpack(cls, content: bytes) -> Built:
         """What ``pack`` wrote, of which the cache has checked the digest."""
         line, _, plan = content.partition(b"\n")
-        return cls(plan=plan, refit=json.loads(line)["refit"])
+        return cls(plan=plan, **json.loads(line))
 
 
 @dataclass(frozen=True, kw_only=True)

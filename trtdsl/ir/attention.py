@@ -31,8 +31,9 @@ class Attention(Layer):
     dtype; head n of the query reads head ``n // (N // M)``. Optionally a mask ``(B, N, L, S)``, of
     which B and N may be 1: a bool one is true where a query may attend to a key, one of the query's
     dtype is added. With ``causal``, and then without a mask, query i attends to the keys up to i.
-    A query that may attend to no key has no defined result. There is no scale: the query comes
-    multiplied by it, which also keeps the product within the range of 16 bits.
+    A query that may attend to no key has no defined result, but 0 where the last input is false:
+    ``attending``, bool ``(B, N, L, 1)``, of which B, N and L may be 1. There is no scale: the query
+    comes multiplied by it, which also keeps the product within the range of 16 bits.
 
     Output: ``(B, N, L, V)``.
     Source: add_attention (10.14) and add_attention_v2 (11.0) of INetworkDefinition.
@@ -41,9 +42,15 @@ class Attention(Layer):
     causal: bool = False
 
     def infer(
-        self, query: TensorType, key: TensorType, value: TensorType, mask: TensorType | None = None
+        self,
+        query: TensorType,
+        key: TensorType,
+        value: TensorType,
+        mask: TensorType | None = None,
+        attending: TensorType | None = None,
     ) -> TensorType:
-        given = ", ".join(str(x) for x in (query, key, value, mask) if x is not None)
+        inputs = (query, key, value, mask, attending)
+        given = ", ".join(str(x) for x in inputs if x is not None)
         self.require_floats(query, key, value)
         self.require(query.rank == key.rank == value.rank == 4, f"takes rank 4, not {given}")
         (batch, heads, length, _), (_, groups, keys, _) = query.shape, key.shape
@@ -59,15 +66,22 @@ class Attention(Layer):
         if mask is not None:
             self.require(not self.causal, f"is causal, and so takes no mask: {given}")
             self.require(mask.dtype in (DType.BOOL, query.dtype), f"the mask's dtype: {given}")
-            self._require_mask(mask, (batch, heads, length, keys))
+            self._require_mask(mask, (batch, heads, length, keys), given)
+        if attending is not None:
+            self.require(attending.dtype is DType.BOOL, f"attending is no bool: {given}")
+            self._require_mask(attending, (batch, heads, length, 1), given, spread=3)
         return query.with_shape((batch, heads, length, value.shape[3]))
 
-    def _require_mask(self, mask: TensorType, scores: tuple[Dim, ...]) -> None:
-        self.require(mask.rank == 4, f"takes a mask of rank 4, not {mask}")
-        for axis, (ours, theirs) in enumerate(zip(mask.shape, scores, strict=True)):
+    def _require_mask(
+        self, mask: TensorType, sizes: tuple[Dim, ...], given: str, *, spread: int = 2
+    ) -> None:
+        """Hold a mask to sizes, of which the first ``spread`` may be 1."""
+        self.require(mask.rank == 4, f"takes a mask of rank 4, not {mask}: {given}")
+        for axis, (ours, theirs) in enumerate(zip(mask.shape, sizes, strict=True)):
             same = not is_static((ours, theirs)) or ours == theirs
             self.require(
-                same or (axis < 2 and ours == 1), f"the mask {mask} is not of the sizes {scores}"
+                same or (axis < spread and ours == 1),
+                f"the mask {mask} is not of the sizes {sizes}: {given}",
             )
 
     def evaluate(
@@ -76,6 +90,7 @@ class Attention(Layer):
         key: torch.Tensor,
         value: torch.Tensor,
         mask: torch.Tensor | None = None,
+        attending: torch.Tensor | None = None,
     ) -> torch.Tensor:
         import torch
 
@@ -88,7 +103,8 @@ class Attention(Layer):
             scores = scores.masked_fill(~mask, -torch.inf)
         elif mask is not None:
             scores = scores + mask
-        return (scores.softmax(-1) @ value).to(query.dtype)
+        y = (scores.softmax(-1) @ value).to(query.dtype)
+        return y if attending is None else torch.where(attending, y, 0.0)
 
     def available(self, api: Api) -> bool:
         return api.has("add_attention")
@@ -97,7 +113,17 @@ class Attention(Layer):
         # TensorRT's value has the query's head size.
         return bool(value.shape[3] == query.shape[3])
 
-    def lower(self, api: Api, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
+    def lower(
+        self,
+        api: Api,
+        query: Any,
+        key: Any,
+        value: Any,
+        mask: Any = None,
+        attending: Any = None,
+    ) -> Any:
+        import torch
+
         softmax = api.trt.AttentionNormalizationOp.SOFTMAX
         if api.has("add_attention_v2"):
             kinds = api.trt.CausalMaskKind
@@ -108,7 +134,11 @@ class Attention(Layer):
         layer.decomposable = True  # where no fused kernel fits, a build would otherwise fail
         if mask is not None:
             layer.mask = mask
-        return layer
+        if attending is None:
+            return layer
+        assert api.operation is not None
+        zero = torch.zeros(1, 1, 1, 1, dtype=api.operation.outputs[0].dtype.torch)
+        return api.add_select(attending, layer.get_output(0), api.constant(zero))
 
     def expand(self, *inputs: Tensor, wide: bool = True) -> Tensor:
         """Products around a softmax, in the form that TensorRT fuses on its own.
@@ -117,15 +147,19 @@ class Attention(Layer):
         without: its softmax adds up in float32 anyhow, and casts would break the fusion.
         """
         query, key, value, *masks = inputs
+        mask, attending = (*masks, None, None)[:2]
         key, value = (repeated_heads(x, query.shape[1]) for x in (key, value))
         scores = MatrixMultiply(op1=MatrixOperation.TRANSPOSE)(query, key)
         scores = cast(scores, DType.FLOAT32) if wide else scores
-        mask = masks[0] if masks else None
         if self.causal:
             mask = at_or_below(query.network, query.shape[2], key.shape[2])
         if mask is not None:
             scores = scores + _summand(mask, scores.dtype)
-        return MatrixMultiply()(cast(SoftMax(axis=3)(scores), query.dtype), value)
+        weights = SoftMax(axis=3)(scores)
+        if attending is not None and not wide:  # behind the product it would be a kernel more
+            weights = where(attending, weights, 0.0, weights.dtype)
+        y = MatrixMultiply()(cast(weights, query.dtype), value)
+        return where(attending, y, 0.0, y.dtype) if attending is not None and wide else y
 
 
 def lowest(dtype: DType) -> float:

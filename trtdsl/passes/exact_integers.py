@@ -14,17 +14,22 @@ from trtdsl.ir.cast import Cast
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.repeat import Repeat
+from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Squeeze
 from trtdsl.ir.slice import SampleMode, Slice
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast
 from trtdsl.passes.rewrite import rewrite
+from trtdsl.reference import fold
 from trtdsl.types import Dim, DType, as_dim
 
 __all__ = ["exact_integers"]
 
 _Op = ElementWiseOperation
+_EXACT = 2**24
 _LEAST, _MOST = -(2**31), 2**31 - 1
+_READ = 1 << 16
+"""Elements of a constant that are looked at."""
 _PAIRWISE = {
     ReduceOperation.SUM: (_Op.SUM, 0),
     ReduceOperation.PROD: (_Op.PROD, 1),
@@ -57,15 +62,31 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
 
 
 def _is_small(x: Tensor, layer: Reduce) -> bool:
-    """Whether x was bool or of one byte, and its reduction stays below 2 ** 24."""
-    made = x.producer
-    if made is None or not isinstance(made.layer, Cast) or made.inputs[0].dtype.itemsize > 1:
+    """Whether what is known of x's values keeps its reduction below 2 ** 24."""
+    largest = _magnitude(x)
+    if largest is None or (layer.op is ReduceOperation.PROD and largest > 1):
         return False
-    largest = 1 if made.inputs[0].dtype is DType.BOOL else 255
-    if layer.op is ReduceOperation.PROD and largest > 1:
-        return False
+    if layer.op is not ReduceOperation.SUM:
+        return largest < _EXACT
     count = math.prod(x.network.bounds(x.shape[axis])[1] for axis in layer.axes)
-    return bool(largest * count < 2**24)
+    return bool(largest * count < _EXACT)
+
+
+def _magnitude(x: Tensor) -> int | None:
+    """The largest absolute value that x may have, where what made it tells."""
+    made = x.producer
+    if x.is_constant:
+        values = fold(x)
+        return int(values.abs().max()) if 0 < values.numel() <= _READ else None
+    if made is None:
+        return None
+    if isinstance(made.layer, Cast) and made.inputs[0].dtype.itemsize == 1:
+        return 1 if made.inputs[0].dtype is DType.BOOL else 255
+    if isinstance(made.layer, Select):
+        branches = [_magnitude(branch) for branch in made.inputs[1:]]
+        known = [m for m in branches if m is not None]
+        return max(known) if len(known) == len(branches) else None
+    return None
 
 
 def _divides(layer: Layer) -> bool:
@@ -73,21 +94,40 @@ def _divides(layer: Layer) -> bool:
 
 
 def _reduced(x: Tensor, layer: Reduce) -> Tensor:
-    """Halves of the axis combined until one element is left; a rest is filled up."""
+    """Halves of the axis combined until one element is left."""
     op, neutral = _PAIRWISE[layer.op]
     for axis in layer.axes:
         largest = x.network.bounds(x.shape[axis])[1]
         if largest == 0:
-            x = _part(x, axis, 0, 1, neutral)
+            x = _filled(x, axis, 0, 1, neutral)
         while largest > 1:
             half = as_dim((x.shape[axis] + 1) // 2) if largest > 2 else 1
-            halves = (_part(x, axis, start, half, neutral) for start in (0, half))
-            x = ElementWise(op=op)(*halves)
+            x = ElementWise(op=op)(*_halves(x, axis, half, layer.op))
             largest = (largest + 1) // 2
     return x if layer.keep_dimensions else Squeeze(axes=layer.axes)(x)
 
 
-def _part(x: Tensor, axis: int, start: Dim, size: Dim, fill: int) -> Tensor:
+def _halves(x: Tensor, axis: int, half: Dim, op: ReduceOperation) -> tuple[Tensor, Tensor]:
+    """``half`` elements from the start, and as many to the end, which may overlap for an extreme.
+
+    What does not come out even is filled up behind the end: TensorRT fuses no such slice.
+    """
+    size = x.shape[axis]
+    rest = as_dim(size - half)
+    extreme = op in (ReduceOperation.MAX, ReduceOperation.MIN)
+    if rest == half or (extreme and x.network.bounds(size)[0] > 0):
+        return _part(x, axis, 0, half), _part(x, axis, rest, half)
+    neutral = _PAIRWISE[op][1]
+    return _filled(x, axis, 0, half, neutral), _filled(x, axis, half, half, neutral)
+
+
+def _part(x: Tensor, axis: int, start: Dim, size: Dim) -> Tensor:
+    starts = tuple(start if a == axis else 0 for a in range(x.rank))
+    shape = tuple(size if a == axis else n for a, n in enumerate(x.shape))
+    return Slice(start=starts, shape=shape, stride=(1,) * x.rank)(x)
+
+
+def _filled(x: Tensor, axis: int, start: Dim, size: Dim, fill: int) -> Tensor:
     """``size`` elements of an axis; those behind its end are ``fill``."""
     starts = tuple(start if a == axis else 0 for a in range(x.rank))
     shape = tuple(size if a == axis else n for a, n in enumerate(x.shape))

@@ -16,6 +16,7 @@ def reference(
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor | None = None,
+    attending: torch.Tensor | None = None,
     *,
     causal: bool = False,
 ) -> torch.Tensor:
@@ -30,6 +31,9 @@ def reference(
             own = mask[b % len(mask), n % mask.shape[1], i].numpy()
             allowed = own if own.dtype == bool else allowed
             scores = scores if own.dtype == bool else scores + own
+        if attending is not None and not torch.broadcast_to(attending, y.shape)[b, n, i, 0]:
+            y[b, n, i] = 0
+            continue
         weights = np.exp(scores[allowed] - scores[allowed].max())
         y[b, n, i] = weights / weights.sum() @ v[b, group][allowed]
     return torch.from_numpy(y).to(query.dtype)
@@ -48,11 +52,17 @@ ALLOWED[..., 2] = True
 BLOCKED = torch.zeros(1, 4, 3, 5).masked_fill(~ALLOWED[:1], -torch.inf)
 LENGTHS = {(0, 2): "l", (1, 2): "s", (2, 2): "s"}
 
+SOME = boolean(2, 1, 3, 5, seed=2)
+SOME[0, 0, 1] = False
+
 CASES = [
     row(Q, K, V, symbolic={(0, 0): "n", (1, 0): "n", (2, 0): "n", **LENGTHS}),
     row(Q, K, V, ALLOWED, symbolic={**LENGTHS, (3, 2): "l", (3, 3): "s"}),
     row(Q, K, V, boolean(2, 4, 3, 5, seed=1) | ALLOWED),
     row(Q, K, V, ALLOWED[:1], constants=(3,)),
+    row(Q, K, V, SOME, SOME.any(3, keepdim=True), symbolic={**LENGTHS, (3, 2): "l", (3, 3): "s"}),
+    row(Q, K, V, boolean(1, 4, 3, 5) | ALLOWED[:1], boolean(2, 1, 1, 1)),
+    row(Q.half(), K.half(), V.half(), SOME, SOME.any(3, keepdim=True), tolerance=2e-3),
     row(Q, K, V, f32(2, 4, 3, 5) * 3),
     row(Q, K, V, BLOCKED),
     row(Q, K, V, torch.finfo(torch.float32).min * (~ALLOWED).float()),
