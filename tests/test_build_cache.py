@@ -317,6 +317,39 @@ def test_no_timings_are_none_to_refuse(tmp_path: Path, monkeypatch: pytest.Monke
     assert entry.kind == "timing"
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [(b"a", b"bc?!"), (b"aefgh", b"b?!")])
+def test_of_timings_that_do_not_combine_the_more_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: bytes, theirs: bytes
+) -> None:
+    monkeypatch.setattr(Letters, "combine", lambda self, other, ignore_mismatch: False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with places(tmp_path).timings(one := Timings()):
+            one.attached.known |= set(ours)
+            with monkeypatch.context() as another_process:
+                another_process.setattr(timings, "_HELD", {})
+                with places(tmp_path).timings(two := Timings()):
+                    two.attached.known |= set(theirs)
+        timings.forget()
+        with places(tmp_path).timings(three := Timings()):
+            assert three.attached.known == set(max(ours, theirs, key=len))
+
+
+def test_timings_that_are_refused_without_a_word_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Letters, "combine", lambda self, other, ignore_mismatch: False)
+
+    def build_beside_another() -> None:
+        with places(tmp_path).timings(Timings()), monkeypatch.context() as another_process:
+            another_process.setattr(timings, "_HELD", {})
+            with places(tmp_path).timings(two := Timings()):
+                two.attached.known |= set(b"b")
+
+    with pytest.warns(CacheWarning, match="refused 1 bytes"):
+        build_beside_another()
+
+
 def test_what_tensorrt_reads_of_timings_is_taken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

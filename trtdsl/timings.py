@@ -105,16 +105,29 @@ def _size(cache: Any) -> int:
 
 
 def _merged(config: Any, timings: _Held, now: bytes | None) -> bytes | None:
-    """All timings, with those that are on the disk ``now`` and were not yet known."""
-    _add(config, timings, now)
+    """All timings, with those that are on the disk ``now`` and were not yet known.
+
+    Where TensorRT does not put them together, the larger of both stays.
+    """
+    together = _add(config, timings, now)
     serialized = timings.cache.serialize()
     timings.known = None if serialized is None else bytes(serialized)
+    if now and not together and len(now) > len(timings.known or b""):
+        timings.known = now
     return timings.known
 
 
-def _add(config: Any, timings: _Held, data: bytes | None) -> None:
-    if data and data != timings.known:
-        others, said = _created(config, data)
-        if others is None or not timings.cache.combine(others, False):
-            _warn(data, said)
-        timings.known = data
+def _add(config: Any, timings: _Held, data: bytes | None) -> bool:
+    """Whether the held timings now have those of ``data`` too.
+
+    What TensorRT 8.6 has read of a file, it was seen to refuse to combine with others.
+    """
+    if not data or data == timings.known:
+        return True
+    timings.known = data
+    others, said = _created(config, data)
+    if others is not None and timings.cache.combine(others, False):
+        return True
+    if others is None or not said:
+        _warn(data, said)
+    return False
