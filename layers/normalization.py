@@ -267,7 +267,12 @@ def _normalize(
         return given.cast(DType.FLOAT32).reshape(*sizes)
 
     layer = Normalization(axes=axes, epsilon=eps, groups=groups)
-    y = layer(x.cast(DType.FLOAT32), coefficient(weight, 1.0), coefficient(bias, 0.0))
+    wide, scale, shift = x.cast(DType.FLOAT32), coefficient(weight, 1.0), coefficient(bias, 0.0)
+    if groups > 1 and not (scale.is_constant and shift.is_constant):
+        # Before 10.15 TensorRT has a scale for each group, which has to be one for all channels.
+        y = layer(wide, coefficient(None, 1.0), coefficient(None, 0.0)) * scale + shift
+    else:
+        y = layer(wide, scale, shift)
     return y.cast(x.dtype)
 
 

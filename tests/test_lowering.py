@@ -93,6 +93,16 @@ def test_tensorrt_8_has_no_int64_and_a_constant_that_needs_it_is_an_error() -> N
     assert lowered(net, "10.16.1.11").created
 
 
+@pytest.mark.parametrize("version", standin.VERSIONS)
+def test_a_group_norm_whose_weights_are_inputs_lowers(version: str) -> None:
+    class Conditioned(torch.nn.Module):
+        def forward(self, x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.group_norm(x, 2, scale)
+
+    network = trtdsl.trace(Conditioned().eval(), (torch.zeros(1, 6, 3), torch.ones(6)))
+    assert lowered(network, version).created
+
+
 def test_layers_carry_the_modules_names() -> None:
     net = Network()
     with net.at(Source(module="layer1.0", operator="aten.add.Tensor")):

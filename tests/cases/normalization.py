@@ -110,6 +110,8 @@ GROUP = [
     Case(aten.group_norm.default, f32(2, 6, 4, 5), 1, f32(6), None, 1e-6, constants=(2,)),
     Case(aten.group_norm.default, f32(0, 6, 5), 2, f32(6), None, 1e-6, constants=(2,)),
     Case(aten.group_norm.default, f32(2, 6, 4, 5), 6, dynamic=N),
+    Case(aten.group_norm.default, f32(2, 6, 4, 5), 3, f32(6), f32(6, seed=1)),
+    Case(aten.group_norm.default, f32(2, 6, 5), 2, f32(6), dynamic=N),
     Case(aten.group_norm.default, f32(4, 6), 2, f32(6), f32(6, seed=1), constants=(2, 3)),
     Case(aten.group_norm.default, f32(1, 6, 2, 3, 4), 3, f32(6), f32(6, seed=1), constants=(2, 3)),
     Case(aten.group_norm.default, f16(2, 6, 4, 5), 3, f16(6), f16(6, seed=1), constants=(2, 3),
