@@ -40,6 +40,19 @@ of_parts(
     aten.transpose.int, aten.tril.default, aten.triu.default, aten.unbind.int,
     aten.unflatten.int, aten.unsqueeze.default, aten.view.default, aten._unsafe_view.default,
 )  # fmt: skip
+of_parts(
+    aten.broadcast_tensors.default, aten.broadcast_to.default, aten.channel_shuffle.default,
+    aten.col2im.default, aten.expand_as.default, aten.im2col.default,
+    aten.linalg_diagonal.default, aten.meshgrid.indexing, aten.narrow_copy.default,
+    aten.permute_copy.default, aten.pixel_shuffle.default, aten.pixel_unshuffle.default,
+    aten.reflection_pad1d.default, aten.reflection_pad2d.default, aten.reflection_pad3d.default,
+    aten.replication_pad1d.default, aten.replication_pad2d.default,
+    aten.replication_pad3d.default, aten.reshape_as.default, aten.swapdims.default,
+    aten.take.default, aten.take_along_dim.default, aten.tensor_split.indices,
+    aten.tensor_split.sections, aten.unfold.default, aten.unsafe_chunk.default,
+    aten.unsafe_split.Tensor, aten.unsafe_split_with_sizes.default, aten.view_as.default,
+    aten.view_copy.default, aten._pad_circular.default,
+)  # fmt: skip
 of_parts(aten.cat.default, aten.hstack.default, aten.stack.default, aten.vstack.default)
 of_parts(
     aten.where.self, aten.where.ScalarOther, aten.where.ScalarSelf, joined=("self", "other"),
@@ -54,7 +67,15 @@ of_parts(
 )  # fmt: skip
 of_parts(aten.fill.Scalar, aten.fill.Tensor, joined=("value",))
 of_parts(
-    aten.copy.default, aten.select_scatter.default, aten.slice_scatter.default, joined=("src",),
+    aten.copy.default, aten.diagonal_scatter.default, aten.scatter.src, aten.scatter_add.default,
+    aten.select_scatter.default, aten.slice_scatter.default, joined=("src",),
+)  # fmt: skip
+of_parts(
+    aten.index_copy.default, aten.masked_scatter.default, aten.put.default, joined=("source",),
+)  # fmt: skip
+of_parts(aten.index_put.default, aten._unsafe_index_put.default, joined=("values",))
+of_parts(
+    aten.index_fill.int_Scalar, aten.index_fill.int_Tensor, aten.scatter.value, joined=("value",),
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Tensor
 from trtdsl.operators import matmul
-from trtdsl.registry import converter, find
+from trtdsl.registry import converter, find, of_products
 
 from .complex import magnitude
 from .complex_arithmetic import add, bilinear, multiply
@@ -23,6 +23,13 @@ from .shape import mT
 __all__: list[str] = []
 
 aten = torch.ops.aten
+
+of_products(
+    aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, aten.conv1d.padding,
+    aten.conv2d.padding, aten.conv3d.padding, aten.conv_transpose1d.default,
+    aten.conv_transpose2d.input, aten.conv_transpose3d.input, aten.convolution.default,
+    aten.inner.default, aten.kron.default, aten.tensordot.default,
+)  # fmt: skip
 
 
 @converter(aten.matmul.default, complex=True)
@@ -53,7 +60,36 @@ def addmm(
     alpha: Any = 1,
 ) -> Complex:
     """``beta * x + alpha * mat1 @ mat2``."""
-    product = bilinear(matmul, mat1, mat2)
+    return _added(x, bilinear(matmul, mat1, mat2), beta, alpha)
+
+
+@converter(aten.baddbmm.default, complex=True)
+def baddbmm(
+    x: Tensor | Complex,
+    batch1: Tensor | Complex,
+    batch2: Tensor | Complex,
+    *,
+    beta: Any = 1,
+    alpha: Any = 1,
+) -> Complex:
+    """``beta * x + alpha * batch1 @ batch2``."""
+    return _added(x, bilinear(matmul, batch1, batch2), beta, alpha)
+
+
+@converter(aten.addmv.default, complex=True)
+def addmv(
+    x: Tensor | Complex,
+    mat: Tensor | Complex,
+    vec: Tensor | Complex,
+    *,
+    beta: Any = 1,
+    alpha: Any = 1,
+) -> Complex:
+    """``beta * x + alpha * mat @ vec``."""
+    return _added(x, bilinear(matmul, mat, vec), beta, alpha)
+
+
+def _added(x: Tensor | Complex, product: Complex, beta: Any, alpha: Any) -> Complex:
     product = product if alpha == 1 else multiply(product, alpha)
     if beta == 0:
         return product

@@ -19,6 +19,8 @@ _DTYPES = {*(d.torch for d in DType), torch.complex64}
 _PER_OPERATOR = 6
 _OTHERS = {"istft", "repeat_interleave"}
 """Operators whose samples have a complex window, or a size that depends on values."""
+_COARSE = {"nn.functional.conv_transpose3d": 3e-4}
+"""Sums of large products of either sign, rounded in another order than PyTorch's."""
 
 
 class PairCalls(opinfo.Calls):
@@ -47,7 +49,8 @@ def _check(op: Any, samples: list[Any]) -> None:
     inputs = tuple(x.contiguous() for x in module.tensors)
     actual = trtdsl.trace(module, inputs).evaluate(*inputs)
     for ours, theirs in zip(actual, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=5e-5, equal_nan=True)
+        atol = _COARSE.get(op.name, 5e-5)
+        torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=atol, equal_nan=True)
 
 
 NAMES = {str(op).split(".")[1] for op in registered(complex=True)}

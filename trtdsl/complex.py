@@ -14,7 +14,7 @@ from trtdsl.types import Dim, DType
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Complex", "ComplexOperand", "each_part", "part_dtype"]
+__all__ = ["Complex", "ComplexOperand", "each_part", "each_product", "part_dtype"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,40 @@ def each_part(operator: Any, joined: frozenset[str]) -> Callable[..., Any]:
         return Complex(real, imag)
 
     return convert
+
+
+def each_product(operator: Any) -> Callable[..., Any]:
+    """The converter for complex tensors of an operator that is a product, with or without bias."""
+    names = [a.name for a in operator._schema.arguments]
+
+    def convert(net: Network, *args: Any, **kwargs: Any) -> Any:
+        converter = find(operator)
+        assert converter is not None, f"{operator} has no converter"
+        first = [net] if converter.wants_network else []
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        (a, b), (c, d) = (_both(given[name]) for name in names[:2])
+        bias = given.get("bias")
+        real, imag = (None, None) if bias is None else _both(bias)
+
+        def product(x: Tensor, y: Tensor, added: Any = None) -> Tensor:
+            values = {**given, names[0]: x, names[1]: y}
+            if "bias" in given:
+                values["bias"] = added
+            positional = [values.pop(name) for name in names[: len(args)]]
+            result: Tensor = converter.function(*first, *positional, **values)
+            return result
+
+        if b is None:
+            return Complex(product(a, c, real), product(a, d, imag))
+        if d is None:
+            return Complex(product(a, c, real), product(b, c, imag))
+        return Complex(product(a, c, real) - product(b, d), product(a, d, imag) + product(b, c))
+
+    return convert
+
+
+def _both(value: Any) -> tuple[Any, Any]:
+    return (value.real, value.imag) if isinstance(value, Complex) else (value, None)
 
 
 def _real(value: Any, joined: bool) -> Any:

@@ -13,7 +13,7 @@ from trtdsl.errors import ConversionError, explain
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Converter", "converter", "find", "load", "of_parts", "registered"]
+__all__ = ["Converter", "converter", "find", "load", "of_parts", "of_products", "registered"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -114,6 +114,17 @@ def of_parts(*operators: torch._ops.OpOverload, joined: Sequence[str] = ()) -> N
     for operator in operators:
         function = each_part(operator, frozenset(joined))
         _OF_COMPLEX[operator] = Converter(function=function, wants_network=True)
+
+
+def of_products(*operators: torch._ops.OpOverload) -> None:
+    """Register operators that are linear in either of their first two tensors, but for a bias.
+
+    Of complex tensors each is four of its own converter's calls, or two where one tensor is real.
+    """
+    from trtdsl.complex import each_product
+
+    for operator in operators:
+        _OF_COMPLEX[operator] = Converter(function=each_product(operator), wants_network=True)
 
 
 def find(operator: Any, *, complex: bool = False) -> Converter | None:
