@@ -174,6 +174,12 @@ def test_load_reaches_tensorrt_when_all_fits(
     assert given == [(PLAN, F32, 0)]
 
 
+@pytest.mark.parametrize("given", [None, b"plan", 3])
+def test_load_takes_a_path(given: Any) -> None:
+    with pytest.raises(LoadError, match=rf"not from {type(given).__name__}\n.*trtdsl\.load\("):
+        load(given)
+
+
 def test_load_without_tensorrt(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(UnavailableError, match=r"TensorRT(.|\n)*fix: pip install"):

@@ -108,6 +108,7 @@ def test_outside_the_range(size: int) -> None:
         ([X.numpy().astype("f8"), M.numpy()], r"x is float64(.|\n)*x\.astype\('float32'\)"),
         ([X.numpy().astype(">f4"), M.numpy()], r"x is >f4, and the engine takes float32"),
         ([torch.zeros(3, 4).t(), M], r"not contiguous: .* strides \(1, 4\)(.|\n)*x\.contiguous"),
+        ([torch._neg_view(X), M], r"input x is a view that negates(.|\n)*x\.resolve_neg\(\)"),
         ([X.numpy()[::-1], M.numpy()], r"not contiguous(.|\n)*np\.ascontiguousarray\(x\)"),
         ([torch.zeros(4, 5), M], r"the shape \(4, 5\), and the engine takes \(b, 3\)"),
         ([X[0], M], r"the shape \(3,\), and the engine takes \(b, 3\)"),

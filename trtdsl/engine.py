@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.errors import RunError, explain
+from trtdsl.errors import LoadError, RunError, explain
 from trtdsl.layer_times import Profile, make_recorder, measure
 from trtdsl.manifest import Manifest
 from trtdsl.runtime import files
@@ -48,7 +48,9 @@ class Engine:
     ``__cuda_array_interface__`` are taken without a copy; torch tensors come back.
 
     Threads and streams may share an engine: each of torch's streams gets its own context, and so
-    does each of up to eight calls with numpy arrays that run at the same time.
+    does each of up to eight calls with numpy arrays that run at the same time. Of small models they
+    get more done than one thread does with ``graphs`` only: TensorRT's launches of kernels wait
+    for one another.
 
     Errors: RunError for inputs that do not fit, and in a process forked after CUDA was started.
     Source: ICudaEngine, IExecutionContext.
@@ -141,10 +143,11 @@ class Engine:
         leaves = self._checked(args, kwargs)
         recorder = make_recorder()
         runners = self._make_runners(profiler=recorder)
-        runner = runners.host() if kind_of(leaves) == "numpy" else runners.torch()
-        profile = measure(lambda: runner(leaves), recorder, runs)
-        runners.close()
-        return profile
+        try:
+            runner = runners.host() if kind_of(leaves) == "numpy" else runners.torch()
+            return measure(lambda: runner(leaves), recorder, runs)
+        finally:
+            runners.close()
 
     def replicate(self, devices: Iterable[int | str]) -> Replicas:
         """This engine on several GPUs of this host, which serve one queue of calls.
@@ -353,6 +356,10 @@ def load(
     Errors: LoadError for files that are missing, damaged, or made for another TensorRT or GPU, each
     told apart before TensorRT is asked; UnavailableError without TensorRT or a GPU.
     """
+    if not isinstance(path, str | os.PathLike):
+        kind = type(path).__name__
+        what = f"an engine is loaded from the path of its file, not from {kind}"
+        raise LoadError(explain(what, fix='trtdsl.load("m.engine")'))
     place = Path(path)
     plan, manifest = files.read(place)
     index = index_of(device)

@@ -256,6 +256,9 @@ def _check_layout(spec: TensorSpec, leaf: Leaf) -> None:
         contiguous, fix = leaf.flags.c_contiguous, f"np.ascontiguousarray({spec.name})"
     else:
         contiguous, fix = leaf.is_contiguous(), f"{spec.name}.contiguous()"
+        if leaf.is_neg():  # the sign is in the tensor, and not in its memory
+            what = f"input {spec.name} is a view that negates what it shows"
+            raise RunError(explain(what, at=f"{spec}", fix=f"{spec.name}.resolve_neg()"))
     if not contiguous and str(getattr(leaf, "layout", "torch.strided")) != "torch.strided":
         what, fix = f"input {spec.name} is sparse ({leaf.layout})", f"{spec.name}.to_dense()"
         raise RunError(explain(what, at=f"{spec}", fix=fix))

@@ -87,6 +87,7 @@ class TorchRunner:
                     and x.shape == shape
                     and x.get_device() == index
                     and x.is_contiguous()
+                    and not x.is_neg()
                 ):
                     return None
             return self._launch(lane, inputs)
@@ -129,7 +130,7 @@ class TorchRunner:
         for (spec, shape), y in zip(specs, into, strict=True):
             wanted = (spec.dtype.torch, _known(spec, shape), self._device)
             found = (y.dtype, tuple(y.shape), y.device)
-            if found != wanted or not y.is_contiguous():
+            if found != wanted or not y.is_contiguous() or y.is_neg():
                 raise RunError(
                     explain(
                         f"output {spec.name} is {found[0]} {found[1]} on {found[2]} with strides "
