@@ -151,6 +151,14 @@ def conv_transpose3d(
     return _deconvolve(input, weight, bias, stride, padding, output_padding, dilation, groups)
 
 
+@converter(aten.conv_tbc.default)
+def conv_tbc(self: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """``conv1d`` of time first: ``(L, N, C), (F, C, K), (K,) -> (L', N, K)``."""
+    sides = ((pad,), (pad,))
+    x, kernel = self.permute(1, 2, 0), weight.permute(2, 1, 0)
+    return _convolve(x, kernel, bias, (1,), sides, (1,), 1).permute(2, 0, 1)
+
+
 @converter(aten.convolution.default)
 def convolution(
     input: Tensor,

@@ -18,7 +18,7 @@ from trtdsl.complex import Complex
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.constant import Constant, Weights
-from trtdsl.ir.slice import section
+from trtdsl.ir.slice import SampleMode, Slice, section
 from trtdsl.network import Network, Tensor
 
 from .complex_arithmetic import multiply
@@ -155,17 +155,16 @@ def _shared(net: Network, matrix: torch.Tensor) -> Tensor:
 
 
 def _resized(x: Tensor, axis: int, n: int) -> Tensor:
-    """The first n elements along an axis, or as many as there are."""
-    size = x.shape[axis]
-    if not isinstance(size, int):
-        raise ConversionError(
-            explain(
-                f"a Fourier transform along axis {axis % x.rank} of {x.type}, whose size is not "
-                "static",
-                fix="leave that size out of dynamic_shapes: each length has a matrix of its own",
-            )
-        )
-    return section(x, axis % x.rank, 0, min(size, n))
+    """The first n elements along an axis, or as many as there are; zeros for what may be there."""
+    axis, size = axis % x.rank, x.shape[axis]
+    if isinstance(size, int):
+        return section(x, axis, 0, min(size, n))
+    return Slice(
+        start=(0,) * x.rank,
+        shape=(*x.shape[:axis], n, *x.shape[axis + 1 :]),
+        stride=(1,) * x.rank,
+        mode=SampleMode.FILL,
+    )(x, x.network.constant(0, x.dtype))
 
 
 def _extended(x: Tensor, n: int) -> Tensor:

@@ -10,14 +10,12 @@ import torch
 from trtdsl.ir.gather import Gather
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.network import Tensor
-from trtdsl.operators import add
+from trtdsl.operators import add, where
 from trtdsl.registry import converter
 from trtdsl.types import DType
 
-from .absent import Absent
 from .indexing import select, sliced
 from .joining import cat
-from .pooling import INDICES
 
 __all__: list[str] = []
 
@@ -27,7 +25,7 @@ aten = torch.ops.aten
 @converter(aten.fractional_max_pool2d.default)
 def fractional_max_pool2d(
     x: Tensor, kernel_size: Sequence[int], output_size: Sequence[int], random_samples: Tensor
-) -> tuple[Tensor, Absent]:
+) -> tuple[Tensor, Tensor]:
     """``(*N, C, H, W)`` and samples ``(N, C, 2)`` of width and height to ``(*N, C, oh, ow)``."""
     return _pooled(x, kernel_size, output_size, random_samples, (1, 0))
 
@@ -35,7 +33,7 @@ def fractional_max_pool2d(
 @converter(aten.fractional_max_pool3d.default)
 def fractional_max_pool3d(
     x: Tensor, kernel_size: Sequence[int], output_size: Sequence[int], random_samples: Tensor
-) -> tuple[Tensor, Absent]:
+) -> tuple[Tensor, Tensor]:
     """``(*N, C, T, H, W)`` and samples ``(N, C, 3)`` in this order to ``(*N, C, ot, oh, ow)``."""
     return _pooled(x, kernel_size, output_size, random_samples, (0, 1, 2))
 
@@ -46,8 +44,11 @@ def _pooled(
     output: Sequence[int],
     samples: Tensor,
     order: tuple[int, ...],
-) -> tuple[Tensor, Absent]:
-    """``order`` says which of the samples is of each axis."""
+) -> tuple[Tensor, Tensor]:
+    """The maxima, and where they lie in a map laid flat, of equal ones the first: int64.
+
+    ``order`` says which of the samples is of each axis.
+    """
     spatial = len(kernel)
     lead, sizes = x.shape[: x.rank - spatial], x.shape[x.rank - spatial :]
     maps = math.prod(lead)
@@ -63,13 +64,15 @@ def _pooled(
         places = add(starts.reshape(maps, output[axis], 1), taps).reshape(*shape)
         flat = places if flat is None else add(flat * size, places)
     assert flat is not None
-    window = math.prod(kernel)
-    index = flat.reshape(maps, math.prod(output) * window)
+    windows = (maps, math.prod(output), math.prod(kernel))
+    index = flat.reshape(maps, windows[1] * windows[2])
     picked = Gather(axis=1, elementwise_dims=1)(x.reshape(maps, math.prod(sizes)), index)
-    largest = Reduce(op=ReduceOperation.MAX, axes=(2,))(
-        picked.reshape(maps, math.prod(output), window)
-    )
-    return largest.reshape(*lead, *output), INDICES
+    picked, index = picked.reshape(*windows), index.reshape(*windows)
+    largest = Reduce(op=ReduceOperation.MAX, axes=(2,), keep_dimensions=True)(picked)
+    places = where(picked.equal(largest), index, 2**31 - 1, DType.INT32)
+    first = Reduce(op=ReduceOperation.MIN, axes=(2,))(places)
+    pooled = (*lead, *output)
+    return largest.reshape(*pooled), first.reshape(*pooled).cast(DType.INT64)
 
 
 def _starts(sample: Tensor, size: int, count: int, kernel: int) -> Tensor:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.gather import Gather
 from trtdsl.ir.pooling import PaddingMode, Pooling, PoolingType
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.slice import SampleMode
 from trtdsl.network import Tensor
+from trtdsl.operators import as_tensor, minimum
+from trtdsl.operators import maximum as larger
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType, is_static
+from trtdsl.types import Dim, DType, as_dim, is_static
 
 from .absent import Absent
+from .padding import padded
 from .spatial import batched, per_axis
+from .windows import reads
 
 __all__ = ["INDICES", "Windows", "maximum", "maximum_of"]
 
@@ -134,22 +141,27 @@ class Windows:
             ceil_mode=ceil_mode,
         )
 
-    def count(self, axis: int, size: int, dilation: int = 1) -> int:
-        """The number of windows along an axis of this size, by PyTorch's rule."""
+    def count(self, axis: int, size: Dim, dilation: int = 1) -> Any:
+        """The number of windows along an axis of this size, by PyTorch's rule: a Dim."""
         stride, padding = self.stride[axis], self.padding[axis]
-        room = size + 2 * padding - dilation * (self.size[axis] - 1) - 1
+        reach = dilation * (self.size[axis] - 1) + 1
+        room = size + 2 * padding - reach
         if not self.ceil_mode:
-            return room // stride + 1
-        count = -(-room // stride) + 1
+            return as_dim(room // stride + 1)
+        count = as_dim((room + stride - 1) // stride + 1)
+        if reach >= stride + padding:
+            return count
         # A window that would begin in the padding behind x is left out.
-        return count - ((count - 1) * stride >= size + padding)
+        known = _known(size, "a window shorter than its step and padding, with ceil_mode,")
+        return count - ((count - 1) * stride >= known + padding)
 
     def reach(self, axis: int, size: Dim) -> int:
         """The padding behind x with which every window is whole."""
         if not self.ceil_mode:
             return self.padding[axis]
         known = _known(size, "divisor_override with ceil_mode")
-        end = (self.count(axis, known) - 1) * self.stride[axis] + self.size[axis]
+        count: int = self.count(axis, known)
+        end = (count - 1) * self.stride[axis] + self.size[axis]
         return max(self.padding[axis], end - known - self.padding[axis])
 
     def layer(self, type: PoolingType, shape: Sequence[Dim], *, counts_padding: bool) -> Pooling:
@@ -204,10 +216,12 @@ def maximum(x: Tensor, windows: Windows, dilation: Sequence[int]) -> Tensor:
         return maximum(x.cast(DType.FLOAT32), windows, dilation).cast(x.dtype)
     axes = len(windows.size)
     steps = per_axis(dilation, axes)
+    is_plain = x.dtype.is_float and all(step == 1 for step in steps)
 
     def pool(image: Tensor) -> Tensor:
-        if any(step > 1 for step in steps):
-            return _dilated(image, windows, steps)
+        if not is_plain:
+            known = is_static(image.shape[2:])
+            return (_listed if known else _gathered)(image, windows, steps)
         layer = windows.layer(PoolingType.MAX, image.shape[2:], counts_padding=False)
         return layer(image)
 
@@ -257,11 +271,10 @@ def _counts(image: Tensor, windows: Windows) -> Tensor:
     return image.network.constant(counts.to(image.dtype.torch))
 
 
-def _dilated(image: Tensor, windows: Windows, steps: tuple[int, ...]) -> Tensor:
-    """The maximum of windows with holes: TensorRT wants their elements side by side."""
+def _listed(image: Tensor, windows: Windows, steps: tuple[int, ...]) -> Tensor:
+    """The maximum of windows with holes, or of integers: TensorRT has neither."""
     places = []
     for axis, size in enumerate(image.shape[2:]):
-        size = _known(size, "a dilated maximum pooling")
         taps = range(0, windows.size[axis] * steps[axis], steps[axis])
         starts = (
             i * windows.stride[axis] - windows.padding[axis]
@@ -271,6 +284,28 @@ def _dilated(image: Tensor, windows: Windows, steps: tuple[int, ...]) -> Tensor:
             [[start + tap for tap in taps if 0 <= start + tap < size] for start in starts]
         )
     return maximum_of(image, places)
+
+
+def _gathered(image: Tensor, windows: Windows, steps: tuple[int, ...]) -> Tensor:
+    """``_listed`` of sizes that are not known: what each window reads is computed."""
+    for axis, size in enumerate(image.shape[2:]):
+        padding, stride = windows.padding[axis], windows.stride[axis]
+        count = windows.count(axis, size, steps[axis])
+        index = reads(image.network, count, stride, windows.size[axis], steps[axis])
+        if image.dtype.is_float:
+            # Rounding up, the last window ends at most a step behind the padding.
+            ends = [padding, padding + stride - 1]
+            pad = [0, 0] * (image.rank - 3 - axis) + ends
+            image = padded(image, pad, SampleMode.FILL, -math.inf)
+        else:
+            _known(size if steps[axis] > 1 else 1, "a dilated maximum pooling of integers")
+            # Of a window without holes, the element nearest to its outside is in it.
+            last = as_tensor(size, image.network, DType.INT32) - 1
+            index = minimum(larger(index - padding, 0), last)
+        image = Reduce(op=ReduceOperation.MAX, axes=(3 + axis,))(
+            Gather(axis=2 + axis)(image, index)
+        )
+    return image
 
 
 def maximum_of(image: Tensor, places: Sequence[Sequence[Sequence[int]]]) -> Tensor:
@@ -286,6 +321,11 @@ def maximum_of(image: Tensor, places: Sequence[Sequence[Sequence[int]]]) -> Tens
         if flat != list(range(image.shape[axis + 2])):
             indices = image.network.constant(flat, DType.INT32)
             image = Gather(axis=axis + 2)(image, indices)
+    if not image.dtype.is_float:
+        split = [n for windows, k in zip(places, lengths, strict=True) for n in (len(windows), k)]
+        taps = tuple(range(3, 3 + 2 * len(lengths), 2))
+        sides = image.reshape(*image.shape[:2], *split)
+        return Reduce(op=ReduceOperation.MAX, axes=taps)(sides)
     none = (0,) * len(lengths)
     layer = Pooling(
         type=PoolingType.MAX,

@@ -20,7 +20,7 @@ from .creation import iota
 from .padding import padded
 from .shape import expanded
 
-__all__: list[str] = []
+__all__ = ["reads"]
 
 aten = torch.ops.aten
 
@@ -32,12 +32,12 @@ def unfold(net: Network, x: Tensor, dimension: int, size: int, step: int) -> Ten
         return expanded(x, [size])
     axis = dimension % x.rank
     count = as_dim((x.shape[axis] - size) // step + 1)
-    windows = Gather(axis=axis)(x, _indices(net, count, step, size, 1))
+    windows = Gather(axis=axis)(x, reads(net, count, step, size, 1))
     order = [a for a in range(windows.rank) if a != axis + 1]
     return windows.permute(*order, axis + 1)
 
 
-def _indices(net: Network, count: Dim, step: int, taps: int, dilation: int) -> Tensor:
+def reads(net: Network, count: Dim, step: int, taps: int, dilation: int) -> Tensor:
     """What each of ``count`` windows reads: int32 ``(count, taps)``."""
     offsets = torch.arange(taps)[None] * dilation
     if isinstance(count, int):
@@ -65,7 +65,7 @@ def im2col(
     for i in (1, 0):
         reach = dilation[i] * (kernel_size[i] - 1) + 1
         count = as_dim((x.shape[n + 1 + i] - reach) // stride[i] + 1)
-        index = _indices(net, count, stride[i], kernel_size[i], dilation[i])
+        index = reads(net, count, stride[i], kernel_size[i], dilation[i])
         x = Gather(axis=n + 1 + i)(x, index)
         counts.append(count)
     columns, rows = counts

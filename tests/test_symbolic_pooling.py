@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from trtdsl.errors import ConversionError
 from trtdsl.layers import adaptive_pooling, pooling
 from trtdsl.network import Network
+from trtdsl.types import DType
 
 SIZES = range(3, 20)
 WINDOWS = [(2, 2, 0), (3, 2, 0), (3, 2, 1), (5, 2, 2), (4, 1, 2), (3, 1, 1)]
@@ -46,6 +47,21 @@ def test_maximum_rounds_up_as_pytorch_does(window: tuple[int, int, int]) -> None
             assert torch.equal(answer(net, x), F.max_pool2d(x, *args))
 
 
+@pytest.mark.parametrize("rounds_up", [True, False])
+@pytest.mark.parametrize("window", [(2, 2, 1), (3, 1, 1), (2, 3, 1), (3, 2, 0)])
+def test_maximum_of_windows_with_holes(window: tuple[int, int, int], rounds_up: bool) -> None:
+    size, step, padding = window
+    args = ([size, 1], [step, 1], [padding, 0], [2, 1], rounds_up)
+    if rounds_up and 2 * size - 1 < step + padding:
+        with pytest.raises(ConversionError, match="shorter than its step and padding"):
+            network(pooling.max_pool2d, *args)
+        return
+    net = network(pooling.max_pool2d, *args)
+    for x in images():
+        if x.shape[2] + 2 * padding >= 2 * size - 1:
+            assert torch.equal(answer(net, x), F.max_pool2d(x, *args))
+
+
 @pytest.mark.parametrize("counts_padding", [True, False])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_average_rounds_up_as_pytorch_does(
@@ -72,8 +88,10 @@ def test_a_last_window_that_depends_on_the_size_is_refused(window: tuple[int, in
 
 
 def test_what_needs_known_sizes_is_refused() -> None:
-    with pytest.raises(ConversionError, match="a dilated maximum pooling needs known sizes"):
-        network(pooling.max_pool2d, [2, 2], [1, 1], [0, 0], [2, 2], False)
+    whole = Network("pool")
+    image = whole.input("x", (2, 3, whole.dim("h", min=3, opt=8, max=20), 5), DType.INT64)
+    with pytest.raises(ConversionError, match="pooling of integers needs known sizes, not h"):
+        pooling.max_pool2d(image, [2, 2], [1, 1], [0, 0], [2, 2], False)
     with pytest.raises(ConversionError, match="divisor_override with ceil_mode needs known sizes"):
         network(pooling.avg_pool2d, [2, 2], [2, 2], [0, 0], True, True, 3)
 

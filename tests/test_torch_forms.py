@@ -27,6 +27,7 @@ class Calls(nn.Module):
 
 
 WEIGHTS, COUNTS = f32(4, low=0.1), i64(4, low=1, high=5)
+KERNEL = f32(3, 4, 4)
 
 OF_ROWS = [
     lambda x: torch.cov(x),
@@ -50,6 +51,12 @@ OF_ROWS = [
     lambda x: torch.cdist(x, x + 1),
     lambda x: F.max_pool1d(x.T, 3, 2, 1),
     lambda x: nn.MaxPool1d(2, 1)(x.T[None]),
+    lambda x: torch.conv_tbc(x[:, None], KERNEL, WEIGHTS, 1),
+    lambda x: torch.isin(x, x[::2] + 0.0),
+    lambda x: torch.isin((x * 5).long(), COUNTS, invert=True),
+    lambda x: torch.isin((x * 5).long(), torch.arange(40)),
+    lambda x: torch.isin((x * 5).long(), 3),
+    lambda x: torch.isin(3, (x * 5).long()),
     lambda x: x.chunk(2),
     lambda x: torch.chunk(x, chunks=2, dim=0)[1],
     lambda x: x / math.sqrt(x.shape[0]),

@@ -32,7 +32,6 @@ LAYERS = {
     "aten._flash_attention_forward": Since("add_attention", "10.14"),
     "aten._weight_int4pack_mm": Since("add_dequantize", "10.0", "DataType.INT4"),
     "aten._weight_int8pack_mm": Since("add_dequantize", "8.6"),
-    "aten.conv_tbc": Since("add_convolution_nd", "8.6"),
     "aten.dequantize": Since("add_dequantize", "8.6"),
     "aten.fake_quantize_": Since("add_quantize", "8.6"),
     "aten.nonzero_static": Since("add_non_zero", "8.6"),

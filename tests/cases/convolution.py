@@ -40,6 +40,8 @@ CASES = [
     Case(aten.conv1d.default, f32(3, 9), f32(4, 3, 3), f32(4), constants=(1, 2)),
     Case(aten.conv1d.padding, f32(2, 3, 9), f32(4, 3, 4), f32(4), [1], "same", constants=(1, 2)),
     Case(aten.conv1d.padding, f32(2, 3, 9), f32(4, 3, 4), None, [2], "valid", constants=(1,)),
+    Case(aten.conv_tbc.default, f32(9, 2, 3), f32(4, 3, 5), f32(5), constants=(1, 2)),
+    Case(aten.conv_tbc.default, f32(9, 2, 3), f32(2, 3, 5), f32(5), 3),
     Case(aten.conv2d.default, f32(2, 3, 6, 5), f32(4, 3, 3, 3), constants=(1,)),
     Case(
         aten.conv2d.default, f32(2, 3, 6, 5), f32(4, 3, 3, 3), f32(4), [2, 2], [1, 1],

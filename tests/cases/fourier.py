@@ -47,6 +47,10 @@ CASES = [
     Case(pairs(fft.rfft, 0), X, dynamic={(0, 0): "n", (0, 1): "t"}),
     Case(pairs(fft.fft), Z, None, 2, dynamic=N),
     Case(pairs(fft.irfft), Z, 8, dynamic=N),
+    # A length of its own: what a size of the run has of it, and zeros.
+    Case(pairs(fft.rfft, 0), X, 6, 1, dynamic={(0, 0): "n", (0, 1): "t"}),
+    Case(pairs(fft.fft), Z, 5, 1, dynamic={(0, 1): "t"}),
+    Case(pairs(fft.irfft), Z, 8, 1, dynamic={(0, 1): "t"}),
     *(Case(pairs(f), Z, kwargs={"norm": n}) for f, n in product((fft.fft2, fft.irfft2), NORMS)),
     *(Case(pairs(f), Z, (4, 9), (0, 1)) for f in (fft.fft2, fft.ifft2, fft.irfft2, fft.hfft2)),
     *(Case(pairs(f), Z, (4, -1)) for f in (fft.fftn, fft.ifftn, fft.irfftn, fft.hfftn)),

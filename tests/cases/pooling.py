@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tests.cases.base import Case, byte, f16, f32
+from tests.cases.base import Case, byte, f16, f32, i32, i64
 
 aten = torch.ops.aten
 
@@ -50,6 +50,16 @@ MAXIMUM = [
     Case(aten.max_pool2d.default, f32(1, 2, 8, 9), [2, 1], [3, 2], [1, 0], [1, 1], True),
     Case(aten.max_pool2d.default, f32(2, 3, 9, 8), [3, 2], [2, 1], [1, 1], [2, 3]),
     Case(aten.max_pool2d.default, f32(2, 3, 9, 8), [3, 3], [2, 2], [1, 0], [2, 2], True, dynamic=N),
+    Case(aten.max_pool2d.default, f32(2, 3, 9, 8), [3, 2], [2, 1], [1, 1], [2, 3], dynamic=NHW),
+    Case(aten.max_pool2d.default, f32(2, 3, 9, 8) - 9, [3, 2], [1, 2], [1, 0], [2, 1], True,
+         dynamic=NHW),
+    Case(aten.max_pool2d_with_indices.default, f32(2, 3, 9, 8), [2, 2], [1, 1], [1, 1], [2, 2],
+         dynamic=NHW),
+    Case(aten.max_pool2d.default, i64(2, 3, 7, 8) - 50, [3, 3], [2, 2], [1, 1], dynamic=NHW),
+    Case(aten.max_pool2d.default, i32(2, 3, 7, 8) - 50, [3, 2], [2, 2], [1, 0], [1, 1], True),
+    Case(aten.max_pool2d.default, i64(2, 3, 9, 8) - 50, [3, 2], [2, 1], [1, 1], [2, 3]),
+    Case(aten.max_pool3d.default, i64(1, 2, 4, 6, 6), [1, 3, 3], [1, 2, 2], [0, 1, 1]),
+    Case(aten.max_pool2d_with_indices.default, i64(2, 3, 7, 8), [3, 3], [2, 2], [1, 1]),
     Case(aten.max_pool2d.default, f32(3, 7, 8), [2, 2]),
     Case(aten.max_pool2d.default, f16(2, 3, 6, 6), [2, 2]),
     Case(aten.max_pool3d.default, f32(1, 2, 4, 6, 6), [1, 3, 3], [1, 2, 2], [0, 1, 1]),

@@ -72,6 +72,22 @@ def _combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> 
     return input[torch.tensor(rows, dtype=torch.int64, device=input.device).reshape(-1, r)]
 
 
+def _isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """``torch.isin`` by comparing all with all: PyTorch sorts, or not, by what the sizes are."""
+    each = elements[..., None] if isinstance(elements, Tensor) else elements
+    sought = test_elements.reshape(-1) if isinstance(test_elements, Tensor) else test_elements
+    found: Tensor = (each == sought).any(-1)
+    return ~found if invert else found
+
+
+def _conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """``torch.conv_tbc``, whose sizes torch.export takes for constants."""
+    x, kernel = input.permute(1, 2, 0), weight.permute(2, 1, 0)
+    return F.conv1d(x, kernel, bias, padding=pad).permute(2, 0, 1)
+
+
 def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
     """``torch.cdist``, which for more than 25 rows may take a product of matrices."""
     return torch.cdist(x1, x2, p, "donot_use_mm_for_euclid_dist")
@@ -235,6 +251,8 @@ FORMS: dict[Any, Callable[..., Any]] = {
     **_of_numbers(F.avg_pool2d, _pool_of_all(F.avg_pool2d)),
     **_of_numbers(F.max_pool2d, _pool_of_all(F.max_pool2d)),
     **_of_sizes(_cdist, torch.cdist),
+    **_of_sizes(_conv_tbc, torch.conv_tbc),
+    **_of_sizes(_isin, torch.isin),
     **_of_sizes(_max_pool1d, F.max_pool1d, torch.max_pool1d),
     **_of_sizes(_chunk, torch.chunk, torch.Tensor.chunk),
 }
