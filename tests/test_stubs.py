@@ -174,7 +174,8 @@ def test_every_operator_with_a_layer_is_one_that_has_no_converter() -> None:
 
 KNOWN_LAYERS = {
     *("add_activation", "add_assertion", "add_attention_v2", "add_cast", "add_concatenation"),
-    *("add_constant", "add_convolution", "add_cumulative", "add_deconvolution"),
+    *("add_constant", "add_convolution", "add_convolution_nd", "add_cumulative"),
+    "add_deconvolution",
     *("add_deconvolution_nd", "add_einsum", "add_elementwise", "add_fill", "add_fully_connected"),
     *("add_gather", "add_gather_v2", "add_grid_sample", "add_identity", "add_if_conditional"),
     *("add_input", "add_loop", "add_lrn", "add_matrix_multiply", "add_nms", "add_normalization"),
