@@ -30,6 +30,7 @@ from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim, is_static
 
 from .creation import filled
+from .resize_bytes import interpolated
 from .resize_weights import antialiased, cubic, linear, nearest, scale_of
 
 __all__: list[str] = []
@@ -126,16 +127,14 @@ def _resized(
 ) -> Tensor:
     """x, ``(N, C, *S)``, at another size of S."""
     dtype = x.dtype
-    if how.mode is not InterpolationMode.NEAREST and not dtype.is_float:
-        raise ConversionError(
-            explain(f"interpolates floats, not {x}", fix="x.float(), interpolate, round, and back")
-        )
-    x = x if dtype.is_float else x.cast(DType.FLOAT32)
     old = x.shape[2:]
     factors = factors or [None] * len(old)
     new = size or [_scaled(n, f) for n, f in zip(old, factors, strict=True)]
     if 0 in x.shape[:2]:
         return filled(x.network, (*x.shape[:2], *new), 0, dtype)
+    if how.mode is not InterpolationMode.NEAREST and not dtype.is_float:
+        return _of_bytes(x, how, new, factors, align_corners)
+    x = x if dtype.is_float else x.cast(DType.FLOAT32)
     if how.is_antialiased or (not align_corners and any(map(_strays, old, new, factors))):
         axes = zip(range(2, x.rank), new, factors, strict=True)
         for axis, n, factor in axes:
@@ -143,6 +142,30 @@ def _resized(
     elif tuple(new) != old:
         x = how.layer((*x.shape[:2], *new), align_corners)(x)
     return x.cast(dtype)
+
+
+def _of_bytes(
+    x: Tensor,
+    how: _Interpolation,
+    new: Sequence[Dim],
+    factors: Sequence[float | None],
+    align_corners: bool,
+) -> Tensor:
+    """``_resized`` of bytes, the last axis first. Errors: ConversionError for other integers."""
+    if x.dtype is not DType.UINT8 or len(new) != 2 or not is_static((*x.shape[2:], *new)):
+        raise ConversionError(
+            explain(
+                f"interpolates floats, and bytes over two axes of static sizes, not {x}",
+                fix="x.float(), interpolate, round, and back",
+            )
+        )
+    y = x.cast(DType.INT32)
+    for axis in (3, 2):
+        n, factor = new[axis - 2], factors[axis - 2]
+        if (n, factor) != (x.shape[axis], None):
+            units = torch.eye(x.shape[axis], dtype=torch.float64)
+            y = interpolated(y, axis, how.rows(2, units, n, factor, align_corners))
+    return y.cast(x.dtype)
 
 
 def _scaled(size: Dim, factor: float | None) -> Dim:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tests.cases.base import Case, f16, f32, i64
+from tests.cases.base import Case, byte, f16, f32, i64
 
 aten = torch.ops.aten
 X = {1: f32(2, 3, 7), 2: f32(2, 3, 5, 7), 3: f32(1, 2, 4, 5, 7)}
@@ -43,6 +43,11 @@ def forms(operator: Any, n: int, corners: tuple[bool, ...]) -> Iterator[Case]:
         yield Case(operator.default, X[n], size, *corners, *factors)
 
 
+def of_bytes(case: Case) -> Case:
+    """The row with bytes, which are equal or not: there is no tolerance in between."""
+    return Case(case.operator, byte(2, 3, 5, 7), *case.args[1:], tolerance=1e-7)
+
+
 CASES = [
     *(case for n, ops in NEAREST.items() for op in ops for case in forms(op, n, ())),
     *(
@@ -56,8 +61,19 @@ CASES = [
     Case(aten.upsample_nearest2d.default, X[2], [5, 7], 1.1, 1.1),
     Case(aten.upsample_nearest2d.vec, f16(1, 2, 4, 4), None, [2.0, 2.0]),
     Case(aten.upsample_nearest2d.vec, i64(1, 2, 4, 4, low=0, high=255).byte(), None, [2.0, 0.5]),
-    Case(aten.upsample_bilinear2d.vec, f32(1, 1, 2, 2).byte(), [3, 3], False, None).raises(
-        "interpolates floats"
+    *(
+        of_bytes(case)
+        for op in LINEAR[2]
+        for corners in (False, True)
+        for case in forms(op, 2, (corners,))
+    ),
+    Case(
+        aten.upsample_bilinear2d.vec, byte(2, 6, 9, 8), [20, 3], False, None, dynamic={(0, 0): "n"}
+    ),
+    Case(aten._upsample_bicubic2d_aa.vec, byte(1, 3, 40, 31), [5, 31], False, None),
+    Case(aten.upsample_bilinear2d.vec, byte(1, 1, 1, 1), [3, 3], True, None),
+    Case(aten.upsample_trilinear3d.vec, byte(1, 1, 2, 2, 2), [3, 3, 3], False, None).raises(
+        "interpolates floats, and bytes over two axes"
     ),
     Case(aten.upsample_bilinear2d.vec, f16(1, 2, 4, 4), [7, 6], False, None, tolerance=2e-3),
     Case(aten.upsample_bilinear2d.vec, f16(1, 2, 5, 5), None, False, [1.5, 1.5], tolerance=2e-3),
