@@ -12,7 +12,7 @@ from trtdsl.network import Network, Operand, Tensor
 from trtdsl.operators import as_tensor
 from trtdsl.real import is_real, is_truth
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType, is_static
+from trtdsl.types import Dim, DType, as_dim, is_static
 
 from .shape import expanded
 
@@ -30,6 +30,7 @@ def filled(net: Network, size: Sequence[Dim], value: Operand, dtype: DType) -> T
 
 def iota(net: Network, count: Dim) -> Tensor:
     """``0 .. count - 1``, int64 ``(count,)``."""
+    count = as_dim(count)
     if isinstance(count, int):
         return net.constant(torch.arange(count))
     return net.append(Fill(shape=(count,)), ())[0]

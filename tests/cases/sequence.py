@@ -25,6 +25,12 @@ class Counting:
         return torch.arange(self.start, end, self.step, dtype=self.dtype) + x.shape[0]
 
 
+def window(x: torch.Tensor) -> torch.Tensor:
+    """Places behind a cache whose length varies: how many there are does not."""
+    past = x.shape[0]
+    return torch.cat([torch.arange(past, past + 3), torch.arange(past + 0.5, past + 2.5)])
+
+
 INT64 = {"dtype": torch.int64}
 F32 = {"dtype": torch.float32}
 SQUARE = {(0, 1): "rows", (0, 2): "columns"}
@@ -42,6 +48,7 @@ CASES = [
     Case(Counting(0, 1), f32(4), dynamic=COUNT),
     Case(Counting(1, 2), f32(4), dynamic=COUNT),
     Case(Counting(2, 3, torch.float32), f32(4), dynamic=COUNT),
+    Case(window, f32(4), dynamic=COUNT),
     Case(aten.arange.default, 5),
     Case(aten.arange.default, 5.5),
     Case(aten.arange.default, 5, kwargs=F32),
