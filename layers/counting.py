@@ -10,10 +10,12 @@ import math
 import torch
 
 from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.cast import Cast, Identity
 from trtdsl.ir.elementwise import Unary, UnaryOperation
 from trtdsl.ir.gather import Gather, GatherMode
 from trtdsl.ir.reduce import Reduce, ReduceOperation
-from trtdsl.ir.shuffle import Unsqueeze
+from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
+from trtdsl.ir.topk import TopK
 from trtdsl.network import Operand, Scalar, Tensor
 from trtdsl.operators import as_tensor, minimum, where
 from trtdsl.reference import fold
@@ -28,6 +30,8 @@ from .scan import running_sum
 __all__: list[str] = []
 
 aten = torch.ops.aten
+
+_KEEPS_VALUES = (Cast, Identity, Shuffle, Squeeze, Unsqueeze)
 
 
 @converter(aten.histc.default)
@@ -53,13 +57,39 @@ def histc(x: Tensor, bins: int = 100, min: Scalar = 0, max: Scalar = 0) -> Tenso
 
 @converter(aten.bincount.default)
 def bincount(x: Tensor, weights: Tensor | None = None, minlength: Dim = 0) -> Tensor:
-    """Refused: the result is as long as the largest element says, which may be anything."""
-    raise ConversionError(
-        explain(
-            f"bincount of {x}: how long it is depends on its values",
-            fix="of numbers below n: torch.zeros(n).scatter_add(0, x, weights), or torch.histc",
+    """How often each number is in x, or the sum of its weights: ``(n,) -> (minlength,)``.
+
+    The result is as long as the largest element says, so this is for places that a topk, argmax or
+    the like found along an axis of at most ``minlength``; all others are refused.
+    """
+    size = _axis_of_places(x)
+    if size is None or not isinstance(minlength, int) or size > minlength:
+        raise ConversionError(
+            explain(
+                f"bincount of {x}: how long it is depends on its values",
+                fix="of numbers below n: torch.zeros(n).scatter_add(0, x, weights), or "
+                "torch.histc; of what topk or argmax finds along an axis of n: minlength=n",
+            )
         )
-    )
+    (count,) = x.shape
+    require_table(x.network, count * minlength, f"bincount of {x} in {minlength} bins")
+    hits = x.reshape(count, 1).equal(iota(x.network, minlength).reshape(1, minlength))
+    if weights is None:
+        total = Reduce(op=ReduceOperation.SUM, axes=(0,))(hits.cast(DType.INT32))
+        return total.cast(DType.INT64)
+    return reduced(ReduceOperation.SUM, where(hits, weights.reshape(count, 1), 0.0), (0,))
+
+
+def _axis_of_places(x: Tensor) -> int | None:
+    """The size of the axis in which all of x are places, where the network proves one."""
+    maker = x.producer
+    while maker and x.dtype.is_integer and isinstance(maker.layer, _KEEPS_VALUES):
+        (x, *_) = maker.inputs
+        maker = x.producer
+    if not maker or not isinstance(maker.layer, TopK) or x is not maker.outputs[1]:
+        return None
+    size = maker.inputs[0].shape[maker.layer.axis]
+    return size if isinstance(size, int) else None
 
 
 def _ends(x: Tensor, low: Scalar, high: Scalar) -> tuple[Operand, Operand]:

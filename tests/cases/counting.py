@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from tests.cases.base import Case, f16, f32, i32, i64
@@ -20,6 +22,19 @@ def expert_counts(chosen: torch.Tensor) -> torch.Tensor:
     return torch.histc(chosen.float(), bins=8, min=0, max=7)
 
 
+@dataclass(frozen=True)
+class Load:
+    """Tokens of each expert by where a topk has sent them, and the sum of their weights."""
+
+    minlength: int
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        weights, chosen = scores.topk(2)
+        counts = torch.bincount(chosen.flatten(), minlength=self.minlength)
+        first = torch.bincount(scores.argmax(1), weights[:, 0], self.minlength)
+        return torch.stack([counts, first])
+
+
 CASES = [
     Case(aten.histc.default, f32(50), 5, -1, 1, dynamic={(0, 0): "n"}),
     Case(aten.histc.default, f32(4, 9), 7, -0.7, 1.3),
@@ -30,6 +45,9 @@ CASES = [
     Case(aten.histc.default, torch.zeros(0), 4, 0, 4),
     Case(expert_counts, i64(30, low=0, high=8), dynamic={(0, 0): "tokens"}),
     Case(aten.histc.default, f32(60_000), 5000).raises(r"histc of .* takes 300000000(.|\n)*fix:"),
+    Case(Load(5), f32(12, 5), dynamic={(0, 0): "tokens"}),
+    Case(Load(8), f32(12, 5)),
+    Case(Load(4), f32(12, 5)).raises(r"how long it is depends on its values(.|\n)*minlength=n"),
     Case(aten.bincount.default, REPEATS).raises(r"bincount .* depends on its values(.|\n)*fix:"),
     Case(aten.bincount.default, REPEATS, f32(4), 9).raises(r"how long it is depends on its values"),
     Case(aten.searchsorted.Tensor, SORTED, f32(4, 3), dynamic={(1, 0): "n"}),
