@@ -97,12 +97,12 @@ def _with_indices(x: Tensor, output_size: tuple[int, ...]) -> tuple[Tensor, Tens
 
 
 def _places(x: Tensor, size: Dim, out: int) -> Tensor | None:
-    """What the windows read along an axis; None where no fixed number of windows does."""
+    """What the windows read along an axis; None where there is nothing to read."""
     if isinstance(size, int):
         return uneven(x, _windows(size, out)) if size and out else None
-    if out != 1:
-        return None
-    return iota(x.network, size).reshape(1, size).cast(DType.INT32)
+    each = iota(x.network, size).reshape(1, size).cast(DType.INT32)
+    # As long as the whole axis: what is not in the window lies outside of it.
+    return each if out == 1 else where(_members(x, size, out)[0], each, -1, DType.INT32)
 
 
 def _pooled(image: Tensor, sizes: Sequence[Dim], type: PoolingType) -> Tensor:

@@ -109,7 +109,7 @@ _REFUSED = {
 _FLOATS_ONLY = {
     *("avg_pool1d", "avg_pool2d", "avg_pool3d"),
     *("conv1d", "conv2d", "conv3d", "local_response_norm"),
-    *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool2d", "max_pool3d"),
+    *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
 }
 _INTEGERS_REFUSED = r"takes floats(.|\n)*fix:"
 """What TensorRT cannot do with integers: operators, and the pattern of the refusal."""

@@ -38,6 +38,8 @@ CASES = [
     Case(First(aten.adaptive_max_pool2d.default), f32(3, 4, 5), [7, 5]),
     Case(First(aten.adaptive_max_pool3d.default), f32(1, 2, 5, 7, 4), [3, 2, 4]),
     Case(aten.adaptive_max_pool2d.default, f32(2, 3, 9, 7), [3, 3], dynamic={(0, 0): "batch"}),
+    Case(aten.adaptive_max_pool2d.default, f32(2, 3, 9, 7), [3, 2], dynamic=NHW),
+    Case(aten.adaptive_max_pool1d.default, f32(3, 9).round(), [4], dynamic={(0, 1): "l"}),
     Case(aten.adaptive_max_pool1d.default, f32(3, 9), [4]),
     Case(aten.adaptive_max_pool3d.default, f32(2, 3, 5, 4, 6), [2, 1, 4]),
 ]

@@ -1,0 +1,88 @@
+"""Reduction of segments: runs of elements along an axis, each of a length that a tensor says."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.reduce import Reduce, ReduceOperation
+from trtdsl.ir.shuffle import Unsqueeze
+from trtdsl.network import Tensor
+from trtdsl.operators import add, maximum, minimum, multiply, where
+from trtdsl.registry import converter
+from trtdsl.types import DType
+
+from .creation import iota
+from .indexing import sliced
+from .scan import running_sum
+
+__all__: list[str] = []
+
+aten = torch.ops.aten
+
+_REDUCTIONS = {
+    "sum": (ReduceOperation.SUM, 0.0, add),
+    "mean": (ReduceOperation.SUM, 0.0, add),
+    "prod": (ReduceOperation.PROD, 1.0, multiply),
+    "max": (ReduceOperation.MAX, -math.inf, maximum),
+    "min": (ReduceOperation.MIN, math.inf, minimum),
+}
+"""How a segment is reduced, what of nothing is left, and how an initial value comes to it."""
+
+
+@converter(aten.segment_reduce.default)
+def segment_reduce(
+    data: Tensor,
+    reduce: str,
+    *,
+    lengths: Tensor | None = None,
+    indices: Tensor | None = None,
+    offsets: Tensor | None = None,
+    axis: int = 0,
+    unsafe: bool = False,
+    initial: float | None = None,
+) -> Tensor:
+    """``(*A, n, *B)`` and lengths ``(*A, S)``, or offsets ``(*A, S + 1)``, to ``(*A, S, *B)``.
+
+    Every segment looks at every element, as the lengths may be an input: S times the arithmetic
+    that PyTorch needs. That the lengths fill the axis is not checked.
+    """
+    if reduce not in _REDUCTIONS:
+        raise ConversionError(
+            explain(f"segments have no {reduce!r}", fix=f"one of {', '.join(_REDUCTIONS)}")
+        )
+    starts, ends = _bounds(lengths, offsets)
+    axis %= data.rank
+    behind = (1,) * (data.rank - 1 - axis)
+    places = iota(data.network, data.shape[axis])
+    inside = (places >= Unsqueeze(axes=(axis + 1,))(starts)) & (
+        places < Unsqueeze(axes=(axis + 1,))(ends)
+    )
+    operation, nothing, combine = _REDUCTIONS[reduce]
+    mask = inside.reshape(*inside.shape, *behind)
+    picked = where(mask, Unsqueeze(axes=(axis,))(data), nothing, data.dtype)
+    result = Reduce(op=operation, axes=(axis + 1,))(picked)
+    if initial is not None:
+        result = combine(result, initial)
+    if reduce != "mean":
+        return result
+    count = (ends - starts).reshape(*ends.shape, *behind)
+    least = 0 if initial is None else 1  # of nothing the mean is NaN, or the initial value
+    return result / maximum(count, least).cast(data.dtype)
+
+
+def _bounds(lengths: Tensor | None, offsets: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Where segments begin and end: int64 ``(*A, S)``."""
+    if lengths is not None:
+        lengths = lengths.cast(DType.INT64)
+        ends = running_sum(lengths, lengths.rank - 1)
+        return ends - lengths, ends
+    if offsets is None:
+        raise ConversionError(
+            explain("segments of neither lengths nor offsets", fix="give lengths=")
+        )
+    offsets, last = offsets.cast(DType.INT64), offsets.rank - 1
+    count = offsets.shape[last]
+    return sliced(offsets, last, 0, count - 1), sliced(offsets, last, 1, count)
