@@ -32,12 +32,14 @@ def multi_margin_loss(
 ) -> Tensor:
     """``sum(max(0, margin - x[y] + x[i]) ** p) / C`` over i != y: ``(N, C), (N,)``, or of one."""
     _require_shape("multi_margin_loss", x, reduction)
+    if x.rank < 2:  # one sample; a number is one class of it
+        x, target = x.reshape(-1), target.reshape()
     places = Unsqueeze(axes=(target.rank,))(target)
     classes = iota(x.network, x.shape[-1])
     loss = maximum(gather(x, -1, places) * -1 + x + margin, 0)
     loss = loss * loss if p == 2 else loss
     if weight is not None:
-        own = index_select(weight, 0, target.reshape(-1))
+        own = index_select(weight.reshape(-1), 0, target.reshape(-1))
         loss = loss * own.reshape(*places.shape)
     loss = where(classes.cast(DType.INT64).equal(places), 0, loss, x.dtype)
     return _reduced(sum_dim(loss, [-1]) / x.shape[-1], reduction)
@@ -50,6 +52,8 @@ def multilabel_margin_loss(x: Tensor, target: Tensor, reduction: int = 1) -> Ten
     ``(N, C), (N, C)``, or of one; targets count up to the first -1.
     """
     _require_shape("multilabel_margin_loss", x, reduction)
+    if x.rank == 0:  # a number is one class
+        x, target = x.reshape(1), target.reshape(1)
     ended = cumsum(less(target, 0).cast(DType.INT64), -1) > 0
     counts = Unsqueeze(axes=(x.rank,))(~ended)
     chosen = Unsqueeze(axes=(x.rank,))(target).equal(iota(x.network, x.shape[-1]))

@@ -31,6 +31,9 @@ CASES = [
         dynamic={**ALL, (1, 1): "classes"},
     ),
     Case(aten.multilabel_margin_loss.default, ONE, LABELS[1]),
+    Case(aten.multilabel_margin_loss.default, ONE[0], torch.tensor(0)),
+    Case(aten.multi_margin_loss.default, ONE, CLASS[2:3]),
+    Case(aten.multi_margin_loss.default, ONE[0], torch.tensor(0), 1, 1, torch.tensor(0.5)),
     Case(
         aten.multilabel_margin_loss.default, ONE, LABELS[1], 0,
         fails=r"of one sample without reduction(.|\n)*fix: leave reduction",
