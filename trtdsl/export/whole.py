@@ -119,4 +119,6 @@ class _Whole(TorchFunctionMode):
     ) -> Any:
         packed = self.packed.function(func, args)
         operator = packed or RECURRENT.get(func) or _OTHERS.get(func) or FORMS.get(func) or func
+        if torch.compiler.is_dynamo_compiling():  # the body of a loop, where no value is known
+            return operator(*args, **(kwargs or {}))
         return self.literals.call(func, operator, args, kwargs or {})
