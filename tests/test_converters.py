@@ -138,6 +138,7 @@ CALLED = {
     *(f"aten.{name}.default" for name in ("empty_like", "empty_permuted", "empty_strided")),
     *("aten.empty.memory_format", "aten.new_empty.default", "aten.new_empty_strided.default"),
     *("aten.fractional_max_pool2d.default", "aten.fractional_max_pool3d.default"),
+    "aten.segment_reduce.default",
 }
 """Have no row of their own: rows that are functions call them."""
 
