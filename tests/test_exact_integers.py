@@ -126,3 +126,14 @@ def test_an_extreme_of_a_known_length_needs_no_filling() -> None:
         assert modes == {SampleMode.STRICT_BOUNDS}
         values = random(3, length)
         assert torch.equal(exact.evaluate(values), values.amax(1))
+
+
+def test_the_least_integer_is_not_small() -> None:
+    net = Network()
+    x = net.input("x", (2,), DType.INT32)
+    ends = net.constant(torch.tensor([-(2**31), 5], dtype=torch.int32))
+    net.output(Reduce(op=ReduceOperation.MAX, axes=(0,))(where(x.equal(0), ends, 1, DType.INT32)))
+    exact = exact_integers(net)
+    assert not any(isinstance(operation.layer, Reduce) for operation in exact.operations)
+    values = torch.zeros(2, dtype=torch.int32)
+    assert torch.equal(exact.evaluate(values), net.evaluate(values))

@@ -77,7 +77,9 @@ def _magnitude(x: Tensor) -> int | None:
     made = x.producer
     if x.is_constant:
         values = fold(x)
-        return int(values.abs().max()) if 0 < values.numel() <= _READ else None
+        if not 0 < values.numel() <= _READ:
+            return None
+        return max(abs(int(values.min())), abs(int(values.max())))  # abs(-2 ** 31) has no int32
     if made is None:
         return None
     if isinstance(made.layer, Cast) and made.inputs[0].dtype.itemsize == 1:
