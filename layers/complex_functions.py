@@ -15,6 +15,7 @@ from trtdsl.network import Operand, Tensor
 from trtdsl.operators import logical_and, logical_not, logical_or, logical_xor
 from trtdsl.registry import converter, find
 
+from .comparison import isfinite as is_finite
 from .complex_arithmetic import add, div, exp, log, multiply
 from .function import unary
 
@@ -138,7 +139,7 @@ def isinf(x: Complex) -> Tensor:
 @converter(aten.isfinite.default, complex=True)
 def isfinite(x: Complex) -> Tensor:
     """Whether neither part is infinite or NaN."""
-    return (x.real * 0).equal(0) & (x.imag * 0).equal(0)
+    return is_finite(x.real) & is_finite(x.imag)
 
 
 @converter(aten.logical_not.default, complex=True)

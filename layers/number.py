@@ -7,20 +7,20 @@ import math
 import torch
 
 from trtdsl.ir.elementwise import Unary, UnaryOperation
-from trtdsl.network import Scalar, Tensor
-from trtdsl.operators import floating, maximum, minimum, power, promote, promoted, where
+from trtdsl.ir.repeat import Repeat
+from trtdsl.network import Network, Scalar, Tensor
+from trtdsl.operators import align, floating, maximum, minimum, power, promote, promoted, where
 from trtdsl.registry import converter
-from trtdsl.types import DType
+from trtdsl.types import DType, TensorType, broadcast
 
 from .comparison import isnan
 from .function import absolute
+from .reduction import any_
+from .shape import expanded
 
 __all__: list[str] = []
 
 aten = torch.ops.aten
-
-_STEPS = {8: 13, 32: 46, 64: 91}
-"""So many divisions Euclid's algorithm takes at most, by bits: two Fibonacci numbers take most."""
 
 
 @converter(aten.fmax.default)
@@ -109,14 +109,33 @@ def _scaled(x: Tensor, exponent: Tensor) -> Tensor:
 
 @converter(aten.gcd.default)
 def gcd(x: Tensor, other: Tensor) -> Tensor:
-    """The greatest common divisor of integers, by as many divisions as their dtype can take."""
+    """The greatest common divisor of integers, by as many divisions as one of the pairs takes."""
     dtype = promoted(x, other)
     wide = DType.INT32 if dtype.itemsize == 1 else dtype
-    a, b = (absolute(v) for v in promote(x, other, dtype=wide))
-    for _ in range(_STEPS[dtype.itemsize * 8]):
-        done = b.equal(0)
-        a, b = where(done, a, b), where(done, b, a % where(done, 1, b, wide))
-    return a.cast(dtype)
+    a, b = align(*(absolute(v) for v in promote(x, other, dtype=wide)))
+    shape = broadcast(a.shape, b.shape)
+    a, b = expanded(a, shape), expanded(b, shape)
+    net = x.network
+    loop = Repeat(body=_division(net, a.type), condition=_divisible(net, b.type), carried=2)
+    return loop.outputs(a, b)[0].cast(dtype)
+
+
+def _division(net: Network, pair: TensorType) -> Network:
+    """A step of Euclid's algorithm: ``a, b`` become ``b, a % b``, and stay where b is 0."""
+    body = Network("division", symbols=net.symbols)
+    a, b = (body.input(name, pair.shape, pair.dtype) for name in "ab")
+    done = b.equal(0)
+    body.output(where(done, a, b), "divisor")
+    body.output(where(done, b, a % where(done, 1, b, pair.dtype)), "remainder")
+    return body
+
+
+def _divisible(net: Network, pair: TensorType) -> Network:
+    """Whether a pair has a remainder yet."""
+    condition = Network("divisible", symbols=net.symbols)
+    _, b = (condition.input(name, pair.shape, pair.dtype) for name in "ab")
+    condition.output(any_(~b.equal(0)), "left")
+    return condition
 
 
 @converter(aten.lcm.default)
