@@ -14,6 +14,7 @@ from trtdsl.network import Tensor
 from trtdsl.operators import where
 
 from .function import absolute
+from .linear import multiply
 from .selection import argmax
 
 __all__ = ["LARGEST", "Elimination", "eliminate", "require_small", "triangle"]
@@ -85,7 +86,8 @@ def triangle(a: Tensor) -> tuple[Tensor, list[Tensor]]:
         column = where(below, column / root, 0.0, a.dtype)
         columns.append(column)
         squares.append(square)
-        a = a - column * column.permute(*range(a.rank - 2), a.rank - 1, a.rank - 2)
+        # A product of matrices: a chain of sums and slices alone keeps TensorRT 8.6 for minutes.
+        a = a - multiply(column, column.permute(*range(a.rank - 2), a.rank - 1, a.rank - 2))
     whole = columns[0] if size == 1 else Concatenation(axis=a.rank - 1)(*columns) if size else a
     return whole, squares
 

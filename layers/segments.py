@@ -7,16 +7,18 @@ import math
 import torch
 
 from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.gather import Gather, GatherMode
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Tensor
-from trtdsl.operators import add, maximum, minimum, multiply, where
+from trtdsl.operators import add, as_tensor, maximum, minimum, multiply, where
 from trtdsl.registry import converter
 from trtdsl.types import DType
 
 from .creation import iota
 from .indexing import sliced
 from .scan import running_sum
+from .shape import expanded
 
 __all__: list[str] = []
 
@@ -62,8 +64,16 @@ def segment_reduce(
     )
     operation, nothing, combine = _REDUCTIONS[reduce]
     mask = inside.reshape(*inside.shape, *behind)
-    picked = where(mask, Unsqueeze(axes=(axis,))(data), nothing, data.dtype)
-    result = Reduce(op=operation, axes=(axis + 1,))(picked)
+    elements = Unsqueeze(axes=(axis,))(data)
+    fold = Reduce(op=operation, axes=(axis + 1,))
+    if math.isinf(nothing) and data.shape[axis] != 0:
+        # TensorRT 8.6 reads an infinite constant as 1e38 where sizes vary: a segment's first
+        # element stands for all others, and only an empty segment is infinite.
+        first = Unsqueeze(axes=(axis + 1,))(_at(data, axis, starts))
+        empty = (ends <= starts).reshape(*ends.shape, *behind)
+        result = where(empty, nothing, fold(where(mask, elements, first)), data.dtype)
+    else:
+        result = fold(where(mask, elements, nothing, data.dtype))
     if initial is not None:
         result = combine(result, initial)
     if reduce != "mean":
@@ -71,6 +81,16 @@ def segment_reduce(
     count = (ends - starts).reshape(*ends.shape, *behind)
     least = 0 if initial is None else 1  # of nothing the mean is NaN, or the initial value
     return result / maximum(count, least).cast(data.dtype)
+
+
+def _at(data: Tensor, axis: int, places: Tensor) -> Tensor:
+    """The elements at places ``(*A, S)`` of an axis, ``(*A, S, *B)``; the last one beyond it."""
+    behind = data.shape[axis + 1 :]
+    inside = minimum(places, as_tensor(data.shape[axis], data.network, places.dtype) - 1)
+    index = inside.reshape(*inside.shape, *(1,) * len(behind))
+    return Gather(mode=GatherMode.ELEMENT, axis=axis)(
+        data, expanded(index, (*inside.shape, *behind))
+    )
 
 
 def _bounds(lengths: Tensor | None, offsets: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Squeeze
 from trtdsl.ir.slice import SampleMode, Slice
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.operators import cast
+from trtdsl.operators import cast, minimum, where
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import fold
 from trtdsl.types import Dim, DType, as_dim
@@ -30,13 +30,12 @@ _EXACT = 2**24
 _LEAST, _MOST = -(2**31), 2**31 - 1
 _READ = 1 << 16
 """Elements of a constant that are looked at."""
-_PAIRWISE = {
-    ReduceOperation.SUM: (_Op.SUM, 0),
-    ReduceOperation.PROD: (_Op.PROD, 1),
-    ReduceOperation.MAX: (_Op.MAX, _LEAST),
-    ReduceOperation.MIN: (_Op.MIN, _MOST),
-}
-"""Each reduction's operation on two elements, and the element that changes nothing."""
+_COMBINED = {ReduceOperation.SUM: (_Op.SUM, 0), ReduceOperation.PROD: (_Op.PROD, 1)}
+"""The operation on two elements of those that are combined by halves, and what changes nothing."""
+_PADDED = 1 << 16
+"""An axis that varies is filled up to so many elements, where it has no more."""
+_HALF = 1 << 16
+"""What an integer's upper half counts."""
 
 
 def exact_integers(network: Network) -> Network:
@@ -53,7 +52,9 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     if x is None or x.is_constant or x.dtype not in (DType.INT32, DType.INT64):
         return None
     if isinstance(layer, Reduce):
-        return None if _is_small(x, layer) else (_reduced(x, layer),)
+        if _is_small(x, layer):
+            return None
+        return (_combined(x, layer) if layer.op in _COMBINED else _extreme(x, layer),)
     if _divides(layer) and (x.rank > 0 or inputs[1].is_constant):  # a scalar may be a size
         floored = _floor_divided(x, inputs[1])
         exact = floored if layer == ElementWise(op=_Op.FLOOR_DIV) else _cut(x, inputs[1], floored)
@@ -95,31 +96,46 @@ def _divides(layer: Layer) -> bool:
     return isinstance(layer, ElementWise) and layer.op in (_Op.FLOOR_DIV, _Op.DIV)
 
 
-def _reduced(x: Tensor, layer: Reduce) -> Tensor:
+def _extreme(x: Tensor, layer: Reduce) -> Tensor:
+    """The extreme upper half, and the extreme of what that leaves of its own: both are small.
+
+    A quotient of float32 may be one off, and is no smaller for a larger dividend all the same.
+    """
+    reduced = Reduce(op=layer.op, axes=layer.axes, keep_dimensions=True)
+    least = layer.op is ReduceOperation.MIN
+    upper = minimum(ElementWise(op=_Op.FLOOR_DIV)(x, _number(x, _HALF)), _HALF // 2 - 1)
+    rest = x - upper * _HALF
+    first = reduced(upper)
+    of_first = where(upper.equal(first), rest, 4 * _HALF if least else -4 * _HALF, x.dtype)
+    y = first * _HALF + reduced(of_first)
+    return y if layer.keep_dimensions else Squeeze(axes=layer.axes)(y)
+
+
+def _number(x: Tensor, value: int) -> Tensor:
+    """A number that broadcasts to x."""
+    return x.network.constant(value, x.dtype).reshape(*(1,) * x.rank)
+
+
+def _combined(x: Tensor, layer: Reduce) -> Tensor:
     """Halves of the axis combined until one element is left."""
-    op, neutral = _PAIRWISE[layer.op]
+    op, neutral = _COMBINED[layer.op]
     for axis in layer.axes:
         largest = x.network.bounds(x.shape[axis])[1]
+        if largest <= _PADDED and x.shape[axis] != largest:
+            x = _filled(x, axis, 0, largest, neutral)  # sizes of sizes take TensorRT minutes
         if largest == 0:
             x = _filled(x, axis, 0, 1, neutral)
         while largest > 1:
             half = as_dim((x.shape[axis] + 1) // 2) if largest > 2 else 1
-            x = ElementWise(op=op)(*_halves(x, axis, half, layer.op))
+            x = ElementWise(op=op)(*_halves(x, axis, half, neutral))
             largest = (largest + 1) // 2
     return x if layer.keep_dimensions else Squeeze(axes=layer.axes)(x)
 
 
-def _halves(x: Tensor, axis: int, half: Dim, op: ReduceOperation) -> tuple[Tensor, Tensor]:
-    """``half`` elements from the start, and as many to the end, which may overlap for an extreme.
-
-    What does not come out even is filled up behind the end: TensorRT fuses no such slice.
-    """
-    size = x.shape[axis]
-    rest = as_dim(size - half)
-    extreme = op in (ReduceOperation.MAX, ReduceOperation.MIN)
-    if rest == half or (extreme and x.network.bounds(size)[0] > 0):
-        return _part(x, axis, 0, half), _part(x, axis, rest, half)
-    neutral = _PAIRWISE[op][1]
+def _halves(x: Tensor, axis: int, half: Dim, neutral: int) -> tuple[Tensor, Tensor]:
+    """``half`` elements from the start, and the rest; what does not come out even is filled up."""
+    if as_dim(x.shape[axis] - half) == half:
+        return _part(x, axis, 0, half), _part(x, axis, half, half)
     return _filled(x, axis, 0, half, neutral), _filled(x, axis, half, half, neutral)
 
 
