@@ -35,7 +35,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @converter(aten.addmm.default)
 def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * x + alpha * mat1 @ mat2``: ``(M, K), (K, N) -> (M, N)``."""
-    return _added(x, multiply(mat1, mat2), beta, alpha)
+    rows = _rows(mat1) if mat2.is_constant and x.shape[:-1] in ((), (1,)) else mat1
+    y = _added(x, multiply(rows, mat2), beta, alpha)
+    return y.reshape(mat1.shape[0], mat2.shape[1])
 
 
 @converter(aten.baddbmm.default)
@@ -63,7 +65,8 @@ def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float 
 @converter(aten.mm.default)
 def mm(x: Tensor, mat2: Tensor) -> Tensor:
     """``(M, K), (K, N) -> (M, N)``."""
-    return multiply(x, mat2)
+    rows = _rows(x) if mat2.is_constant else x
+    return multiply(rows, mat2).reshape(x.shape[0], mat2.shape[1])
 
 
 @converter(aten.bmm.default)
@@ -135,6 +138,18 @@ def _order_of_rows(x: Tensor) -> tuple[int, ...]:
         return ()
     order = layer.first_transpose or ()
     return order if order and order[-1] == x.rank - 1 else ()
+
+
+def _rows(x: Tensor) -> Tensor:
+    """A matrix as the batch that it was made of: linear layers are written with ``view`` too.
+
+    TensorRT 8.6 was seen to fuse less around a reshape.
+    """
+    made = x.producer
+    if made is None or made.layer != Shuffle(reshape_dims=x.shape):
+        return x
+    (batch,) = made.inputs
+    return batch if batch.rank > 2 and batch.shape[-1] == x.shape[-1] else x
 
 
 def _times_transposed(x: Tensor, weight: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from trtdsl.network import Network, Operation, Tensor
 from trtdsl.options import BuildOptions
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
+from trtdsl.passes.parts import in_parts
+from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
 from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.passes.wide_bytes import wide_bytes
@@ -93,7 +95,8 @@ def _prepared(network: Network, trt: Any) -> Network:
     network = wide_bytes(network)
     if is_strongly_typed(trt):
         return network
-    return shared(exact_integers(scaled_squares(without_casts(network))))
+    network = without_casts(in_rows(in_parts(network)))
+    return shared(exact_integers(scaled_squares(network)))
 
 
 def _built(

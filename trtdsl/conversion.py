@@ -156,11 +156,13 @@ def _captured(
 def _finished(network: Network, precision: str | None) -> Network:
     """A network as it is built: what can be folded is, and it is in its precision."""
     from trtdsl.passes.fold import fold_scale
+    from trtdsl.passes.gelu import fold_gelu
     from trtdsl.passes.precision import to_precision
     from trtdsl.passes.rotary import fold_rotary
     from trtdsl.passes.shared import shared
 
-    return shared(to_precision(fold_rotary(fold_scale(network)), precision))
+    folded = fold_gelu(fold_rotary(fold_scale(network)))
+    return shared(to_precision(folded, precision))
 
 
 def choose(backend: Backend) -> tuple[Literal["tensorrt", "reference"], str | None]:

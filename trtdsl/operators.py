@@ -375,11 +375,17 @@ def identity(x: Tensor) -> Tensor:
 
 
 def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
-    """x in another shape, of which one size may be -1; x itself where the shape is x's own."""
+    """x in another shape, of which one size may be -1; x itself where the shape is x's own.
+
+    And what x was made of by a reshape, where the shape is that of before.
+    """
     known = math.prod(d for d in shape if d != -1)
     if shape.count(-1) > 1 or (-1 in shape and known == 0):
         raise ShapeError(f"-1 in {tuple(shape)} could be several sizes: x is {x}")
     sizes = tuple(as_dim(_quotient(x.type.volume, known) if d == -1 else d) for d in shape)
+    if x.producer and x.producer.layer == Shuffle(reshape_dims=x.shape):
+        (before,) = x.producer.inputs
+        x = before if before.shape == sizes else x
     return x if sizes == x.shape else Shuffle(reshape_dims=sizes)(x)
 
 

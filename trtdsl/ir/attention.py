@@ -144,20 +144,26 @@ class Attention(Layer):
         """Products around a softmax, in the form that TensorRT fuses on its own.
 
         ``wide`` casts 16-bit scores to float32 for mask and softmax. TensorRT 8.6 is better off
-        without: its softmax adds up in float32 anyhow, and casts would break the fusion.
+        without: its softmax adds up in float32 anyhow, and casts would break the fusion. There it
+        also reads keys where they lie that a layer has transposed, and copies those that the
+        product is told to transpose.
         """
         query, key, value, *masks = inputs
         mask, attending = (*masks, None, None)[:2]
         key, value = (repeated_heads(x, query.shape[1]) for x in (key, value))
-        scores = MatrixMultiply(op1=MatrixOperation.TRANSPOSE)(query, key)
-        scores = cast(scores, DType.FLOAT32) if wide else scores
+        if wide:
+            scores = MatrixMultiply(op1=MatrixOperation.TRANSPOSE)(query, key)
+            scores = cast(scores, DType.FLOAT32)
+        else:
+            scores = MatrixMultiply()(query, key.permute(0, 1, 3, 2))
         if self.causal:
             mask = at_or_below(query.network, query.shape[2], key.shape[2])
         if mask is not None:
             scores = scores + _summand(mask, scores.dtype)
         weights = SoftMax(axis=3)(scores)
         if attending is not None and not wide:  # behind the product it would be a kernel more
-            weights = where(attending, weights, 0.0, weights.dtype)
+            allowed = inputs[3] if inputs[3].dtype is DType.BOOL else attending
+            weights = where(allowed, weights, 0.0, weights.dtype)
         y = MatrixMultiply()(cast(weights, query.dtype), value)
         return where(attending, y, 0.0, y.dtype) if attending is not None and wide else y
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 
-from trtdsl.ir.constant import Constant
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Squeeze
 from trtdsl.network import Network, Operation, Tensor
+from trtdsl.passes.numbers import plain_number
 from trtdsl.passes.rewrite import rewrite
-from trtdsl.reference import fold
 from trtdsl.types import DType, is_static
 
 __all__ = ["scaled_squares"]
@@ -56,19 +55,11 @@ def _apart(x: Tensor, op: ElementWiseOperation, neutral: float) -> tuple[Tensor,
     if made is None or made.layer != ElementWise(op=op) or x.is_constant:
         return x, neutral
     pairs = [made.inputs] if op is _Op.DIV else [made.inputs, made.inputs[::-1]]
-    for y, number in pairs:
-        if _is_plain(number) and number.type.volume == 1 and float(fold(number)) >= 0:
-            return y, float(fold(number))
+    for y, other in pairs:
+        number = plain_number(other)
+        if number is not None and number >= 0:
+            return y, number
     return x, neutral
-
-
-def _is_plain(x: Tensor) -> bool:
-    """Whether x is made of the code's own numbers; a weight has a name, and a refit changes it."""
-    made = x.producer
-    if made is None:
-        return False
-    named = isinstance(made.layer, Constant) and made.layer.weights.name is not None
-    return not named and all(map(_is_plain, made.inputs))
 
 
 def _squared(x: Tensor) -> Tensor | None:

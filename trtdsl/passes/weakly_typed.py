@@ -9,8 +9,12 @@ softmax are of float16.
 
 from __future__ import annotations
 
+import math
+
+from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.ir.attention import Attention
 from trtdsl.ir.cast import Cast
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.nonzero import NonZero
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.recurrent import Recurrent
@@ -21,6 +25,8 @@ from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import DType
 
 __all__ = ["without_casts"]
+
+_GELU = Activation(type=ActivationType.GELU_TANH)
 
 
 def without_casts(network: Network) -> Network:
@@ -37,6 +43,8 @@ def without_casts(network: Network) -> Network:
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
     if isinstance(operation.layer, Attention):
         return (_named(operation.layer.expand(*inputs, wide=False), operation),)
+    if operation.layer == _GELU and inputs[0].dtype is DType.FLOAT16:
+        return (_named(_gelu(inputs[0]), operation),)
     if isinstance(operation.layer, Recurrent) and inputs[0].dtype is DType.FLOAT16:
         return _wide(operation, inputs)
     if isinstance(operation.layer, NonZero) and inputs[0].producer is None:
@@ -54,6 +62,17 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     if x.dtype is not DType.FLOAT16:
         return None
     return (_named(wide.layer(x, *(cast(c, DType.FLOAT16) for c in coefficients)), wide),)
+
+
+def _gelu(x: Tensor) -> Tensor:
+    """GELU by tanh as TensorRT's pattern for it has it, which becomes part of a product's kernel.
+
+    A power that leaves float16 is an infinity, of which the tangent is right.
+    """
+    three = x.network.constant(3.0, x.dtype).reshape(*(1,) * x.rank)
+    cube = ElementWise(op=ElementWiseOperation.POW)(x, three)
+    inner = (x + cube * 0.044715) * math.sqrt(2 / math.pi)
+    return (x * 0.5) * (Activation(type=ActivationType.TANH)(inner) + 1.0)
 
 
 def _wide(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

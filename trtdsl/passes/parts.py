@@ -1,0 +1,178 @@
+"""``in_parts``: products of which only parts are read, as products of parts of their weights.
+
+A model that projects to queries, keys and values at once cuts them out of what it gets, and
+TensorRT 8.6 was seen to copy each. Of three products of the same rows it makes one by itself, whose
+parts are then read where they lie.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
+from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
+from trtdsl.ir.shuffle import Shuffle
+from trtdsl.ir.slice import SampleMode, Slice
+from trtdsl.network import Network, Operation, Tensor
+from trtdsl.passes.rewrite import rewrite
+from trtdsl.types import Dim, is_static
+
+__all__ = ["in_parts"]
+
+
+def in_parts(network: Network) -> Network:
+    """A network that computes the same, with a product for each part that is cut out of one.
+
+    Where all that reads a product with a constant matrix, or that plus a constant, are slices of
+    its columns, also after these became several axes and changed places with the others.
+    """
+    readers: dict[Tensor, list[Operation]] = defaultdict(list)
+    for operation in network.operations:
+        for x in operation.inputs:
+            readers[x].append(operation)
+    whole = set(network.outputs)
+    parted = {
+        x
+        for x, operations in readers.items()
+        if x not in whole and (cut := _Cut.of(x)) and cut.serves(operations, readers, whole)
+    }
+
+    def rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if not inputs or operation.inputs[0] not in parted:
+            return None
+        cut = _Cut.of(inputs[0])
+        assert cut is not None
+        assert isinstance(operation.layer, Slice)
+        return (cut.part(operation.layer),)
+
+    return rewrite(network, rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """A product ``(*B, N)``, perhaps plus a bias, as a tensor whose axes are B's and those of N."""
+
+    product: Operation
+    bias: Tensor | None
+    columns: tuple[Dim, ...]
+    """What N became: one axis or several."""
+    order: tuple[int, ...]
+    """Where the axes went then."""
+    path: tuple[Tensor, ...]
+    """The tensors on the way, the last one first."""
+
+    @classmethod
+    def of(cls, x: Tensor) -> _Cut | None:
+        path, order, shape = [x], tuple(range(x.rank)), None
+        made = x.producer
+        if made is not None and _moves(made.layer):
+            assert isinstance(made.layer, Shuffle)
+            order = made.layer.first_transpose or order
+            path, made = [*path, made.inputs[0]], made.inputs[0].producer
+        if made is not None and _reshapes(made.layer):
+            shape = path[-1].shape
+            path, made = [*path, made.inputs[0]], made.inputs[0].producer
+        bias = None
+        if made is not None and made.layer == ElementWise(op=ElementWiseOperation.SUM):
+            constants = [y for y in made.inputs if y.is_constant]
+            others = [y for y in made.inputs if not y.is_constant]
+            if len(others) != 1:
+                return None
+            (bias,) = constants
+            path, made = [*path, others[0]], others[0].producer
+        if made is None or not isinstance(made.layer, MatrixMultiply):
+            return None
+        rows, matrix = made.inputs
+        (y,) = made.outputs
+        plain = MatrixOperation.VECTOR not in (made.layer.op0, made.layer.op1)
+        single = all(n == 1 for n in matrix.shape[:-2])
+        if rows.is_constant or not matrix.is_constant or not plain or not single:
+            return None
+        lead = y.shape[:-1]
+        shape = y.shape if shape is None else shape
+        columns = shape[len(lead) :]
+        if shape[: len(lead)] != lead or not is_static(columns) or not columns:
+            return None
+        if bias is not None and math.prod(bias.shape) not in (1, y.shape[-1]):
+            return None
+        return cls(product=made, bias=bias, columns=columns, order=order, path=tuple(path))
+
+    def serves(
+        self,
+        operations: list[Operation],
+        readers: dict[Tensor, list[Operation]],
+        whole: set[Tensor],
+    ) -> bool:
+        """Whether nothing but slices of columns is read of the product, and nothing twice."""
+        inner = self.path[1:]
+        alone = all(len(readers[x]) == 1 and x not in whole for x in inner)
+        boxes = [self.box(operation.layer) for operation in operations]
+        if not alone or len(boxes) < 2 or None in boxes:
+            return False
+        counts = [math.prod(box.shape) for box in boxes if box is not None]
+        return sum(map(int, counts)) <= math.prod(map(int, self.columns))
+
+    def box(self, layer: object) -> Slice | None:
+        """A slice of the whole as a slice of the columns; None where it cuts other axes."""
+        if not isinstance(layer, Slice) or layer.mode is not SampleMode.STRICT_BOUNDS:
+            return None
+        x = self.path[0]
+        lead = x.rank - len(self.columns)
+        cuts = zip(layer.start, layer.shape, layer.stride, strict=True)
+        found = dict(zip(self.order, cuts, strict=True))
+        for axis in range(lead):
+            if found[axis] != (0, x.shape[self.order.index(axis)], 1):
+                return None
+        own = [found[axis] for axis in range(lead, x.rank)]
+        start, shape, stride = (tuple(part) for part in zip(*own, strict=True))
+        if not is_static((*start, *shape)) or set(stride) != {1} or not self.is_block(shape):
+            return None
+        return Slice(start=start, shape=shape, stride=stride)
+
+    def is_block(self, shape: tuple[Dim, ...]) -> bool:
+        """Whether a box of columns is one block of them: other products are not made one again."""
+        cut = [i for i, (n, all_) in enumerate(zip(shape, self.columns, strict=True)) if n != all_]
+        return not cut or (len(cut) == 1 and all(n == 1 for n in shape[: cut[0]]))
+
+    def part(self, layer: Slice) -> Tensor:
+        """What the slice gives, computed by its part of the weights."""
+        box = self.box(layer)
+        assert box is not None
+        rows, matrix = self.product.inputs
+        multiply = self.product.layer
+        assert isinstance(multiply, MatrixMultiply)
+        lead = self.product.outputs[0].shape[:-1]
+        with rows.network.at(self.product.source):
+            turned = multiply.op1 is MatrixOperation.TRANSPOSE
+            weight = matrix.permute(*range(matrix.rank - 2), -1, -2) if turned else matrix
+            weight = self.of_columns(weight, box)
+            weight = weight.permute(*range(weight.rank - 2), -1, -2) if turned else weight
+            y = multiply(rows, weight)
+            if self.bias is not None and math.prod(self.bias.shape) != 1:
+                y = y + self.of_columns(self.bias, box)
+            elif self.bias is not None:
+                y = y + self.bias
+            y = y.reshape(*lead, *box.shape)
+            return y.permute(*self.order)
+
+    def of_columns(self, x: Tensor, box: Slice) -> Tensor:
+        """The columns of a weight ``(*L, N)`` that a box has."""
+        lead = x.shape[:-1]
+        zeros, ones = (0,) * len(lead), (1,) * len(lead)
+        cut = replace(
+            box,
+            start=(*zeros, *box.start),
+            shape=(*lead, *box.shape),
+            stride=(*ones, *box.stride),
+        )
+        return cut(x.reshape(*lead, *self.columns)).reshape(*lead, -1)
+
+
+def _moves(layer: object) -> bool:
+    return isinstance(layer, Shuffle) and layer == Shuffle(first_transpose=layer.first_transpose)
+
+
+def _reshapes(layer: object) -> bool:
+    return isinstance(layer, Shuffle) and layer == Shuffle(reshape_dims=layer.reshape_dims)
