@@ -17,7 +17,7 @@ from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import DType
 
-__all__ = ["fold_scale"]
+__all__ = ["biased", "fold_scale"]
 
 
 def fold_scale(network: Network) -> Network:
@@ -99,7 +99,7 @@ def _into_convolution(producer: Operation, affine: _Affine) -> Tensor | None:
 
 def _into_linear(producer: Operation, affine: _Affine) -> Tensor | None:
     """Into a product with a constant matrix, or into that product plus a constant bias."""
-    product, bias = _biased(producer) or (producer, None)
+    product, bias = biased(producer) or (producer, None)
     layer = product.layer
     if not isinstance(layer, MatrixMultiply):
         return None
@@ -112,7 +112,7 @@ def _into_linear(producer: Operation, affine: _Affine) -> Tensor | None:
     return _renamed(layer(x, weight), product) + affine.of_bias(bias)
 
 
-def _biased(producer: Operation) -> tuple[Operation, Tensor] | None:
+def biased(producer: Operation) -> tuple[Operation, Tensor] | None:
     """The product and the constant of a sum of the two."""
     layer = producer.layer
     if not isinstance(layer, ElementWise) or layer.op is not ElementWiseOperation.SUM:

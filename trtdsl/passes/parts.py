@@ -11,11 +11,11 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.shuffle import Shuffle
 from trtdsl.ir.slice import SampleMode, Slice
 from trtdsl.network import Network, Operation, Tensor
+from trtdsl.passes.fold import biased
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import Dim, is_static
 
@@ -65,39 +65,27 @@ class _Cut:
 
     @classmethod
     def of(cls, x: Tensor) -> _Cut | None:
-        path, order, shape = [x], tuple(range(x.rank)), None
-        made = x.producer
-        if made is not None and _moves(made.layer):
+        path, order = [x], tuple(range(x.rank))
+        if (made := x.producer) is not None and _moves(made.layer):
             assert isinstance(made.layer, Shuffle)
             order = made.layer.first_transpose or order
-            path, made = [*path, made.inputs[0]], made.inputs[0].producer
-        if made is not None and _reshapes(made.layer):
-            shape = path[-1].shape
-            path, made = [*path, made.inputs[0]], made.inputs[0].producer
-        bias = None
-        if made is not None and made.layer == ElementWise(op=ElementWiseOperation.SUM):
-            constants = [y for y in made.inputs if y.is_constant]
-            others = [y for y in made.inputs if not y.is_constant]
-            if len(others) != 1:
-                return None
-            (bias,) = constants
-            path, made = [*path, others[0]], others[0].producer
-        if made is None or not isinstance(made.layer, MatrixMultiply):
+            path.append(made.inputs[0])
+        shape = path[-1].shape
+        if (made := path[-1].producer) is not None and _reshapes(made.layer):
+            path.append(made.inputs[0])
+        product, bias = path[-1].producer, None
+        if product is not None and (found := biased(product)):
+            product, bias = found
+            path.append(product.outputs[0])
+        if product is None or not _is_linear(product):
             return None
-        rows, matrix = made.inputs
-        (y,) = made.outputs
-        plain = MatrixOperation.VECTOR not in (made.layer.op0, made.layer.op1)
-        single = all(n == 1 for n in matrix.shape[:-2])
-        if rows.is_constant or not matrix.is_constant or not plain or not single:
-            return None
-        lead = y.shape[:-1]
-        shape = y.shape if shape is None else shape
-        columns = shape[len(lead) :]
-        if shape[: len(lead)] != lead or not is_static(columns) or not columns:
+        (y,) = product.outputs
+        lead, columns = shape[: y.rank - 1], shape[y.rank - 1 :]
+        if lead != y.shape[:-1] or not columns or not is_static(columns):
             return None
         if bias is not None and math.prod(bias.shape) not in (1, y.shape[-1]):
             return None
-        return cls(product=made, bias=bias, columns=columns, order=order, path=tuple(path))
+        return cls(product=product, bias=bias, columns=columns, order=order, path=tuple(path))
 
     def serves(
         self,
@@ -168,6 +156,16 @@ class _Cut:
             stride=(*ones, *box.stride),
         )
         return cut(x.reshape(*lead, *self.columns)).reshape(*lead, -1)
+
+
+def _is_linear(operation: Operation) -> bool:
+    """Whether it multiplies what an input reaches with one constant matrix."""
+    layer = operation.layer
+    if not isinstance(layer, MatrixMultiply) or MatrixOperation.VECTOR in (layer.op0, layer.op1):
+        return False
+    rows, matrix = operation.inputs
+    single = all(n == 1 for n in matrix.shape[:-2])
+    return single and matrix.is_constant and not rows.is_constant
 
 
 def _moves(layer: object) -> bool:
