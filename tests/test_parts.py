@@ -47,7 +47,9 @@ class Projected(nn.Module):
             case "split":
                 parts = y.split([12, 12, 12], -1)
             case "slices":
-                parts = (y[..., :4], y[:, :, 4:30], y[..., 30:])
+                parts = (y[..., :8], y[:, :, 8:27], y[..., 27:])
+            case "columns":
+                parts = (y[..., :1], y[:, :, 1:30], y[..., 30:])
             case "axes":  # timm
                 parts = y.reshape(batch, length, 3, 4, 3).permute(2, 0, 3, 1, 4).unbind(0)
             case "heads":  # GPT-NeoX: three columns of each head lie apart
@@ -64,7 +66,7 @@ class Projected(nn.Module):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
     ("cut", "sizes"),
-    [("split", [12, 12, 12]), ("slices", [4, 26, 6]), ("axes", [12, 12, 12])],
+    [("split", [12, 12, 12]), ("slices", [8, 19, 9]), ("axes", [12, 12, 12])],
 )
 def test_a_product_for_each_part(cut: str, sizes: list[int], bias: bool) -> None:
     model = Projected(cut, bias=bias).eval()
@@ -87,8 +89,8 @@ def test_of_any_batch_and_length() -> None:
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("cut", ["heads", "rows", "steps", "overlapping"])
-def test_what_is_no_block_of_columns_stays(cut: str) -> None:
+@pytest.mark.parametrize("cut", ["heads", "rows", "steps", "columns", "overlapping"])
+def test_what_is_no_block_of_many_columns_stays(cut: str) -> None:
     network = trtdsl.trace(Projected(cut).eval(), (X,))
     assert shapes(in_parts(network), MatrixMultiply) == shapes(network, MatrixMultiply)
 

@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 BOTH = pytest.mark.parametrize("host_copies", ["pycuda", "torch"])
-SLEEP = 100_000_000  # cycles, some 50 ms: far longer than a call takes to be queued
+SLEEP = 1_000_000_000  # cycles, some half a second: far longer than a call takes to queue
 
 
 class Pair(nn.Module):

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::trtdsl.PrecisionWarning"),
 ]
 
-SLEEP = 100_000_000  # cycles, some 50 ms: far longer than a call takes to be queued
+SLEEP = 1_000_000_000  # cycles, some half a second: far longer than a call takes to queue
 
 
 def built(model: nn.Module, *args: Any, **options: Any) -> Hybrid:

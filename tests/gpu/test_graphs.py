@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:pycuda.*"),
 ]
 
-SLEEP = 100_000_000  # cycles, some 50 ms
+SLEEP = 1_000_000_000  # cycles, some half a second
 STREAMS = pytest.mark.parametrize("side", [False, True])
 
 

@@ -31,9 +31,10 @@ class Attention(Layer):
     dtype; head n of the query reads head ``n // (N // M)``. Optionally a mask ``(B, N, L, S)``, of
     which B and N may be 1: a bool one is true where a query may attend to a key, one of the query's
     dtype is added. With ``causal``, and then without a mask, query i attends to the keys up to i.
-    A query that may attend to no key has no defined result, but 0 where the last input is false:
-    ``attending``, bool ``(B, N, L, 1)``, of which B, N and L may be 1. There is no scale: the query
-    comes multiplied by it, which also keeps the product within the range of 16 bits.
+    A query that the mask lets attend to no key has no defined result, but 0 where the last input
+    says so: ``attending``, bool ``(B, N, L, 1)``, of which B, N and L may be 1, is false for such
+    queries and no others. There is no scale: the query comes multiplied by it, which also keeps the
+    product within the range of 16 bits.
 
     Output: ``(B, N, L, V)``.
     Source: add_attention (10.14) and add_attention_v2 (11.0) of INetworkDefinition.
@@ -162,7 +163,7 @@ class Attention(Layer):
             scores = scores + _summand(mask, scores.dtype)
         weights = SoftMax(axis=3)(scores)
         if attending is not None and not wide:  # behind the product it would be a kernel more
-            allowed = inputs[3] if inputs[3].dtype is DType.BOOL else attending
+            allowed = masks[0] if masks[0].dtype is DType.BOOL else attending
             weights = where(allowed, weights, 0.0, weights.dtype)
         y = MatrixMultiply()(cast(weights, query.dtype), value)
         return where(attending, y, 0.0, y.dtype) if attending is not None and wide else y

@@ -21,6 +21,9 @@ from trtdsl.types import Dim, is_static
 
 __all__ = ["in_parts"]
 
+_LEAST = 8
+"""Columns that a product is worth. Of one column TensorRT 8.6 was seen to build no engine."""
+
 
 def in_parts(network: Network) -> Network:
     """A network that computes the same, with a product for each part that is cut out of one.
@@ -99,8 +102,8 @@ class _Cut:
         boxes = [self.box(operation.layer) for operation in operations]
         if not alone or len(boxes) < 2 or None in boxes:
             return False
-        counts = [math.prod(box.shape) for box in boxes if box is not None]
-        return sum(map(int, counts)) <= math.prod(map(int, self.columns))
+        counts = [int(math.prod(box.shape)) for box in boxes if box is not None]
+        return min(counts) >= _LEAST and sum(counts) <= math.prod(map(int, self.columns))
 
     def box(self, layer: object) -> Slice | None:
         """A slice of the whole as a slice of the columns; None where it cuts other axes."""

@@ -54,6 +54,8 @@ LENGTHS = {(0, 2): "l", (1, 2): "s", (2, 2): "s"}
 
 SOME = boolean(2, 1, 3, 5, seed=2)
 SOME[0, 0, 1] = False
+LAST = ALLOWED.clone()
+LAST[0] = False  # the queries of the first of a batch
 
 CASES = [
     row(Q, K, V, symbolic={(0, 0): "n", (1, 0): "n", (2, 0): "n", **LENGTHS}),
@@ -61,7 +63,7 @@ CASES = [
     row(Q, K, V, boolean(2, 4, 3, 5, seed=1) | ALLOWED),
     row(Q, K, V, ALLOWED[:1], constants=(3,)),
     row(Q, K, V, SOME, SOME.any(3, keepdim=True), symbolic={**LENGTHS, (3, 2): "l", (3, 3): "s"}),
-    row(Q, K, V, boolean(1, 4, 3, 5) | ALLOWED[:1], boolean(2, 1, 1, 1)),
+    row(Q, K, V, LAST, LAST.any(3, keepdim=True)[:, :, :1].contiguous()),
     row(Q.half(), K.half(), V.half(), SOME, SOME.any(3, keepdim=True), tolerance=2e-3),
     row(Q, K, V, f32(2, 4, 3, 5) * 3),
     row(Q, K, V, BLOCKED),
