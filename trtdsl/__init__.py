@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from trtdsl.network import Network, Tensor
     from trtdsl.parts.fallback import FallbackWarning
     from trtdsl.parts.hybrid import Hybrid
+    from trtdsl.quantization import quantize
     from trtdsl.reference import Reference
     from trtdsl.registry import converter
     from trtdsl.types import DType
@@ -81,6 +82,7 @@ _HOME = {
     "converter": "registry",
     "load": "engine",
     "plugin": "binding",
+    "quantize": "quantization",
     "trace": "conversion",
 }
 
@@ -115,6 +117,7 @@ __all__ = [
     "converter",
     "load",
     "plugin",
+    "quantize",
     "trace",
 ]
 

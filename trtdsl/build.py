@@ -15,6 +15,7 @@ from trtdsl.cached import BuildCache, Built
 from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.extension import plugins
 from trtdsl.held import PrecisionWarning, unheld
+from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.options import BuildOptions
@@ -113,7 +114,7 @@ def _built(
         api.architecture = "80"
     lower(network, api)
     recipes = record(network, api) if options.refits else None
-    config = configure(options, half=_halves(network))
+    config = configure(options, half=_halves(network), int8=_quantizes(network))
     plugins.configure(trt, config, network)
     dynamic = {x.name: partial(_shape, x) for x in network.inputs if not x.type.is_static}
     for profile in profiles:
@@ -201,8 +202,13 @@ def _gpu(device: int) -> Gpu:
     return gpu
 
 
-def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) -> Any:
-    """A builder configuration; ``half`` are the 16-bit types that occur in the network."""
+def configure(
+    options: BuildOptions, *, half: frozenset[DType] = frozenset(), int8: bool = False
+) -> Any:
+    """A builder configuration; ``half`` are the 16-bit types that occur, ``int8`` whether it may.
+
+    A strongly typed network says both itself.
+    """
     trt = import_tensorrt()
     config = required(builder(options.gpu).create_builder_config(), "builder configuration")
     # Layer names and types can then be read from the engine.
@@ -218,6 +224,8 @@ def configure(options: BuildOptions, *, half: frozenset[DType] = frozenset()) ->
     set_compatibility(trt, config, versions=options.version_compatible, hardware=options.hardware)
     if options.refits:
         allow_refit(trt, config, strip=options.strip_weights)
+    if int8 and not is_strongly_typed(trt):
+        config.set_flag(trt.BuilderFlag.INT8)
     if half and not is_strongly_typed(trt):
         config.set_flag(trt.BuilderFlag.FP16)
         # To obey them without exception fails where the graph compiler has no kernel for a mixture
@@ -237,6 +245,10 @@ def _doubts(network: Network, engine: Engine, trt: Any) -> str | None:
     listed = "\n  ".join(lines[:10])
     said = f"TensorRT computes {len(lines)} layers in another precision than asked:\n  {listed}"
     return said if lines else None
+
+
+def _quantizes(network: Network) -> bool:
+    return any(isinstance(op.layer, FakeQuantize) for op in network.operations)
 
 
 def _halves(network: Network) -> frozenset[DType]:

@@ -22,7 +22,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from trtdsl.errors import ConversionError, TrtdslError, explain
-from trtdsl.export import dynamic
+from trtdsl.export import dynamic, missing_shapes
 from trtdsl.export.admission import refuse_weight
 from trtdsl.export.attempts import exported
 from trtdsl.export.branches import Asked, asked
@@ -182,6 +182,7 @@ def _exported(
 
 def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgram:
     specs = flat.specs(dynamic_shapes)
+    missing_shapes.registered()
     leaves = dynamic.widened(flat.leaves, specs)
     try:
         with _traceable(flat.model), torch.no_grad(), _as_made(flat.model), quiet():

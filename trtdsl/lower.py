@@ -13,6 +13,7 @@ from typing import Any
 from trtdsl.errors import BuildError, explain
 from trtdsl.held import PrecisionWarning
 from trtdsl.ir.elementwise import ElementWise
+from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.select import Select
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.sizes import lower_size, read_size
@@ -65,6 +66,12 @@ def lower_inside(network: Network, api: Api, inputs: Sequence[Any]) -> list[Any]
         lowering.add(operation)
     api.operation = around
     return [lowering.output(x) for x in network.outputs]
+
+
+def _in_int8(operation: Operation) -> bool:
+    """Whether TensorRT may compute it in int8: the operation's float operands are quantized."""
+    made = [x.producer for x in operation.inputs if x.producer is not None]
+    return any(isinstance(op.layer, FakeQuantize) for op in made)
 
 
 def _has_half(network: Network) -> bool:
@@ -207,17 +214,18 @@ class _Lowering:
         """
         floats = [x.dtype for x in (*operation.outputs, *operation.inputs) if x.dtype.is_float]
         trt = self.api.trt
-        apart = (trt.LayerType.CAST, trt.LayerType.SHAPE, trt.LayerType.CONSTANT)
+        kinds = trt.LayerType
+        apart = (kinds.CAST, kinds.SHAPE, kinds.CONSTANT, kinds.QUANTIZE, kinds.DEQUANTIZE)
         own = layer.precision_is_set  # what a layer's lowering says of its parts
-        if not floats or not self.infers or own or layer.type in apart:
+        if not floats or not self.infers or own or layer.type in apart or _in_int8(operation):
             return
         wanted = self.api.dtype(floats[0])
-        kinds = (trt.DataType.FLOAT, trt.DataType.HALF)
+        floating = (trt.DataType.FLOAT, trt.DataType.HALF)
         reads = [x for i in range(layer.num_inputs) if (x := layer.get_input(i)) is not None]
-        gives = [i for i in range(layer.num_outputs) if layer.get_output(i).dtype in kinds]
+        gives = [i for i in range(layer.num_outputs) if layer.get_output(i).dtype in floating]
         for i in gives:
             layer.set_output_type(i, wanted)
-        if wanted == trt.DataType.HALF and (gives or any(x.dtype in kinds for x in reads)):
+        if wanted == trt.DataType.HALF and (gives or any(x.dtype in floating for x in reads)):
             layer.precision = wanted
 
     def compare(self, operation: Operation, x: Tensor, value: Any) -> None:

@@ -353,7 +353,7 @@ class Network:
         types = self._types(layer, inputs)
         prefix = f"{self._source.module}/" if self._source.module else ""
         name = self._unique(name or f"{prefix}{layer.kind}")
-        known = not layer.symbols and not layer.decides
+        known = layer.folds and not layer.symbols and not layer.decides
         constant = known and all(x.is_constant for x in inputs)
         operation = Operation(layer, inputs, name, self._source)
         operation.outputs = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import ConversionError, RunError, ShapeError, UnavailableError, explain
@@ -42,11 +42,16 @@ def spec(tensor: Tensor, engine_dtype: DType) -> TensorSpec:
 
 
 def run(
-    network: Network, leaves: Sequence[torch.Tensor], sizes: Mapping[str, int] | None = None
+    network: Network,
+    leaves: Sequence[torch.Tensor],
+    sizes: Mapping[str, int] | None = None,
+    *,
+    observe: Callable[[Tensor, torch.Tensor], None] = lambda *_: None,
 ) -> list[torch.Tensor]:
     """The outputs for these inputs, in the network's order; ``sizes`` of symbols if checked before.
 
-    An output is contiguous and has its own memory, as an engine's has.
+    An output is contiguous and has its own memory, as an engine's has. ``observe`` is shown every
+    value, those of inputs and constants included.
     """
     import torch
 
@@ -58,6 +63,8 @@ def run(
     values: dict[Tensor, torch.Tensor] = dict(zip(network.inputs, leaves, strict=True))
     last = _last_uses(network)
     with torch.no_grad():
+        for tensor, value in values.items():
+            observe(tensor, value)
         for index, operation in enumerate(network.operations):
             layer = operation.layer.bind(sizes)
             inputs = [values[x] for x in operation.inputs]
@@ -68,6 +75,7 @@ def run(
             results = results if isinstance(results, tuple) else (results,)
             for tensor, value in zip(operation.outputs, results, strict=True):
                 values[tensor] = value if operation.inputs else value.to(device)
+                observe(tensor, values[tensor])
                 for name in numbers.get(tensor, ()):
                     sizes[name] = _within(network, name, int(value))
             for tensor in last.get(index, ()):

@@ -32,6 +32,9 @@ class Layer(ABC):
     weight_operands: ClassVar[frozenset[int]] = frozenset()
     """The inputs that TensorRT takes as weights; ``lower`` gets constant ones as ``Folded``."""
 
+    folds: ClassVar[bool] = True
+    """Whether of constants it is a constant."""
+
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Append to the network of the inputs; the one output."""
         require_count(self, inputs)

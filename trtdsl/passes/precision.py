@@ -14,6 +14,7 @@ from trtdsl.ir.base import Layer
 from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.cumulative import Cumulative
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
+from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.grid_sample import GridSample
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.nms import NMS
@@ -34,6 +35,9 @@ __all__ = ["to_precision"]
 _TYPES = {"fp16": DType.FLOAT16, "bf16": DType.BFLOAT16}
 _LARGEST = {DType.FLOAT16: 65504.0, DType.BFLOAT16: 2.0**127 * (2 - 2**-7)}
 """The largest finite value of each 16-bit type."""
+
+_LEAST_STEP = 2.0**-14
+"""float16's smallest number of full precision: a step of int8 that became 0 would divide by it."""
 
 _LOWEST = 3.4e38
 """From here on a float32 stands for infinity: masks are written as the type's lowest number."""
@@ -87,7 +91,7 @@ class _Narrowing:
         self, operation: Operation, inputs: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...] | None:
         floats = [x for x in inputs if x.dtype.is_float]
-        if not floats or all(x.is_constant for x in inputs):
+        if not floats or (operation.layer.folds and all(x.is_constant for x in inputs)):
             return None
         whole = operation.source.operator.startswith(_WIDE_OPERATORS)
         whole = whole or operation in self.boxes
@@ -95,6 +99,8 @@ class _Narrowing:
         kernels = isinstance(operation.layer, Convolution | Deconvolution)
         if isinstance(operation.layer, Attention):
             inputs = (*inputs[:3], *(self.mask(x, dtype) for x in inputs[3:]))
+        if isinstance(operation.layer, FakeQuantize):
+            inputs = (inputs[0], maximum(inputs[1], _LEAST_STEP))
         narrowed = tuple(
             x
             if not x.dtype.is_float
@@ -128,6 +134,8 @@ class _Narrowing:
     def dtype_of(self, layer: Layer, floats: list[Tensor]) -> DType:
         """The dtype that a layer computes in."""
         if isinstance(layer, _MATRIX) and not _is_outer(layer, floats):
+            return self.half
+        if isinstance(layer, FakeQuantize):  # what it gives is a matrix product's operand
             return self.half
         if _is_wide(layer) or _is_square(layer, floats):
             return DType.FLOAT32

@@ -7,7 +7,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import BuildError, explain
-from trtdsl.tensorrt_api.release import NAMES, is_strongly_typed, refits_one_by_one
+from trtdsl.tensorrt_api.release import (
+    NAMES,
+    data_type,
+    is_strongly_typed,
+    refits_one_by_one,
+)
 from trtdsl.types import Dim, DimRange, DType
 from trtdsl.weights.folded import Folded, Placed, narrow, require_finite
 
@@ -153,6 +158,13 @@ class Api:
         """An ITensor (or a layer's first output) in this dtype."""
         x = x.get_output(0) if hasattr(x, "get_output") else x
         return self.add_cast(x, self.dtype(dtype)).get_output(0)
+
+    def int8_and_back(self, x: Any, scale: Any, dtype: DType) -> tuple[Any, Any]:
+        """A layer that quantizes and one that gives ``dtype`` again; 10.0 and later are told so."""
+        types = hasattr(self.trt.IQuantizeLayer, "to_type")
+        int8, floats = (data_type(self.trt, d) for d in (DType.INT8, dtype))
+        to = self.add_quantize(x, scale, *[int8] * types)
+        return to, self.add_dequantize(to.get_output(0), scale, *[floats] * types)
 
     def tensor(self, operand: Any) -> Any:
         """An operand as an ITensor."""

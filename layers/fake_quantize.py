@@ -1,0 +1,90 @@
+"""Values rounded to a few steps, as models have them that were trained to be quantized."""
+
+from __future__ import annotations
+
+import torch
+
+from trtdsl.errors import ConversionError, explain
+from trtdsl.ir.elementwise import Unary, UnaryOperation
+from trtdsl.ir.fake_quantize import FakeQuantize
+from trtdsl.network import Tensor
+from trtdsl.operators import maximum, minimum
+from trtdsl.reference import fold
+from trtdsl.registry import converter
+from trtdsl.types import DType
+
+__all__: list[str] = []
+
+aten = torch.ops.aten
+
+_INT8 = (-128, 127)
+
+
+@converter(aten.fake_quantize_per_tensor_affine.default)
+def fake_quantize_per_tensor_affine(
+    x: Tensor, scale: float, zero_point: int, quant_min: int, quant_max: int
+) -> Tensor:
+    """``(clamp(round(x / scale) + zero_point, quant_min, quant_max) - zero_point) * scale``.
+
+    In int8 where the zero point is 0 and the steps are int8's; in floats, and the same, elsewhere.
+    """
+    step = x.network.constant(torch.tensor(scale))
+    return _quantized(x, step, torch.tensor([zero_point]), None, (quant_min, quant_max))
+
+
+@converter(aten.fake_quantize_per_tensor_affine.tensor_qparams)
+def fake_quantize_per_tensor_affine_tensor_qparams(
+    x: Tensor, scale: Tensor, zero_point: Tensor, quant_min: int, quant_max: int
+) -> Tensor:
+    """``fake_quantize_per_tensor_affine`` by a scale and a zero point that are buffers."""
+    zeros = _known(zero_point, "zero_point")
+    _known(scale, "scale")
+    return _quantized(x, scale.reshape(), zeros, None, (quant_min, quant_max))
+
+
+@converter(aten.fake_quantize_per_channel_affine.default)
+def fake_quantize_per_channel_affine(
+    x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, quant_min: int, quant_max: int
+) -> Tensor:
+    """``fake_quantize_per_tensor_affine`` with a scale for each element ``(C,)`` of an axis."""
+    zeros = _known(zero_point, "zero_point")
+    _known(scale, "scale")
+    return _quantized(x, scale, zeros, axis, (quant_min, quant_max))
+
+
+def _known(x: Tensor, name: str) -> torch.Tensor:
+    if x.is_constant:
+        return fold(x)
+    raise ConversionError(
+        explain(
+            f"{name} of a quantization is {x}, which an input reaches: TensorRT builds it in",
+            fix="keep it in a buffer, and call model.eval() or disable_observer before converting",
+        )
+    )
+
+
+def _quantized(
+    x: Tensor, scale: Tensor, zeros: torch.Tensor, axis: int | None, steps: tuple[int, int]
+) -> Tensor:
+    step = scale.cast(x.dtype)
+    symmetric = not zeros.any()
+    weights = axis is None or x.is_constant
+    if symmetric and weights and _INT8[0] <= steps[0] and steps[1] <= _INT8[1]:
+        if steps != _INT8:
+            x = _clamped(x, *(_spread(step, axis, x) * n for n in steps))
+        return FakeQuantize(axis=axis)(x, step)
+    wide = _spread(scale.cast(DType.FLOAT32), axis, x)
+    zero = _spread(x.network.constant(zeros.float().reshape(scale.shape)), axis, x)
+    rounded = Unary(op=UnaryOperation.ROUND)(x.cast(DType.FLOAT32) / wide)
+    return ((_clamped(rounded + zero, *steps) - zero) * wide).cast(x.dtype)
+
+
+def _clamped(x: Tensor, low: Tensor | int, high: Tensor | int) -> Tensor:
+    return maximum(minimum(x, high), low)
+
+
+def _spread(values: Tensor, axis: int | None, x: Tensor) -> Tensor:
+    """Values of an axis of x, as they broadcast to it."""
+    if axis is None:
+        return values
+    return values.reshape(-1, *(1,) * (x.rank - 1 - axis))

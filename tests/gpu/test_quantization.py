@@ -1,0 +1,40 @@
+"""Engines in int8: the answers of the reference, and layers that TensorRT says are int8."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import trtdsl
+from tests.cases.base import f32
+
+pytestmark = pytest.mark.gpu
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(8, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()
+        )
+        self.head = nn.Linear(32, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.head(self.body(x).mean((2, 3)))
+        return y
+
+
+@pytest.mark.parametrize("precision", [None, "fp16"])
+def test_an_engine_has_the_references_rounding(precision: str | None) -> None:
+    torch.manual_seed(0)
+    model, x = Small().eval(), f32(4, 8, 16, 16)
+    network = trtdsl.trace(model, (x,), precision=precision)
+    quantized = trtdsl.quantize(network, [f32(4, 8, 16, 16, seed=s) for s in range(1, 4)])
+    engine = quantized.build()
+    expected, answer = quantized.evaluate(x), engine(x.cuda()).cpu()
+    # Sums in another order, or of 16 bits, move single values by a step of the next layer.
+    assert (answer - expected).norm() / expected.norm() <= 1e-2
+    assert (answer - model(x)).norm() / model(x).norm() <= 5e-2
+    outputs = [output for layer in engine.inspect() for output in layer["Outputs"]]
+    assert any("Int8" in str(output.get("Format/Datatype")) for output in outputs)
