@@ -57,30 +57,35 @@ def segment_reduce(
         )
     starts, ends = _bounds(lengths, offsets)
     axis %= data.rank
-    behind = (1,) * (data.rank - 1 - axis)
-    places = iota(data.network, data.shape[axis])
-    inside = (places >= Unsqueeze(axes=(axis + 1,))(starts)) & (
-        places < Unsqueeze(axes=(axis + 1,))(ends)
-    )
-    operation, nothing, combine = _REDUCTIONS[reduce]
-    mask = inside.reshape(*inside.shape, *behind)
-    elements = Unsqueeze(axes=(axis,))(data)
-    fold = Reduce(op=operation, axes=(axis + 1,))
-    if math.isinf(nothing) and data.shape[axis] != 0:
-        # TensorRT 8.6 reads an infinite constant as 1e38 where sizes vary: a segment's first
-        # element stands for all others, and only an empty segment is infinite.
-        first = Unsqueeze(axes=(axis + 1,))(_at(data, axis, starts))
-        empty = (ends <= starts).reshape(*ends.shape, *behind)
-        result = where(empty, nothing, fold(where(mask, elements, first)), data.dtype)
-    else:
-        result = fold(where(mask, elements, nothing, data.dtype))
+    result = _reduced(data, axis, starts, ends, reduce)
     if initial is not None:
-        result = combine(result, initial)
+        result = _REDUCTIONS[reduce][2](result, initial)
     if reduce != "mean":
         return result
-    count = (ends - starts).reshape(*ends.shape, *behind)
     least = 0 if initial is None else 1  # of nothing the mean is NaN, or the initial value
-    return result / maximum(count, least).cast(data.dtype)
+    return result / _behind(maximum(ends - starts, least), data, axis).cast(data.dtype)
+
+
+def _reduced(data: Tensor, axis: int, starts: Tensor, ends: Tensor, reduce: str) -> Tensor:
+    """The sums, products or extremes of the segments from ``starts`` to before ``ends``."""
+    operation, nothing, _ = _REDUCTIONS[reduce]
+    fold = Reduce(op=operation, axes=(axis + 1,))
+    each = Unsqueeze(axes=(axis + 1,))
+    places = iota(data.network, data.shape[axis])
+    inside = (places >= each(starts)) & (places < each(ends))
+    mask = inside.reshape(*inside.shape, *(1,) * (data.rank - 1 - axis))
+    elements = Unsqueeze(axes=(axis,))(data)
+    if not math.isinf(nothing) or data.shape[axis] == 0:
+        return fold(where(mask, elements, nothing, data.dtype))
+    # TensorRT 8.6 reads an infinite constant as 1e38 where sizes vary: a segment's first element
+    # stands for all others, and only an empty segment is infinite.
+    found = fold(where(mask, elements, each(_at(data, axis, starts))))
+    return where(_behind(ends <= starts, data, axis), nothing, found, data.dtype)
+
+
+def _behind(x: Tensor, data: Tensor, axis: int) -> Tensor:
+    """``(*A, S)`` as it broadcasts to ``(*A, S, *B)``."""
+    return x.reshape(*x.shape, *(1,) * (data.rank - 1 - axis))
 
 
 def _at(data: Tensor, axis: int, places: Tensor) -> Tensor:
