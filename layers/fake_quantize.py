@@ -68,8 +68,8 @@ def _quantized(
 ) -> Tensor:
     step = scale.cast(x.dtype)
     symmetric = not zeros.any()
-    weights = axis is None or x.is_constant
-    if symmetric and weights and _INT8[0] <= steps[0] and steps[1] <= _INT8[1]:
+    takes = x.rank > 0 and (axis is None or x.is_constant)  # activations have one scale
+    if symmetric and takes and _INT8[0] <= steps[0] and steps[1] <= _INT8[1]:
         if steps != _INT8:
             x = _clamped(x, *(_spread(step, axis, x) * n for n in steps))
         return FakeQuantize(axis=axis)(x, step)

@@ -174,6 +174,35 @@ def test_what_cannot_be_calibrated(model: Small) -> None:
         trtdsl.quantize(trtdsl.trace(nn.ReLU().eval(), (X,)), BATCHES)
 
 
+class Turned(nn.Module):
+    """Positions times frequencies, a resize, and what is to be rounded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 4)
+        self.register_buffer("frequencies", torch.tensor([[1.0, 0.1, 0.01, 0.001]]))
+
+    def forward(self, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        wide = F.interpolate(x[:, None], size=6, mode="linear", antialias=False)[:, 0]
+        return self.linear(wide) * (places[:, None] @ self.frequencies).cos()
+
+
+def test_angles_and_resizes_stay() -> None:
+    torch.manual_seed(0)
+    model, x, places = Turned().eval(), f32(3, 5), torch.tensor([1.0, 300.0, 5000.0])
+    network = trtdsl.trace(model, (x, places))
+    quantized = trtdsl.quantize(network, [(x, places)])
+    assert len(of(quantized, FakeQuantize)) == 2
+    assert relative_error(quantized.evaluate(x, places), model(x, places)) < 3e-2
+
+
+def test_a_scale_that_an_input_reaches_is_refused() -> None:
+    net = Network()
+    net.output(FakeQuantize()(net.input("x", (3,)), net.input("scale", ())), "y")
+    with pytest.raises(trtdsl.BuildError, match="the scale is one that an input reaches"):
+        lowered(net, "10.0.1")
+
+
 class Trained(nn.Module):
     """As a quantization-aware training leaves it."""
 

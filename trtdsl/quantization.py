@@ -10,6 +10,7 @@ from trtdsl.errors import ConversionError, RunError, explain
 from trtdsl.ir.convolution import Convolution
 from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
+from trtdsl.passes.precision import is_outer
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import Reference, fold, run
 from trtdsl.types import DType
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["quantize"]
 
 Calibration: TypeAlias = Literal["mse", "max"]
+_OPERATORS = tuple(
+    f"aten.{name}"
+    for name in ("linear", "addmm", "mm.", "bmm", "matmul", "baddbmm", "conv", "_convolution")
+)
+"""What models multiply with weights; interpolations and Fourier transforms are products as well."""
 _SMALLEST = {DType.FLOAT16: 2.0**-14}
 """The smallest step of each dtype; float16 has no smaller one of full precision."""
 
@@ -69,13 +75,16 @@ def quantize(
 
 def _takes_int8(operation: Operation) -> bool:
     """Whether it multiplies what an input reaches with constant weights, in floats."""
-    layer = operation.layer
+    layer, operator = operation.layer, operation.source.operator
     if not isinstance(layer, Convolution | MatrixMultiply):
+        return False
+    if operator and not operator.startswith(_OPERATORS):
         return False
     x, weights = operation.inputs[:2]
     if isinstance(layer, MatrixMultiply) and MatrixOperation.VECTOR in (layer.op0, layer.op1):
         return False
-    return weights.is_constant and weights.rank > 1 and not x.is_constant
+    plain = weights.is_constant and weights.rank > 1 and not x.is_constant
+    return plain and not is_outer(layer, [x])
 
 
 def _is_within(operation: Operation, modules: Sequence[str]) -> bool:

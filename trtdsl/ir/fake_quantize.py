@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trtdsl.errors import BuildError, explain
 from trtdsl.ir.base import Layer
 from trtdsl.types import DType, TensorType
 
@@ -50,6 +51,15 @@ class FakeQuantize(Layer):
         return ((x.float() / step).round().clamp(-128, 127) * step).to(x.dtype)
 
     def lower(self, api: Api, x: Any, scale: Any) -> tuple[Any]:
+        from trtdsl.tensorrt_api import Folded
+
+        if not isinstance(scale, Folded):
+            raise BuildError(
+                explain(
+                    f"{self}: the scale is one that an input reaches, and TensorRT builds it in",
+                    fix="give a constant, net.constant(torch.tensor(0.1))",
+                )
+            )
         step: torch.Tensor = scale.tensor
         # TensorRT 8.6's layers have scales of float32 only, whatever is around them.
         given = api.constant(step if api.strongly_typed else step.float())

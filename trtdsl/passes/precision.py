@@ -30,7 +30,7 @@ from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import fold
 from trtdsl.types import DType
 
-__all__ = ["to_precision"]
+__all__ = ["is_outer", "to_precision"]
 
 _TYPES = {"fp16": DType.FLOAT16, "bf16": DType.BFLOAT16}
 _LARGEST = {DType.FLOAT16: 65504.0, DType.BFLOAT16: 2.0**127 * (2 - 2**-7)}
@@ -133,7 +133,7 @@ class _Narrowing:
 
     def dtype_of(self, layer: Layer, floats: list[Tensor]) -> DType:
         """The dtype that a layer computes in."""
-        if isinstance(layer, _MATRIX) and not _is_outer(layer, floats):
+        if isinstance(layer, _MATRIX) and not is_outer(layer, floats):
             return self.half
         if isinstance(layer, FakeQuantize):  # what it gives is a matrix product's operand
             return self.half
@@ -177,7 +177,7 @@ class _Narrowing:
         return where(finite & (x > largest), largest / 2, lowered)
 
 
-def _is_outer(layer: Layer, floats: list[Tensor]) -> bool:
+def is_outer(layer: Layer, floats: list[Tensor]) -> bool:
     """Whether a product has nothing to add up: positions times frequencies, mostly.
 
     The angles of a rotary embedding are beyond the integers that 16 bits can tell apart.
