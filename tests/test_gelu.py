@@ -71,6 +71,17 @@ def test_one_layer_stands_for_what_a_model_writes_out(
     assert sum(isinstance(op.layer, kinds) for op in network.operations) == 1  # by 3, in front
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("function", [BY_TANH["power"], BY_ERF["quotient"]])
+def test_in_16_bits_numbers_are_rounded(function: Function, dtype: torch.dtype) -> None:
+    x = X.to(dtype)
+    network = trtdsl.trace(Bent(function).eval(), (x,))
+    assert len(types_of(network)) == 1
+    tolerance = 4 * torch.finfo(dtype).eps
+    error = (network.evaluate(x).float() - Bent(function)(x.float())).norm()
+    assert error / Bent(function)(x.float()).norm() <= tolerance
+
+
 @pytest.mark.parametrize("function", OTHERS.values(), ids=OTHERS)
 def test_what_only_looks_like_one_stays(function: Function) -> None:
     network = trtdsl.trace(Bent(function).eval(), (X,))

@@ -31,7 +31,7 @@ _DEGREE = 4
 _DEPTH = 8
 """No GELU is written in more sums and products of sums and products."""
 _TOLERANCE = 1e-6
-"""How far models round the formula's numbers."""
+"""How far models round the formula's numbers; those of 16 bits are rounded by their dtype."""
 
 _ROOT = math.sqrt(2 / math.pi)
 _ARGUMENT: Mapping[ActivationType, Polynomial] = {
@@ -47,17 +47,19 @@ def fold_gelu(network: Network) -> Network:
 
 
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-    if operation.layer != ElementWise(op=_Op.PROD):
+    import torch
+
+    if operation.layer != ElementWise(op=_Op.PROD) or not inputs[0].dtype.is_float:
         return None
+    near = max(_TOLERANCE, 2 * torch.finfo(inputs[0].dtype.torch).eps)
     for bent, kind in _bent(inputs):
         assert bent.producer is not None
         (argument,) = bent.producer.inputs
         for x in _within(argument):
             variables = {x: _X, bent: _BENT}
             around = _times(*(_multiplied_out(y, variables) for y in inputs))
-            if _same(_multiplied_out(argument, {x: _X}), _ARGUMENT[kind]) and _same(
-                around, _AROUND
-            ):
+            inner = _multiplied_out(argument, {x: _X})
+            if _same(inner, _ARGUMENT[kind], near) and _same(around, _AROUND, near):
                 return (Activation(type=kind)(x),)
     return None
 
@@ -127,7 +129,7 @@ def _times(left: Polynomial | None, right: Polynomial | None) -> Polynomial | No
     return terms if max(map(sum, terms)) <= _DEGREE else None
 
 
-def _same(ours: Polynomial | None, wanted: Polynomial) -> bool:
+def _same(ours: Polynomial | None, wanted: Polynomial, near: float) -> bool:
     if ours is None or ours.keys() != wanted.keys():
         return False
-    return all(math.isclose(ours[p], wanted[p], rel_tol=_TOLERANCE) for p in wanted)
+    return all(math.isclose(ours[p], wanted[p], rel_tol=near) for p in wanted)
