@@ -12,6 +12,7 @@ import trtdsl
 from tests import standin
 from tests.cases.base import f32
 from tests.test_lowering import lowered
+from tests.typed import violations
 from trtdsl.calibration import Range
 from trtdsl.errors import ConversionError, RunError
 from trtdsl.ir.convolution import Convolution
@@ -148,8 +149,10 @@ def test_it_lowers_to_pairs_of_layers(model: Small, version: str, precision: str
     network = trtdsl.trace(model, (X,), precision=precision)
     quantized = trtdsl.quantize(network, BATCHES)
     assert relative_error(quantized.evaluate(X).float(), model(X)) < 3e-2
-    names = [type(layer).__name__ for layer in lowered(quantized, version).created]
+    api = lowered(quantized, version)
+    names = [type(layer).__name__ for layer in api.created]
     assert names.count("IQuantizeLayer") == names.count("IDequantizeLayer") == 7
+    assert not api.strongly_typed or list(violations(api.network)) == []
 
 
 def test_float16_afterwards_reaches_what_is_rounded(model: Small) -> None:

@@ -56,7 +56,7 @@ def _needed(layer: Any) -> list[Any]:
 def _gives(layer: Any, inputs: list[str]) -> list[str]:
     state = layer.state
     match type(layer).__name__:
-        case "ICastLayer" | "IFillLayer":
+        case "ICastLayer" | "IFillLayer" | "IQuantizeLayer" | "IDequantizeLayer":
             return [state["to_type"].name]
         case "IConstantLayer":
             return [state["weights"].state["dtype"].name]
@@ -113,6 +113,10 @@ def _inputs(kind: str, layer: Any, data: list[str]) -> Iterator[str]:
         if data[0] != "BOOL":
             yield "the condition is no bool"
         data = data[1:]
+    if kind == "IDequantizeLayer":
+        if data[0] != "INT8":
+            yield "what it reads is no int8"
+        data = data[1:]
     if len(set(data)) > 1:
         yield "the inputs' types differ"
     given = data or _gives(layer, [])
@@ -135,6 +139,10 @@ def _limits(kind: str, layer: Any, dtype: str) -> Iterator[str]:
             number = int if state["to_type"].name == "INT64" else float
             if any(type(state[name]) is not number for name in ("alpha", "beta")):
                 yield f"its start and step are no {number.__name__}"
+        case "IQuantizeLayer" if state["to_type"].name != "INT8":
+            yield "it gives no int8"
+        case "IDequantizeLayer" if state["to_type"].name != dtype:
+            yield "output data type is inferred from scale data type"
 
 
 def _mask(layer: Any, data: list[str], known: dict[int, str]) -> Iterator[str]:

@@ -4,7 +4,8 @@ Sources: the comments of ``NvInfer.h`` (10.0 to 11.1); the pages "Data Types" of
 reference (``_static/operators/<Layer>.html``, 10.1 to 11.0); and, for layers whose pages were not
 at hand, the table that NVIDIA's own compiler has of TensorRT 10: TensorRT-Incubator,
 ``TensorRTVersionCompatibility.cpp``. Where they differ, what all of them allow. Types of quantized
-networks (int8 as a scaled float, and below) are left out, since trtdsl makes none.
+networks below int8 are left out, since trtdsl makes none, and so is int8 between other layers than
+the pairs that it makes.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "IGridSampleLayer": NO_BF16,
     # "a linear tensor of type kFLOAT or kHALF", and thresholds of kFLOAT: INMSLayer.
     "INMSLayer": frozenset({"FLOAT"}),
+    # "input data type must match the scale data type": IQuantizeLayer of 10.0.
+    "IQuantizeLayer": FLOATS,
+    # Of its scale; what it reads is told apart by ``tests.typed``.
+    "IDequantizeLayer": FLOATS,
     "IReduceLayer": NUMBERS,
     "ICumulativeLayer": NUMBERS,
     "ITopKLayer": NUMBERS,
