@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
-from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
+from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze, reshapes, transposes
 from trtdsl.network import Tensor
 from trtdsl.operators import align, total
 from trtdsl.registry import converter
@@ -134,7 +134,7 @@ def _order_of_rows(x: Tensor) -> tuple[int, ...]:
     five times as long.
     """
     layer = x.producer.layer if x.producer else None
-    if not isinstance(layer, Shuffle) or layer != Shuffle(first_transpose=layer.first_transpose):
+    if not transposes(layer):
         return ()
     order = layer.first_transpose or ()
     return order if order and order[-1] == x.rank - 1 else ()
@@ -146,7 +146,7 @@ def _rows(x: Tensor) -> Tensor:
     TensorRT 8.6 was seen to fuse less around a reshape.
     """
     made = x.producer
-    if made is None or made.layer != Shuffle(reshape_dims=x.shape):
+    if made is None or not reshapes(made.layer):
         return x
     (batch,) = made.inputs
     return batch if batch.rank > 2 and batch.shape[-1] == x.shape[-1] else x

@@ -95,6 +95,22 @@ def test_what_is_no_block_of_many_columns_stays(cut: str) -> None:
     assert shapes(in_parts(network), MatrixMultiply) == shapes(network, MatrixMultiply)
 
 
+def test_a_bias_of_rows_is_none_of_columns() -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(f32(12, 24)), nn.Parameter(f32(24, 1))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (x @ self.weight + self.bias).chunk(2, -1)
+
+    model, x = Rows().eval(), f32(2, 24, 12)  # as many rows as columns
+    network = in_parts(trtdsl.trace(model, (x,)))
+    assert len(shapes(network, MatrixMultiply)) == 1
+    for ours, theirs in zip(answers(network.evaluate(x)), model(x), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_a_product_that_is_read_whole_too_stays() -> None:
     class Whole(Projected):
         def forward(self, x: torch.Tensor) -> Answers:

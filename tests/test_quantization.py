@@ -20,6 +20,7 @@ from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.network import Network, Operation
 from trtdsl.passes.precision import to_precision
+from trtdsl.reference import fold
 from trtdsl.types import DType
 
 
@@ -83,8 +84,6 @@ def test_weights_have_a_step_for_each_channel(model: Small) -> None:
     quantized = trtdsl.quantize(trtdsl.trace(model, (X,)), BATCHES)
     (head,) = of(quantized, MatrixMultiply)
     weights, steps = head.inputs[1].producer.inputs
-    from trtdsl.reference import fold
-
     expected = model.head.weight.abs().amax(1) / 127
     expected[3] = 1.0
     torch.testing.assert_close(fold(steps), expected)
@@ -161,6 +160,19 @@ def test_float16_afterwards_reaches_what_is_rounded(model: Small) -> None:
     assert {op.outputs[0].dtype for op in of(half, FakeQuantize)} == {DType.FLOAT16}
     assert {op.outputs[0].dtype for op in of(half, Convolution)} == {DType.FLOAT16}
     assert relative_error(half.evaluate(X), model(X)) < 3e-2
+
+
+def test_bfloat16_keeps_steps_that_float16_has_not() -> None:
+    model, x = nn.Linear(8, 8).eval(), f32(4, 8)
+    with torch.no_grad():
+        model.weight *= 1e-4
+    quantized = trtdsl.quantize(trtdsl.trace(model, (x,)), [x])
+    least = {}
+    for precision in ("fp16", "bf16"):
+        layers = of(to_precision(quantized, precision), FakeQuantize)
+        least[precision] = min(float(fold(op.inputs[1]).min()) for op in layers)
+    assert least["fp16"] == 2.0**-14
+    assert 0 < least["bf16"] < 1e-6
 
 
 def test_what_cannot_be_calibrated(model: Small) -> None:

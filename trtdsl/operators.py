@@ -16,7 +16,7 @@ from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, Unar
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.select import Select
-from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
+from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze, reshapes
 from trtdsl.real import is_real, is_truth, real, whole
 from trtdsl.types import Dim, DType, as_dim, symbols
 
@@ -383,7 +383,7 @@ def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
     if shape.count(-1) > 1 or (-1 in shape and known == 0):
         raise ShapeError(f"-1 in {tuple(shape)} could be several sizes: x is {x}")
     sizes = tuple(as_dim(_quotient(x.type.volume, known) if d == -1 else d) for d in shape)
-    if x.producer and x.producer.layer == Shuffle(reshape_dims=x.shape):
+    if x.producer and reshapes(x.producer.layer):
         (before,) = x.producer.inputs
         x = before if before.shape == sizes else x
     return x if sizes == x.shape else Shuffle(reshape_dims=sizes)(x)

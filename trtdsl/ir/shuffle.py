@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from trtdsl.ir.detour import Mover
 from trtdsl.types import Dim, Shape, TensorType, as_dim
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
 
-__all__ = ["Shuffle", "Squeeze", "Unsqueeze"]
+__all__ = ["Shuffle", "Squeeze", "Unsqueeze", "reshapes", "transposes"]
 
 _MAX_DIMS = 8
 
@@ -76,6 +76,16 @@ class Shuffle(Mover):
             f"{order} is no order of {len(shape)} axes",
         )
         return tuple(shape[axis] for axis in order)
+
+
+def reshapes(layer: object) -> TypeGuard[Shuffle]:
+    """Whether a layer gives another shape, and no other order."""
+    return isinstance(layer, Shuffle) and layer == Shuffle(reshape_dims=layer.reshape_dims)
+
+
+def transposes(layer: object) -> TypeGuard[Shuffle]:
+    """Whether a layer gives another order, and no other shape."""
+    return isinstance(layer, Shuffle) and layer == Shuffle(first_transpose=layer.first_transpose)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,17 +103,12 @@ def _extreme(x: Tensor, layer: Reduce) -> Tensor:
     """
     reduced = Reduce(op=layer.op, axes=layer.axes, keep_dimensions=True)
     least = layer.op is ReduceOperation.MIN
-    upper = minimum(ElementWise(op=_Op.FLOOR_DIV)(x, _number(x, _HALF)), _HALF // 2 - 1)
+    upper = minimum(x // _HALF, _HALF // 2 - 1)
     rest = x - upper * _HALF
     first = reduced(upper)
     of_first = where(upper.equal(first), rest, 4 * _HALF if least else -4 * _HALF, x.dtype)
     y = first * _HALF + reduced(of_first)
     return y if layer.keep_dimensions else Squeeze(axes=layer.axes)(y)
-
-
-def _number(x: Tensor, value: int) -> Tensor:
-    """A number that broadcasts to x."""
-    return x.network.constant(value, x.dtype).reshape(*(1,) * x.rank)
 
 
 def _combined(x: Tensor, layer: Reduce) -> Tensor:

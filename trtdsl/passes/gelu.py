@@ -51,7 +51,7 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
 
     if operation.layer != ElementWise(op=_Op.PROD) or not inputs[0].dtype.is_float:
         return None
-    near = max(_TOLERANCE, 2 * torch.finfo(inputs[0].dtype.torch).eps)
+    near = max(_TOLERANCE, torch.finfo(inputs[0].dtype.torch).eps)
     for bent, kind in _bent(inputs):
         assert bent.producer is not None
         (argument,) = bent.producer.inputs

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
-from trtdsl.ir.shuffle import Shuffle
+from trtdsl.ir.shuffle import reshapes, transposes
 from trtdsl.ir.slice import SampleMode, Slice
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.fold import biased
@@ -69,12 +69,11 @@ class _Cut:
     @classmethod
     def of(cls, x: Tensor) -> _Cut | None:
         path, order = [x], tuple(range(x.rank))
-        if (made := x.producer) is not None and _moves(made.layer):
-            assert isinstance(made.layer, Shuffle)
+        if (made := x.producer) is not None and transposes(made.layer):
             order = made.layer.first_transpose or order
             path.append(made.inputs[0])
         shape = path[-1].shape
-        if (made := path[-1].producer) is not None and _reshapes(made.layer):
+        if (made := path[-1].producer) is not None and reshapes(made.layer):
             path.append(made.inputs[0])
         product, bias = path[-1].producer, None
         if product is not None and (found := biased(product)):
@@ -86,7 +85,7 @@ class _Cut:
         lead, columns = shape[: y.rank - 1], shape[y.rank - 1 :]
         if lead != y.shape[:-1] or not columns or not is_static(columns):
             return None
-        if bias is not None and math.prod(bias.shape) not in (1, y.shape[-1]):
+        if bias is not None and math.prod(bias.shape) not in (1, bias.shape[-1]):
             return None
         return cls(product=product, bias=bias, columns=columns, order=order, path=tuple(path))
 
@@ -169,11 +168,3 @@ def _is_linear(operation: Operation) -> bool:
     rows, matrix = operation.inputs
     single = all(n == 1 for n in matrix.shape[:-2])
     return single and matrix.is_constant and not rows.is_constant
-
-
-def _moves(layer: object) -> bool:
-    return isinstance(layer, Shuffle) and layer == Shuffle(first_transpose=layer.first_transpose)
-
-
-def _reshapes(layer: object) -> bool:
-    return isinstance(layer, Shuffle) and layer == Shuffle(reshape_dims=layer.reshape_dims)

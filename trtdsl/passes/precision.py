@@ -99,7 +99,7 @@ class _Narrowing:
         kernels = isinstance(operation.layer, Convolution | Deconvolution)
         if isinstance(operation.layer, Attention):
             inputs = (*inputs[:3], *(self.mask(x, dtype) for x in inputs[3:]))
-        if isinstance(operation.layer, FakeQuantize):
+        if isinstance(operation.layer, FakeQuantize) and self.half is DType.FLOAT16:
             inputs = (inputs[0], maximum(inputs[1], _LEAST_STEP))
         narrowed = tuple(
             x

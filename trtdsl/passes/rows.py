@@ -18,7 +18,7 @@ from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.reduce import Reduce
-from trtdsl.ir.shuffle import Shuffle
+from trtdsl.ir.shuffle import Shuffle, reshapes
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import is_static
@@ -86,7 +86,7 @@ class _Flattening:
 
     def cut(self, operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """A reshape of a matrix that had become three axes only to be reshaped again."""
-        if not _reshapes(operation.layer) or inputs[0] not in self.matrices:
+        if not reshapes(operation.layer) or inputs[0] not in self.matrices:
             return None
         return (operation.layer(self.matrices[inputs[0]]),)
 
@@ -95,7 +95,7 @@ class _Flattening:
             return x.reshape(*x.shape[1:])
         if x not in self.matrices:
             whole = x
-            if x.producer is not None and _reshapes(x.producer.layer):
+            if x.producer is not None and reshapes(x.producer.layer):
                 (whole,) = x.producer.inputs
             self.matrices[x] = whole.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         return self.matrices[x]
@@ -105,10 +105,6 @@ def _of_rows(layer: Layer) -> Layer:
     if isinstance(layer, Normalization | Reduce):
         return replace(layer, axes=(_RANK - 2,))
     return layer
-
-
-def _reshapes(layer: Layer) -> bool:
-    return isinstance(layer, Shuffle) and layer == Shuffle(reshape_dims=layer.reshape_dims)
 
 
 def _moving(tensors: Iterable[Tensor]) -> list[Tensor]:
