@@ -79,6 +79,18 @@ def test_an_engine_runs_from_cpp_as_from_python(saved: Path) -> None:
     np.testing.assert_array_equal(np.load(saved / "output.npy"), expected)
 
 
+def test_the_digits_are_read_by_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    """What ``make demo`` runs where TensorRT is."""
+    pytest.importorskip("sklearn", reason="make demo installs scikit-learn")
+    runpy.run_path(str(EXAMPLES / "1_convert.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "Engine: 450 scans that were not trained on" in out
+    accuracies = re.findall(r"accuracy of \w+: ([\d.]+)%", out)
+    assert min(map(float, accuracies)) >= 97
+    assert float(re.findall(r"same digit: ([\d.]+)%", out)[0]) >= 99.5
+    assert float(re.findall(r"largest difference: ([\d.e+-]+)", out)[0]) <= 1e-3
+
+
 @pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")
 @pytest.mark.parametrize("precision", [None, "fp16"])
 def test_yolov3_is_an_engine_to_its_last_box(
