@@ -52,7 +52,7 @@ def _theirs(count: int) -> Network:
             TensorType(DType.FLOAT32, (1, count)),
             TensorType(DType.INT32, (1, count)),
         ),
-        handles=False,
+        handles=(),
         score_threshold=0.0,
         iou_threshold=_OVERLAP,
         max_output_boxes=count,

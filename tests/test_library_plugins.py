@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,15 @@ from trtdsl.network import Network
 from trtdsl.tensorrt_api import Api
 from trtdsl.types import DType, TensorType
 
-FIELDS = {"score_threshold": "FLOAT32", "max_boxes": "INT32", "anchors": "INT32", "mode": "CHAR"}
-
+FIELDS = {
+    "score_threshold": "FLOAT32",
+    "max_boxes": "INT32",
+    "anchors": "INT32",
+    "mode": "CHAR",
+    "stride": "UNKNOWN",
+    "scales": "UNKNOWN",
+    "layout": "UNKNOWN",
+}
 
 KINDS = {True: ("V2",), False: ("V2", "V3")}
 """The kinds of creators, by whether the release is of TensorRT 8."""
@@ -97,6 +105,41 @@ def test_fields_are_what_the_creator_declares(release: tuple[str, Any]) -> None:
         "anchors": ("INT32", np.int32, [1, 2, 3]),
         "mode": ("CHAR", np.int8, [120, 121, 0]),
     }
+
+
+def test_fields_of_no_declared_type_are_what_their_values_are(release: tuple[str, Any]) -> None:
+    version, registry = release
+    lowered(network(stride=[1, 2], scales=[1, 0.5], layout="NCHW"), version)
+    given = [
+        (f.name, f.type.name, f.data.dtype) for f in registry.made.calls[0].args["field_collection"]
+    ]
+    assert given == [
+        ("stride", "INT32", np.int32),
+        ("scales", "FLOAT32", np.float32),
+        ("layout", "CHAR", np.int8),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("handles", "kept"),
+    [((), []), (("cublas",), ["CUBLAS"]), (("cublas", "cudnn"), ["CUBLAS", "CUDNN"])],
+)
+def test_libraries_that_no_plugin_wants_are_left_out(
+    handles: tuple[str, ...], kept: list[str]
+) -> None:
+    """TensorRT 8 would look for them."""
+    trt = standin.load("8.6.1")
+    names = ("CUBLAS", "CUBLAS_LT", "CUDNN", "EDGE_MASK_CONVOLUTIONS")
+    bits = {n: 1 << int(getattr(trt.TacticSource, n)) for n in names}
+    given: list[int] = []
+    config = SimpleNamespace(
+        get_tactic_sources=lambda: sum(bits.values()),
+        set_tactic_sources=lambda sources: given.append(sources) or True,
+    )
+    plugins.configure(trt, config, network(handles=handles))
+    assert [n for n, bit in bits.items() if given[0] & bit] == [*kept, "EDGE_MASK_CONVOLUTIONS"]
+    with pytest.raises(ValueError, match="not \\['cufft'\\]"):
+        network(handles=("cufft",))
 
 
 @pytest.mark.parametrize(

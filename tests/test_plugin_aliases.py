@@ -141,7 +141,7 @@ def test_a_value_that_is_an_output_or_is_read_twice_by_the_plugin_is_seen() -> N
 def test_the_build_allows_it_where_the_release_asks_for_that(
     version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugins, "without_libraries", lambda trt, config: None)
+    monkeypatch.setattr(plugins, "only_libraries", lambda trt, config, wanted: None)
     trt = standin.load(version)
     config = trt.Builder(trt.Logger()).create_builder_config()
     plugins.configure(trt, config, network())

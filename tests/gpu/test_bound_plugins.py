@@ -92,7 +92,7 @@ def test_nms_of_tensorrts_own_library_saved_and_loaded(tmp_path: Path) -> None:
             TensorType(DType.FLOAT32, (1, most)),
             TensorType(DType.INT32, (1, most)),
         ),
-        handles=False,
+        handles=(),
         score_threshold=0.25,
         iou_threshold=0.5,
         max_output_boxes=most,

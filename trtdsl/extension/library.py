@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,6 +31,9 @@ _NUMPY = {
 }
 """Of PluginFieldType; CHAR is text."""
 
+HANDLES = ("cublas", "cudnn")
+"""The libraries whose handles TensorRT has for plugins."""
+
 
 def creator(
     name: str,
@@ -39,7 +42,7 @@ def creator(
     version: str = "1",
     namespace: str = "",
     reference: Callable[..., Any] | None = None,
-    handles: bool = True,
+    handles: Collection[str] = HANDLES,
     **fields: bool | int | float | str | Sequence[int] | Sequence[float],
 ) -> LibraryPlugin:
     """A layer that a plugin creator makes: ``creator("EfficientNMS_TRT", ...)(boxes, scores)``.
@@ -48,12 +51,15 @@ def creator(
         outputs: TensorTypes, or a function of the inputs' TensorTypes that gives them. What
             TensorRT infers is held against them.
         reference: the same in PyTorch, for ``Network.evaluate``.
-        handles: whether the plugin is handed cuBLAS and cuDNN, which TensorRT 8 then has to find;
-            EfficientNMS_TRT for one needs neither.
+        handles: of "cublas" and "cudnn", what the plugin is to be handed, which TensorRT 8 then has
+            to find; EfficientNMS_TRT for one needs neither.
         fields: the creator's fields; names and types are held against its declaration when the
-            network is built.
+            network is built. Where that names no type, ints are INT32, floats FLOAT32, text CHAR.
+    Errors: ValueError for a handle that TensorRT does not have.
     Source: IPluginRegistry; the library's plugins, https://github.com/NVIDIA/TensorRT/plugin.
     """
+    if unknown := set(handles) - set(HANDLES):
+        raise ValueError(f"handles are of {HANDLES}, not {sorted(unknown)}")
     given = tuple(
         (key, tuple(value) if isinstance(value, list | tuple) else value)
         for key, value in fields.items()
@@ -65,7 +71,7 @@ def creator(
         given=given,
         gives=outputs,
         reference=reference,
-        handles=handles,
+        handles=frozenset(handles),
     )
 
 
@@ -93,7 +99,7 @@ class LibraryPlugin(Layer):
     given: tuple[tuple[str, Any], ...]
     gives: Types | Callable[..., Types]
     reference: Callable[..., Any] | None = None
-    handles: bool = True
+    handles: frozenset[str] = frozenset(HANDLES)
 
     def infer(self, *inputs: TensorType) -> Types:
         return self.gives(*inputs) if callable(self.gives) else self.gives
@@ -145,8 +151,10 @@ class LibraryPlugin(Layer):
                         fix="it has " + ", ".join(f"{n} ({t.name})" for n, t in declared.items()),
                     )
                 )
-            data = _data(f"field {name} of plugin {self.name}", value, declared[name].name)
-            fields.append(trt.PluginField(name, data, declared[name]))
+            kind = declared[name].name
+            kind = _kind_of(value) if kind == "UNKNOWN" else kind
+            data = _data(f"field {name} of plugin {self.name}", value, kind)
+            fields.append(trt.PluginField(name, data, getattr(trt.PluginFieldType, kind)))
         return fields
 
 
@@ -163,6 +171,14 @@ def _load_own(trt: Any) -> None:
 
     if not trt.init_libnvinfer_plugins(tensorrt_logger(), ""):
         raise BuildError("TensorRT cannot load its library of plugins, libnvinfer_plugin")
+
+
+def _kind_of(value: Any) -> str:
+    """What a value is where the creator leaves it open, as many of TensorRT's own do."""
+    if isinstance(value, str):
+        return "CHAR"
+    values = value if isinstance(value, tuple) else (value,)
+    return "FLOAT32" if any(isinstance(v, float) for v in values) else "INT32"
 
 
 def _data(what: str, value: Any, kind: str) -> Any:

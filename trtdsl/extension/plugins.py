@@ -17,8 +17,8 @@ from trtdsl.tensorrt_api import (
     allow_aliases,
     has_aliases,
     has_python_plugins,
+    only_libraries,
     version_number,
-    without_libraries,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def configure(trt: Any, config: Any, network: Network) -> None:
     if any(layer.aliases for layer in own):
         allow_aliases(trt, config)
     others = [layer for layer in layers if isinstance(layer, LibraryPlugin)]
-    if (own or others) and not any(layer.handles for layer in others):
-        without_libraries(trt, config)
+    if own or others:
+        only_libraries(trt, config, {name for layer in others for name in layer.handles})
 
 
 def register(trt: Any, plugins: Sequence[PluginName]) -> None:

@@ -26,10 +26,10 @@ from trtdsl.tensorrt_api.settings import (
     allow_refit,
     context_memory,
     context_without_memory,
+    only_libraries,
     set_compatibility,
     set_workspace,
     share_profiles,
-    without_libraries,
 )
 from trtdsl.weights.folded import Folded, Placed
 
@@ -52,6 +52,7 @@ __all__ = [
     "installed_version",
     "is_strongly_typed",
     "network_flags",
+    "only_libraries",
     "plugin_creator",
     "refits_one_by_one",
     "set_compatibility",
@@ -59,5 +60,4 @@ __all__ = [
     "share_profiles",
     "version_number",
     "why_unavailable",
-    "without_libraries",
 ]

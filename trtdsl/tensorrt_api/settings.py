@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from trtdsl.errors import BuildError, explain
@@ -14,10 +15,10 @@ __all__ = [
     "allow_refit",
     "context_memory",
     "context_without_memory",
+    "only_libraries",
     "set_compatibility",
     "set_workspace",
     "share_profiles",
-    "without_libraries",
 ]
 
 
@@ -123,16 +124,18 @@ def set_workspace(context: Any, address: int, size: int) -> None:
         context.device_memory = address
 
 
-def without_libraries(trt: Any, config: Any) -> None:
-    """Keep TensorRT 8 from loading cuDNN and cuBLAS for plugins that use neither.
+def only_libraries(trt: Any, config: Any, wanted: Collection[str]) -> None:
+    """Keep TensorRT 8 from loading cuBLAS and cuDNN for plugins, but for the ``wanted``.
 
     It does so "if the relevant tactic sources are set" (kDISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE
-    of release 8.6), although its own layers use neither either. Errors: BuildError.
+    of release 8.6), although its own layers use neither then; cuBLASLt no plugin is handed. Errors:
+    BuildError.
     """
-    unused = ("CUBLAS", "CUBLAS_LT", "CUDNN")
+    names = {"CUBLAS": "cublas", "CUBLAS_LT": "", "CUDNN": "cudnn"}
+    unused = [source for source, library in names.items() if library not in wanted]
     members = [getattr(trt.TacticSource, n) for n in unused if hasattr(trt.TacticSource, n)]
     sources = config.get_tactic_sources()
     for member in members:
         sources &= ~(1 << int(member))
     if not config.set_tactic_sources(sources):
-        raise BuildError("TensorRT refused to leave cuDNN and cuBLAS out")
+        raise BuildError(f"TensorRT refused to leave out {', '.join(unused)}")
