@@ -167,6 +167,24 @@ def test_squares_beyond_float16_do_not_spoil_a_norm(power: Any) -> None:
     torch.testing.assert_close(answer, Norm()(x), rtol=4e-3, atol=0)
 
 
+@pytest.mark.parametrize(
+    "guarded", [lambda y: y + 1e-15, lambda y: y.clamp(min=1e-12), lambda y: 1e-15 + y]
+)
+def test_an_epsilon_that_float16_does_not_have_still_guards(guarded: Any) -> None:
+    """The linear attention of AutoencoderDC: rows whose divisor is 0 are 0, not NaN."""
+
+    class Guarded(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.relu(x @ torch.eye(4))
+            return y[:, :3] / guarded(y[:, 3:])
+
+    x = torch.tensor([[1.0, 2, 3, 2], [-1, -1, -1, -1], [4, 5, 6, 8]])
+    network = trtdsl.trace(Guarded().eval(), (x,), precision="fp16")
+    (product,) = layers(network, MatrixMultiply)
+    assert {t.dtype for t in (*product.inputs, *product.outputs)} == {DType.FLOAT16}
+    torch.testing.assert_close(network.evaluate(x), Guarded()(x), rtol=1e-3, atol=0)
+
+
 def test_the_rms_norm_of_large_numbers_is_right_in_float16() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 8), nn.RMSNorm(8), nn.Linear(8, 4)).eval()

@@ -39,6 +39,9 @@ _LARGEST = {DType.FLOAT16: 65504.0, DType.BFLOAT16: 2.0**127 * (2 - 2**-7)}
 _LEAST_STEP = 2.0**-14
 """float16's smallest number of full precision: a step of int8 that became 0 would divide by it."""
 
+_LEAST = {DType.FLOAT16: 2.0**-25, DType.BFLOAT16: 2.0**-134}
+"""The largest number that rounds to 0 in each 16-bit type: half of its smallest."""
+
 _LOWEST = 3.4e38
 """From here on a float32 stands for infinity: masks are written as the type's lowest number."""
 
@@ -68,8 +71,9 @@ def to_precision(network: Network, precision: str | None) -> Network:
     With ``"fp16"`` or ``"bf16"`` matrix products and convolutions take 16-bit operands, what
     follows them stays in 16 bits, and sums, normalizations, softmax, powers and exponentials are
     computed in float32. Of these, sums, powers and functions also stay in float32, until they meet
-    16 bits again: the mean of squares inside a norm may be beyond their range. Inputs and outputs
-    keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
+    16 bits again: the mean of squares inside a norm may be beyond their range. So does what a
+    number takes part in that would be 0 in 16 bits, and a quotient by such a float32: epsilons.
+    Inputs and outputs keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
     Errors: ConversionError for another word.
     """
     require_precision(precision)
@@ -137,10 +141,28 @@ class _Narrowing:
             return self.half
         if isinstance(layer, FakeQuantize):  # what it gives is a matrix product's operand
             return self.half
-        if _is_wide(layer) or _is_square(layer, floats):
+        if _is_wide(layer) or _is_square(layer, floats) or self.vanishes(layer, floats):
             return DType.FLOAT32
         moving = [x for x in floats if not x.is_constant]
         return self.half if any(x.dtype is self.half for x in moving) else DType.FLOAT32
+
+    def vanishes(self, layer: Layer, floats: list[Tensor]) -> bool:
+        """Whether what keeps a divisor from 0 would be 0 in 16 bits: ``x / (y + 1e-15)``.
+
+        So would ``y`` itself, once it is there, and a divisor that is large becomes infinity.
+        """
+        if not isinstance(layer, ElementWise):
+            return False
+        divisor = floats[-1]
+        if layer.op is ElementWiseOperation.DIV and not divisor.is_constant:
+            return divisor.dtype is DType.FLOAT32
+        return any(self.is_zero(x) for x in floats)
+
+    def is_zero(self, x: Tensor) -> bool:
+        """Whether 16 bits turn a constant number into 0 that is not."""
+        if not x.is_constant or x.type.volume != 1:
+            return False
+        return 0 < abs(float(fold(x))) <= _LEAST[self.half]
 
     def cast(self, x: Tensor, dtype: DType, *, bounded: bool = True) -> Tensor:
         if (x, dtype) not in self.casts:
