@@ -213,10 +213,22 @@ def test_places_that_come_again_get_a_graph_of_their_own(cuda: FakeCuda) -> None
     assert not any(lane.capture([(4,)]).run_at((odd.ctypes.data, 256)) for _ in range(3))
 
 
-def test_no_graph_is_made_while_the_stream_is_at_work(cuda: FakeCuda) -> None:
+@pytest.mark.parametrize(
+    ("flags", "busy", "waits"),
+    [(0, 7, True), (1, 7, True), (0, 0, True), (1, 0, False)],
+    ids=["itself", "itself-alone", "legacy", "legacy-alone"],
+)
+def test_no_graph_is_made_while_the_stream_has_to_wait(
+    cuda: FakeCuda, flags: int, busy: int, waits: bool
+) -> None:
+    def get_flags(stream: Any, place: Any) -> int:
+        place._obj.value = flags
+        return 0
+
     lane, places = Lane(Contexts(GraphedTrt(cuda), F32, 0), 7, nowhere), Places(2)
-    cuda.cuStreamQuery = lambda stream: 600  # type: ignore[attr-defined]
-    assert not any(places.run(lane, 0, 1, 1.0) for _ in range(4))
+    cuda.cuStreamGetFlags = get_flags  # type: ignore[attr-defined]
+    cuda.cuStreamQuery = lambda stream: 600 * ((stream.value or 0) == busy)  # type: ignore[attr-defined]
+    assert any(places.run(lane, 0, 1, 1.0) for _ in range(4)) != waits
     del cuda.cuStreamQuery
     assert places.run(lane, 0, 1, 2.0)
 

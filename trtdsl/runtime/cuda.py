@@ -32,6 +32,7 @@ __all__ = [
 _CONTEXT = ctypes.c_int(1)  # CU_POINTER_ATTRIBUTE_CONTEXT
 _DISABLE_TIMING = ctypes.c_uint(2)  # CU_EVENT_DISABLE_TIMING
 _HOST = 1  # CU_MEMORYTYPE_HOST
+_LEGACY = 0  # the handle of the legacy default stream
 _MEMORY_TYPE = ctypes.c_int(2)  # CU_POINTER_ATTRIBUTE_MEMORY_TYPE
 _NON_BLOCKING = ctypes.c_uint(1)  # CU_STREAM_NON_BLOCKING
 _PORTABLE = ctypes.c_uint(1)  # CU_MEMHOSTALLOC_PORTABLE: page-locked for every device
@@ -173,7 +174,19 @@ class Graph(_Handle):
 
 
 def is_idle(stream: int) -> bool:
-    """Whether all that was queued on a stream has been done; not while it is being captured."""
+    """Whether nothing is left that work queued on the stream now would wait for.
+
+    A stream made without CU_STREAM_NON_BLOCKING waits for the legacy default stream too. Not idle
+    while any of them is being captured.
+    """
+    flags = ctypes.c_uint()
+    if library().cuStreamGetFlags(ctypes.c_void_p(stream), ctypes.byref(flags)):
+        return False
+    alone = flags.value & _NON_BLOCKING.value
+    return _has_ended(stream) and (bool(alone) or _has_ended(_LEGACY))
+
+
+def _has_ended(stream: int) -> bool:
     driver, handle, capturing = library(), ctypes.c_void_p(stream), ctypes.c_uint()
     if driver.cuStreamIsCapturing(handle, ctypes.byref(capturing)) or capturing.value:
         return False
