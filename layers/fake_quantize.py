@@ -5,19 +5,15 @@ from __future__ import annotations
 import torch
 
 from trtdsl.errors import ConversionError, explain
-from trtdsl.ir.elementwise import Unary, UnaryOperation
-from trtdsl.ir.fake_quantize import FakeQuantize
+from trtdsl.ir.fake_quantize import INT8, FakeQuantize, rounded, spread
 from trtdsl.network import Tensor
 from trtdsl.operators import maximum, minimum
 from trtdsl.reference import fold
 from trtdsl.registry import converter
-from trtdsl.types import DType
 
 __all__: list[str] = []
 
 aten = torch.ops.aten
-
-_INT8 = (-128, 127)
 
 
 @converter(aten.fake_quantize_per_tensor_affine.default)
@@ -69,22 +65,10 @@ def _quantized(
     step = scale.cast(x.dtype)
     symmetric = not zeros.any()
     takes = x.rank > 0 and (axis is None or x.is_constant)  # activations have one scale
-    if symmetric and takes and _INT8[0] <= steps[0] and steps[1] <= _INT8[1]:
-        if steps != _INT8:
-            x = _clamped(x, *(_spread(step, axis, x) * n for n in steps))
+    if symmetric and takes and INT8[0] <= steps[0] and steps[1] <= INT8[1]:
+        if steps != INT8:
+            low, high = (spread(step, axis, x) * n for n in steps)
+            x = maximum(minimum(x, high), low)
         return FakeQuantize(axis=axis)(x, step)
-    wide = _spread(scale.cast(DType.FLOAT32), axis, x)
-    zero = _spread(x.network.constant(zeros.float().reshape(scale.shape)), axis, x)
-    rounded = Unary(op=UnaryOperation.ROUND)(x.cast(DType.FLOAT32) / wide)
-    return ((_clamped(rounded + zero, *steps) - zero) * wide).cast(x.dtype)
-
-
-def _clamped(x: Tensor, low: Tensor | int, high: Tensor | int) -> Tensor:
-    return maximum(minimum(x, high), low)
-
-
-def _spread(values: Tensor, axis: int | None, x: Tensor) -> Tensor:
-    """Values of an axis of x, as they broadcast to it."""
-    if axis is None:
-        return values
-    return values.reshape(-1, *(1,) * (x.rank - 1 - axis))
+    zero = x.network.constant(zeros.float().reshape(scale.shape))
+    return rounded(x, scale, spread(zero, axis, x), axis=axis, steps=steps)

@@ -19,6 +19,7 @@ from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.options import BuildOptions
+from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.parts import in_parts
@@ -95,8 +96,8 @@ def _prepared(network: Network, trt: Any) -> Network:
     """The network as this release takes it, and computes it right."""
     network = wide_bytes(network)
     if is_strongly_typed(trt):
-        return network
-    network = without_casts(in_rows(in_parts(network)))
+        return channel_scales(network)
+    network = without_casts(channel_scales(in_rows(in_parts(network))))
     return shared(exact_integers(scaled_squares(network)))
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 import trtdsl
 from tests.cases.base import f32
+from tests.models.trained import Trained
 
 pytestmark = pytest.mark.gpu
 
@@ -38,3 +39,12 @@ def test_an_engine_has_the_references_rounding(precision: str | None) -> None:
     assert (answer - model(x)).norm() / model(x).norm() <= 5e-2
     outputs = [output for layer in engine.inspect() for output in layer["Outputs"]]
     assert any("Int8" in str(output.get("Format/Datatype")) for output in outputs)
+
+
+@pytest.mark.parametrize("precision", [None, "fp16"])
+def test_weights_trained_with_scales_by_channel(precision: str | None) -> None:
+    model, inputs = Trained().eval(), (f32(2, 5, 8), f32(1, 3, 9, 9))
+    engine = trtdsl.convert(model, inputs, backend="tensorrt", precision=precision)
+    answers = engine(*(x.cuda() for x in inputs))
+    for answer, expected in zip(answers, model(*inputs), strict=True):
+        assert (answer.cpu() - expected).norm() / expected.norm() <= 1e-2

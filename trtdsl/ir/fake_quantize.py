@@ -12,9 +12,13 @@ from trtdsl.types import DType, TensorType
 if TYPE_CHECKING:
     import torch
 
+    from trtdsl.network import Tensor
     from trtdsl.tensorrt_api import Api
 
-__all__ = ["FakeQuantize"]
+__all__ = ["INT8", "FakeQuantize", "rounded", "spread"]
+
+INT8 = (-128, 127)
+"""The least and the last step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +71,30 @@ class FakeQuantize(Layer):
         if self.axis is not None:
             to.axis = back.axis = self.axis
         return (back.get_output(0),)
+
+
+def rounded(
+    x: Tensor,
+    scale: Tensor,
+    zero: Tensor | float = 0.0,
+    *,
+    axis: int | None,
+    steps: tuple[int, int] = INT8,
+) -> Tensor:
+    """``(clamp(round(x / scale) + zero, *steps) - zero) * scale`` in float32, of x's dtype.
+
+    With an ``axis`` the scale is one for each of its elements, ``(C,)``; zero broadcasts to x.
+    """
+    from trtdsl.ir.elementwise import Unary, UnaryOperation
+    from trtdsl.operators import maximum, minimum
+
+    step = spread(scale.cast(DType.FLOAT32), axis, x)
+    at = Unary(op=UnaryOperation.ROUND)(x.cast(DType.FLOAT32) / step) + zero
+    return ((maximum(minimum(at, steps[1]), steps[0]) - zero) * step).cast(x.dtype)
+
+
+def spread(values: Tensor, axis: int | None, x: Tensor) -> Tensor:
+    """Values ``(C,)`` of an axis of x, or one for all of it, as they broadcast to x."""
+    if axis is None:
+        return values
+    return values.reshape(-1, *(1,) * (x.rank - 1 - axis))
