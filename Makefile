@@ -34,10 +34,10 @@ check: $(VENV)/.installed  ## ruff and mypy
 	$(BIN)/mypy trtdsl layers plugins
 
 test: $(VENV)/.installed  ## all tests that need no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu and not slow" -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu and not slow" -n $(WORKERS) --dist worksteal
 
-models: $(VENV)/.installed  ## whole models at their published sizes, on the reference
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) tests/test_zoo.py
+models: $(VENV)/.installed  ## the models that take long, and those of published size, on the reference
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist worksteal tests/test_zoo.py
 
 test-gpu: $(VENV)/.tensorrt  ## the tests that need a GPU and TensorRT
 	$(BIN)/python -m pytest -q -m gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 from collections.abc import Callable
@@ -18,7 +19,11 @@ from trtdsl.ir.scale import Scale
 from trtdsl.network import Network
 
 TOLERANCE = 2e-5
-"""The largest error over the largest answer; float32 sums in another order reach about 2e-6."""
+"""The largest error over the largest answer; float32 sums in another order reach about 2e-6.
+
+Where more is left, what the model makes of roundings is measured: PyTorch's own distance from
+float64. Inception v3's is 1.6e-5 on some processors, whose sums are others than elsewhere.
+"""
 
 VISION = (
     "resnet18", "resnet50", "vgg11_bn", "densenet121", "squeezenet1_1", "mobilenet_v2",
@@ -56,7 +61,17 @@ def assert_agrees(network: Network, model: nn.Module, inputs: tuple[Any, ...]) -
         largest = theirs.abs().max()
         assert largest > 1e-3, "an answer of zeros agrees with anything"
         error = float((ours.double() - theirs.double()).abs().max() / largest)
-        assert error <= TOLERANCE, f"relative error {error:.2e}"
+        allowed = TOLERANCE if error <= TOLERANCE else 2 * rounding(model, inputs)
+        assert error <= allowed, f"relative error {error:.2e}, {allowed:.1e} allowed"
+
+
+def rounding(model: nn.Module, inputs: tuple[Any, ...]) -> float:
+    """How far PyTorch's float32 is from its float64: the largest error over the largest answer."""
+    wide = [x.double() if x.is_floating_point() else x for x in inputs]
+    with torch.no_grad():
+        single, double = leaves(model(*inputs)), leaves(copy.deepcopy(model).double()(*wide))
+    pairs = [(x, y) for x, y in zip(single, double, strict=True) if y.is_floating_point()]
+    return max(float((x - y).abs().max() / y.abs().max()) for x, y in pairs)
 
 
 def test_every_vision_model_is_tried() -> None:

@@ -1,7 +1,7 @@
 """The architectures people run, with random weights: evaluated as PyTorch does, in float32.
 
 One trace answers at three sizes of batch, sequence or image where the model allows it. Small
-configurations are the default; ``make models`` runs the published sizes too.
+configurations are the default; ``make models`` runs those of ``LONG``, and the published sizes.
 """
 
 from __future__ import annotations
@@ -34,6 +34,28 @@ with warnings.catch_warnings():
     zoo = importlib.import_module("tests.models.zoo")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries' own
+
+LONG = frozenset((
+    "beit_hf", "beit_segmentation", "blip", "caformer", "clap_audio", "coat",
+    "conditional_detr", "conformer", "controlnet", "convbert", "convit", "cspdarknet", "cvt",
+    "d_fine", "dab_detr", "dac", "data2vec_audio", "davit", "deberta", "deepseek_v3",
+    "deformable_detr", "depth_anything", "dla", "dpn", "dpt", "edgenext", "efficientformerv2",
+    "efficientnetv2", "efficientvit", "efficientvit_msra", "electra", "encodec", "fastvit",
+    "fcos", "flownet", "flux", "focalnet", "gcvit", "gemma2", "gemma3", "ghostnet", "glpn",
+    "gpt_oss", "gptj", "groupvit", "hgnet", "hiera", "hrnet", "keypoint_rcnn", "layoutlmv3",
+    "levit", "llama_step", "lraspp", "m2m_100", "mamba2", "marian", "mask2former", "mask_rcnn",
+    "maskformer", "maxvit_tf", "mbart", "mc3", "mixtral", "mobilebert", "mobilevit",
+    "mobilevit_hf", "mobilevit_segmentation", "mobilevitv2", "modernbert", "mpnet", "nest",
+    "nfnet", "olmoe", "packed_lstm", "paligemma", "pegasus", "phi3", "pit", "pvt", "pvt_v2",
+    "qwen3", "qwen3_moe", "qwen3_step", "r2plus1d", "repvgg", "repvit", "resnest", "rexnet",
+    "roformer", "rt_detr_v2", "rwkv", "sam", "sequencer2d", "sew", "sknet", "speech_to_text",
+    "squeezebert", "ssdlite", "stablelm", "starnet", "swin3d", "swin_hf", "swinv2_cr",
+    "swinv2_hf", "t5", "table_transformer", "twins", "unet1d", "unet2d", "unet_sdxl", "univnet",
+    "upernet", "visformer", "vit_mae", "vitmatte", "volo", "vovnet", "wav2vec2_conformer",
+    "wav2vec2_stable", "wavlm", "whisper", "xception41", "xcit", "xlnet", "yolo_v11_fixed",
+    "yolo_v3_fixed", "yolo_v5_fixed", "yolo_v8_fixed",
+))  # fmt: skip
+"""Relatives of the others that take seconds each, nearly all of them in torch.export."""
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +111,9 @@ def assert_agrees(row: Row) -> Network:
     return network
 
 
-@pytest.mark.parametrize("name", zoo.SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in zoo.SMALL]
+)
 def test_small(name: str) -> None:
     network = assert_agrees(zoo.SMALL[name])
     for version in RELEASES:
@@ -106,4 +130,6 @@ def test_real(name: str) -> None:
 
 
 def test_the_tables_are_wide() -> None:
-    assert len(zoo.SMALL) >= 150
+    assert len(zoo.SMALL) >= 240
+    assert set(zoo.SMALL) >= LONG
+    assert len(zoo.SMALL) - len(LONG) >= 110
