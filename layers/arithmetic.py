@@ -148,21 +148,28 @@ def square(x: Tensor) -> Tensor:
 @converter(aten.addcmul.default)
 def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
     """``x + value * tensor1 * tensor2``."""
+    dtype = promoted(x, tensor1, tensor2)
+    x, tensor1, tensor2 = _wide(x, tensor1, tensor2)
     product = tensor1 * tensor2
-    return x + _scaled(product, value, product.dtype)
+    return (x + _scaled(product, value, product.dtype)).cast(dtype)
 
 
 @converter(aten.addcdiv.default)
 def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
     """``x + value * tensor1 / tensor2``."""
+    dtype = promoted(x, tensor1, tensor2)
+    x, tensor1, tensor2 = _wide(x, tensor1, tensor2)
     quotient = tensor1 / tensor2
-    return x + _scaled(quotient, value, quotient.dtype)
+    y = x + _scaled(quotient, value, quotient.dtype)
+    return y.cast(dtype) if dtype.is_float else y
 
 
 @converter(aten.lerp.Scalar, aten.lerp.Tensor)
 def lerp(x: Tensor, end: Tensor, weight: Operand) -> Tensor:
     """``x + weight * (end - x)``."""
-    return x + (end - x) * weight
+    dtype = x.dtype
+    x, end = _wide(x, end)
+    return (x + (end - x) * weight).cast(dtype)
 
 
 @converter(aten.maximum.default, aten.max.other)
@@ -212,6 +219,12 @@ def hypot(x: Tensor, other: Tensor) -> Tensor:
     unit = where(one, 1.0, largest)
     x, other = x / unit, other / unit
     return (Unary(op=UnaryOperation.SQRT)(x * x + other * other) * unit).cast(dtype)
+
+
+def _wide(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """16-bit numbers as float32, in which PyTorch computes what is between them and the result."""
+    halves = (DType.FLOAT16, DType.BFLOAT16)
+    return tuple(x.cast(DType.FLOAT32) if x.dtype in halves else x for x in tensors)
 
 
 def _scaled(x: Operand, factor: Scalar, dtype: DType) -> Operand:

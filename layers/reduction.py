@@ -31,6 +31,11 @@ def axes_of(x: Tensor, dim: Axes) -> tuple[int, ...]:
     return tuple(sorted(d % x.rank for d in dims)) if x.rank else ()
 
 
+def _names_none(dim: Axes) -> bool:
+    """An empty list of axes, which is all of them but to ``any`` and ``all``."""
+    return dim is not None and not isinstance(dim, int) and len(dim) == 0
+
+
 def reduced(op: ReduceOperation, x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
     """``op`` over the axes; x itself where it has none."""
     axes = axes_of(x, dim)
@@ -117,7 +122,9 @@ def any_dim(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
 
 @converter(aten.any.dims)
 def any_dims(x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
-    """Whether an element along axes is other than 0."""
+    """Whether an element along axes is other than 0; of no axes, for each element by itself."""
+    if _names_none(dim):
+        return x.cast(DType.BOOL).cast(_truth(x))
     return _extreme(Op.MAX, x.cast(DType.BOOL), dim, keepdim).cast(_truth(x))
 
 
@@ -135,7 +142,9 @@ def all_dim(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
 
 @converter(aten.all.dims)
 def all_dims(x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
-    """Whether no element along axes is 0."""
+    """Whether no element along axes is 0; of no axes, for each element by itself."""
+    if _names_none(dim):
+        return x.cast(DType.BOOL).cast(_truth(x))
     return _extreme(Op.MIN, x.cast(DType.BOOL), dim, keepdim).cast(_truth(x))
 
 

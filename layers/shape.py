@@ -105,6 +105,8 @@ def mT(x: Tensor) -> Tensor:  # noqa: N802
 @converter(aten.movedim.intlist, aten.moveaxis.intlist)
 def movedim(x: Tensor, source: Sequence[int], destination: Sequence[int]) -> Tensor:
     """x with the axes ``source`` put at ``destination``, the others in order between them."""
+    if not x.rank:
+        return x
     places = {d % x.rank: s % x.rank for s, d in zip(source, destination, strict=True)}
     others = iter(axis for axis in range(x.rank) if axis not in places.values())
     return x.permute(*(places[a] if a in places else next(others) for a in range(x.rank)))

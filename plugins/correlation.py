@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch.nn.functional import pad
@@ -29,6 +30,8 @@ class Correlation(Plugin, kernel="correlation.cu"):
     stride 1, step 2.
     Errors: ShapeError. Source: https://arxiv.org/abs/1504.06852.
     """
+
+    narrows: ClassVar[bool] = True
 
     padding: int
     max_displacement: int

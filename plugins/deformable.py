@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -35,6 +36,8 @@ class DeformableColumns(Plugin, kernel="deformable.cu"):
     Errors: ShapeError. Source: https://arxiv.org/abs/1703.06211, https://arxiv.org/abs/1811.11168;
     torchvision's deform_conv2d.
     """
+
+    narrows: ClassVar[bool] = True
 
     window: tuple[int, int]
     stride: tuple[int, int] = (1, 1)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -36,6 +37,8 @@ class Suppression(Plugin, kernel="suppression.cu"):
     that stays is more than ``iou_threshold`` of their union. Exact, for any number of boxes.
     Errors: ShapeError. Source: torchvision's nms.
     """
+
+    chooses_boxes: ClassVar[bool] = True
 
     iou_threshold: float
 

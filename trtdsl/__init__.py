@@ -122,7 +122,13 @@ __all__ = [
 ]
 
 
+_MODULES = ("layers", "oracle", "plugins", "runtime")
+"""Public modules that ``import trtdsl`` leaves alone until they are asked for."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"trtdsl.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'trtdsl' has no attribute {name!r}")
     return getattr(import_module(f"trtdsl.{_HOME[name]}"), name)

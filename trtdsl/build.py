@@ -11,8 +11,9 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from trtdsl import interruptible
+from trtdsl.cache import CacheWarning
 from trtdsl.cached import BuildCache, Built
-from trtdsl.errors import BuildError, RunError, UnavailableError, explain
+from trtdsl.errors import BuildError, LoadError, RunError, UnavailableError, explain
 from trtdsl.extension import plugins
 from trtdsl.held import PrecisionWarning, unheld
 from trtdsl.ir.fake_quantize import FakeQuantize
@@ -74,11 +75,9 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     gpu = _gpu(options.gpu)
     cache = BuildCache.of(network, options, trt.__version__, gpu)
     with _BUILDING:
-        content = cache.load()
-        if content is not None:
-            built = Built.unpack(content)
-            engine = _engine(network, built, options, profiles, gpu)
-        else:
+        known = cache.load()
+        built, engine = _known(known, lambda b: _engine(network, b, options, profiles, gpu))
+        if built is None or engine is None:
             prepared = _prepared(network, trt)
             with primary_context(options.gpu):
                 built = _built(prepared, options, profiles, cache)
@@ -90,6 +89,23 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     if built.doubts:
         warnings.warn(built.doubts, PrecisionWarning, stacklevel=3)
     return engine
+
+
+def _known(
+    content: bytes | None, load: Callable[[Built], Engine]
+) -> tuple[Built | None, Engine | None]:
+    """What the cache holds, and its engine; nothing, with a warning, where TensorRT refuses it.
+
+    The same release for another CUDA, or an older driver, may.
+    """
+    if content is None:
+        return None, None
+    built = Built.unpack(content)
+    try:
+        return built, load(built)
+    except LoadError as error:
+        warnings.warn(f"a cached engine is built again: {error}", CacheWarning, stacklevel=4)
+        return None, None
 
 
 def _prepared(network: Network, trt: Any) -> Network:
@@ -114,7 +130,7 @@ def _built(
     if options.hardware == "ampere_plus":
         api.architecture = "80"
     lower(network, api)
-    recipes = record(network, api) if options.refits else None
+    refit = record(network, api).to_json() if options.refits else None
     config = configure(options, half=_halves(network), int8=_quantizes(network))
     plugins.configure(trt, config, network)
     dynamic = {x.name: partial(_shape, x) for x in network.inputs if not x.type.is_static}
@@ -128,7 +144,7 @@ def _built(
             progress=options.progress,
             explain_failure=lambda text: _places(network, text) or _suspects(network, trt),
         )
-    return Built(plan=plan, refit=None if recipes is None else recipes.to_json())
+    return Built(plan=plan, refit=refit)
 
 
 def serialize(

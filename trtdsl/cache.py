@@ -18,7 +18,7 @@ import re
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,11 +86,14 @@ class Store:
         """The content of an entry, which is then the one used last; None where there is none."""
         path = self._path(kind, key)
         with _warned(f"the cache entry {path} is ignored"):
-            if not path.exists():
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:  # or just now evicted by another process
                 return None
             self._prepare()
-            content = _content(path.read_bytes())
-            os.utime(path)
+            content = _content(data)
+            with suppress(FileNotFoundError):
+                os.utime(path)
             return content
         return None
 

@@ -15,13 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.constant import Weights
+from trtdsl.ir.constant import Weights, raw_bytes
 from trtdsl.ir.plugin import Plugin
 from trtdsl.network import Network
 
 if TYPE_CHECKING:
-    import torch
-
     from trtdsl.network import Tensor
     from trtdsl.runtime.device import Gpu
 
@@ -149,17 +147,10 @@ class _Digest:
 
     def _add_weights(self, weights: Weights) -> None:
         self.add(weights.name, weights.type)
-        self._write(b"weights", _bytes(weights.tensor))
+        self._write(b"weights", raw_bytes(weights.tensor))
 
     def _write(self, *parts: Any) -> None:
         for part in parts:
             view = memoryview(part)
             self._hash.update(f"{view.nbytes}:".encode())
             self._hash.update(view)
-
-
-def _bytes(tensor: torch.Tensor) -> Any:
-    """The memory of a tensor, without a copy where it is contiguous and on the CPU."""
-    import torch
-
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

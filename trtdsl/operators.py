@@ -133,6 +133,9 @@ def _binary(op: Op, x: Operand, y: Operand, dtype: DType | None = None) -> Tenso
     dtype = dtype or promoted(x, y)
     # PyTorch keeps a number as it is that float16 has only as 0 or infinity.
     wide = dtype is DType.FLOAT16 and any(map(_is_beyond_half, (x, y)))
+    # A quotient near a whole number falls to one side or the other by the number's last bits.
+    floors = op is Op.FLOOR_DIV and dtype in (DType.FLOAT16, DType.BFLOAT16)
+    wide = wide or (floors and not (_is_tensor(x) and _is_tensor(y)))
     computed = DType.FLOAT32 if wide else dtype
     return narrowed(ElementWise(op=op)(*widened(x, y, dtype=computed)), dtype)
 

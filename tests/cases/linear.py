@@ -35,6 +35,8 @@ CASES = [
     Case(aten.baddbmm.default, f32(2, 4, 5), f32(2, 4, 6), f32(2, 6, 5),
          kwargs={"beta": 0.5, "alpha": 0.25}),
     Case(aten.baddbmm.default, f32(1, 5), f32(2, 4, 6), f32(2, 6, 5), kwargs={"beta": 0}),
+    Case(aten.baddbmm.default, f16(2, 4, 5), f16(2, 4, 6) * 300, f16(2, 6, 5) * 300,
+         kwargs={"alpha": 0.01}, tolerance=2e-3),
     Case(aten.addbmm.default, f32(4, 5), f32(2, 4, 6), f32(2, 6, 5), kwargs={"alpha": 2}),
     Case(aten.addmv.default, f32(4), f32(4, 6), f32(6), kwargs={"beta": 2, "alpha": 0.5}),
     Case(aten.mm.default, f32(4, 6), f32(6, 5), dynamic=N),

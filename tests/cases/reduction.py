@@ -69,6 +69,8 @@ CASES = [
         case
         for operator in (aten.any.dims, aten.all.dims)
         for case in (
+            Case(operator, boolean(2, 3), []),
+            Case(operator, boolean(2, 3), [], True),
             Case(operator, f32(0, 3), [0]),
             Case(operator, f32(0, 3), [0, 1], True),
             Case(operator, f32(3, 0), [0]),

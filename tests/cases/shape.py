@@ -43,6 +43,7 @@ CASES = [
     Case(aten.movedim.intlist, f32(2, 3, 4, 5), [0, -1], [2, 0]),
     Case(aten.moveaxis.intlist, f32(2, 3, 4, 5), [3, 1], [0, 1]),
     Case(aten.movedim.int, f32(2, 3, 4), 0, -1, dynamic=BATCH),
+    Case(aten.movedim.int, torch.tensor(1.0), 0, -1),
     Case(aten.moveaxis.int, f32(2, 3, 4), 2, 0),
     Case(aten.unsqueeze.default, f32(2, 3), 0, dynamic=BATCH),
     Case(aten.unsqueeze.default, i64(2, 3), -1),

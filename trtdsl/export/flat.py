@@ -98,7 +98,9 @@ class Flat(nn.Module):
         self.parameter_names = _parameters(model, len(args))
         for name, value in (*zip(self.parameter_names, args, strict=False), *kwargs.items()):
             flatten(value, name)  # its errors name the input
-        self.leaves, self.input_tree = flatten((args, kwargs))
+        leaves, self.input_tree = flatten((args, kwargs))
+        # torch.export takes one tensor given twice, or one of the model's own, for one value.
+        self.leaves = [x.detach() if isinstance(x, torch.Tensor) else x for x in leaves]
         self.result = _Result(self.input_tree)
         self.history = History()
         self.input_names = input_names(self.input_tree, self.parameter_names)

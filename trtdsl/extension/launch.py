@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import operator
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +43,11 @@ class Launch:
     shared: int = 0
 
 
+_LIMITS: dict[int, int] = {}
+"""The bytes of shared memory that kernels have been allowed, by the ids of ``_function``'s."""
+_LIMITS_LOCK = threading.Lock()
+
+
 class Planned:
     """A launch with its function found and its arguments laid out, for buffers to come.
 
@@ -68,9 +74,7 @@ class Planned:
             *(ctypes.addressof(v) for v in values)
         )
         function = _function(current_context(), cubin, launch.kernel)
-        if launch.shared > 48 << 10:
-            attribute = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-            call("cuFuncSetAttribute", function, attribute, launch.shared)
+        _allow_shared(function, launch.shared)
         sizes = (*_three(launch, "grid"), *_three(launch, "block"), launch.shared)
         self._empty = 0 in sizes[:6]
         self._head = (function, *map(ctypes.c_uint, sizes))
@@ -175,6 +179,18 @@ def _function(context: int, cubin: bytes, name: str) -> ctypes.c_void_p:
     module = _module(context, cubin)
     call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
     return function
+
+
+def _allow_shared(function: ctypes.c_void_p, size: int) -> None:
+    """Let a kernel have so many bytes of dynamic shared memory: the most that any launch wants.
+
+    The limit is the function's, which launches of other sizes share.
+    """
+    attribute = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    with _LIMITS_LOCK:
+        if size > _LIMITS.get(id(function), 48 << 10):
+            call("cuFuncSetAttribute", function, attribute, size)
+            _LIMITS[id(function)] = size
 
 
 @cache

@@ -27,6 +27,7 @@ from trtdsl.extension.failures import note
 from trtdsl.extension.instance import Instance, Run
 from trtdsl.extension.size_expressions import read, write
 from trtdsl.ir.plugin import Plugin
+from trtdsl.runtime.once import once
 from trtdsl.types import DType
 
 __all__ = ["Desc", "Dims", "DimsExprs", "Field", "Fields", "fields_of", "register"]
@@ -326,7 +327,7 @@ class _CreatorV2(_Named):
         return _PluginV2(Instance.from_bytes(data), self._version).address
 
 
-@cache
+@once
 def register(cls: type[Plugin], library: str, version: int) -> None:
     """Make a plugin class known to TensorRT's registry, for good.
 

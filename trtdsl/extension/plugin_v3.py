@@ -18,6 +18,7 @@ from trtdsl.extension.failures import note
 from trtdsl.extension.instance import Instance, Shapes
 from trtdsl.extension.size_expressions import read, write
 from trtdsl.ir.plugin import Plugin
+from trtdsl.runtime.once import once
 from trtdsl.tensorrt_api import data_type
 
 __all__ = ["creator", "made", "register"]
@@ -193,7 +194,7 @@ def creator(trt: Any, cls: type[Plugin]) -> Any:
     return _creator_class(trt)(cls)
 
 
-@cache
+@once
 def register(trt: Any, cls: type[Plugin]) -> Any:
     """Make a plugin class known to TensorRT's registry, for good; its creator, which must live.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trtdsl.tensorrt_api import Api
 
-__all__ = ["Constant", "Weights"]
+__all__ = ["Constant", "Weights", "raw_bytes"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,3 +94,14 @@ class Constant(Layer):
 
     def lower(self, api: Api) -> Any:
         return api.constant(self.weights.tensor)
+
+
+def raw_bytes(tensor: torch.Tensor) -> Any:
+    """A tensor's values as a numpy array of bytes; no copy where it is contiguous on the CPU.
+
+    A single element is contiguous whatever its stride, and bytes want a stride of 1.
+    """
+    import torch
+
+    dense = tensor.detach().cpu().contiguous()
+    return dense.as_strided((dense.numel(),), (1,)).view(torch.uint8).numpy()

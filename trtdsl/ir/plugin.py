@@ -48,6 +48,9 @@ class Plugin(Layer):
     without a workspace, with a ``launch`` that only computes with sizes. Where not,
     PythonNeededWarning says why, and the engine's manifest lists the class. Never seen running yet.
 
+    ``precision="fp16"`` leaves it the dtypes that it was traced with; with ``narrows = True`` in
+    the class it gets 16-bit numbers where the layers around it have them.
+
     A kernel that updates a tensor names the output that begins as a copy of an input:
     ``aliases={0: 1}`` for output 0 and input 1, of one type. It finds the values in the output, and
     does not read the input, which may be the same memory: TensorRT 10.3 and later save the copy
@@ -60,6 +63,10 @@ class Plugin(Layer):
     kernel: ClassVar[str] = ""
     version: ClassVar[str] = "1"
     ahead_of_time: ClassVar[bool] = False
+    narrows: ClassVar[bool] = False
+    """Whether ``precision`` may hand it 16-bit numbers where it was traced with float32 ones."""
+    chooses_boxes: ClassVar[bool] = False
+    """Whether it chooses among boxes, which no ``precision`` may round."""
     aliases: ClassVar[Mapping[int, int]] = {}
     """The outputs, by index, that begin as copies of inputs."""
 

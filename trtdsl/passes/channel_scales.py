@@ -53,11 +53,10 @@ def _moved_before(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Ten
     rounding = inputs[0].producer
     assert rounding is not None
     x, scale = rounding.inputs
-    channels = _channels(rounding).expand(*x.shape)
-    found = _Line.of(layer.evaluate(channels))
+    found = _Line.of(layer.evaluate(_channels(rounding).expand(*x.shape)))
     if found is None:
         return None
-    if found.channels != list(range(len(channels))):
+    if found.channels != list(range(int(scale.shape[0]))):
         scale = x.network.constant(fold(scale)[found.channels])
     return (FakeQuantize(axis=found.axis)(layer(x), scale),)
 

@@ -49,7 +49,9 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
         condition = None if layer.condition is None else exact_integers(layer.condition)
         body = exact_integers(layer.body)
         return replace(layer, body=body, condition=condition).outputs(*inputs)
-    if x is None or x.is_constant or x.dtype not in (DType.INT32, DType.INT64):
+    if x is None or x.dtype not in (DType.INT32, DType.INT64):
+        return None
+    if all(y.is_constant for y in inputs):
         return None
     if isinstance(layer, Reduce):
         if _is_small(x, layer):

@@ -83,7 +83,8 @@ class _Cut:
             return None
         (y,) = product.outputs
         lead, columns = shape[: y.rank - 1], shape[y.rank - 1 :]
-        if lead != y.shape[:-1] or not columns or not is_static(columns):
+        whole = is_static(columns) and math.prod(columns) == y.shape[-1]
+        if lead != y.shape[:-1] or not columns or not whole:
             return None
         if bias is not None and math.prod(bias.shape) not in (1, bias.shape[-1]):
             return None

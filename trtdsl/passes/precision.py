@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 
+from trtdsl.extension.library import LibraryPlugin
 from trtdsl.held import PrecisionWarning
 from trtdsl.ir.attention import Attention, lowest
 from trtdsl.ir.base import Layer
@@ -19,6 +20,7 @@ from trtdsl.ir.grid_sample import GridSample
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.nms import NMS
 from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.plugin import Plugin
 from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.repeat import Repeat
@@ -38,9 +40,6 @@ _LARGEST = {DType.FLOAT16: 65504.0, DType.BFLOAT16: 2.0**127 * (2 - 2**-7)}
 
 _LEAST_STEP = 2.0**-14
 """float16's smallest number of full precision: a step of int8 that became 0 would divide by it."""
-
-_LEAST = {DType.FLOAT16: 2.0**-25, DType.BFLOAT16: 2.0**-134}
-"""The largest number that rounds to 0 in each 16-bit type: half of its smallest."""
 
 _LOWEST = 3.4e38
 """From here on a float32 stands for infinity: masks are written as the type's lowest number."""
@@ -105,16 +104,18 @@ class _Narrowing:
             inputs = (*inputs[:3], *(self.mask(x, dtype) for x in inputs[3:]))
         if isinstance(operation.layer, FakeQuantize) and self.half is DType.FLOAT16:
             inputs = (inputs[0], maximum(inputs[1], _LEAST_STEP))
+        traced = isinstance(operation.layer, Repeat) or _keeps_types(operation.layer)
         narrowed = tuple(
             x
             if not x.dtype.is_float
             # A kernel beyond the range has no mask's excuse: the lowering refuses it.
-            else self.cast(x, dtype, bounded=not kernels)
-            for x in inputs
+            else self.cast(x, old.dtype if traced else dtype, bounded=not kernels)
+            for x, old in zip(inputs, operation.inputs, strict=True)
         )
         outputs = operation.layer.outputs(*narrowed)
         self.rename(operation, outputs)
-        narrows = not whole and not isinstance(operation.layer, Reduce | Unary | ElementWise)
+        single = isinstance(operation.layer, Reduce | Unary | ElementWise)
+        narrows = not (whole or single or _keeps_types(operation.layer))
         if narrows and dtype is DType.FLOAT32 and any(x.dtype is self.half for x in floats):
             outputs = tuple(cast(x, self.half) if x.dtype.is_float else x for x in outputs)
         return tuple(
@@ -156,13 +157,16 @@ class _Narrowing:
         divisor = floats[-1]
         if layer.op is ElementWiseOperation.DIV and not divisor.is_constant:
             return divisor.dtype is DType.FLOAT32
-        return any(self.is_zero(x) for x in floats)
+        return any(self.is_lost(x) for x in floats)
 
-    def is_zero(self, x: Tensor) -> bool:
-        """Whether 16 bits turn a constant number into 0 that is not."""
+    def is_lost(self, x: Tensor) -> bool:
+        """Whether 16 bits turn a small constant number into 0, or into quite another one: 1e-7."""
         if not x.is_constant or x.type.volume != 1:
             return False
-        return 0 < abs(float(fold(x))) <= _LEAST[self.half]
+        value = abs(float(fold(x)))
+        if not 0 < value < 1:
+            return False
+        return abs(abs(float(fold(x).to(self.half.torch))) - value) > value / 8
 
     def cast(self, x: Tensor, dtype: DType, *, bounded: bool = True) -> Tensor:
         if (x, dtype) not in self.casts:
@@ -219,7 +223,7 @@ def _is_wide(layer: Layer) -> bool:
     match layer:
         case Normalization() | SoftMax() | Cumulative():
             return True
-        case NMS() | Repeat():  # what a loop is made of has its dtypes already
+        case NMS() | Repeat():
             return True
         case GridSample():  # 16 bits would move the points of a large image by elements
             return True
@@ -235,13 +239,22 @@ def _is_wide(layer: Layer) -> bool:
             return False
 
 
+def _keeps_types(layer: Layer) -> bool:
+    """Whether a layer is given what it was traced with: kernels of others, unless they say more."""
+    return isinstance(layer, LibraryPlugin) or (isinstance(layer, Plugin) and not layer.narrows)
+
+
+def _chooses_boxes(layer: Layer) -> bool:
+    return isinstance(layer, NMS) or (isinstance(layer, Plugin) and layer.chooses_boxes)
+
+
 def _before_boxes(network: Network) -> set[Operation]:
     """What makes boxes and scores of the last matrix products before a suppression.
 
     Boxes of different classes are moved apart by more than 16 bits can hold.
     """
     found: set[Operation] = set()
-    waiting = [x for op in network.operations if isinstance(op.layer, NMS) for x in op.inputs]
+    waiting = [x for op in network.operations if _chooses_boxes(op.layer) for x in op.inputs]
     while waiting:
         producer = waiting.pop().producer
         if producer and producer not in found and not isinstance(producer.layer, _MATRIX):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from trtdsl.extension.library import LibraryPlugin
 from trtdsl.ir.base import Layer
 from trtdsl.ir.cast import Identity
 from trtdsl.ir.constant import Constant
@@ -42,7 +43,7 @@ def shared(network: Network) -> Network:
 
 def _key(layer: Layer, inputs: tuple[Tensor, ...]) -> Hashable | None:
     """What two operations that compute the same have in common; None for one that is its own."""
-    if isinstance(layer, Plugin | Identity) or layer.decides or layer.networks:
+    if isinstance(layer, Plugin | LibraryPlugin | Identity) or layer.decides or layer.networks:
         return None
     if isinstance(layer, Constant):
         weights = layer.weights

@@ -15,6 +15,7 @@ from functools import cache
 
 from trtdsl.errors import RunError, UnavailableError, explain
 from trtdsl.runtime.driver import call, check, library
+from trtdsl.runtime.once import once
 
 __all__ = [
     "Gpu",
@@ -132,7 +133,7 @@ def restoring_context() -> Iterator[None]:
             call("cuCtxSetCurrent", before)
 
 
-@cache
+@once
 def blocking_stream(index: int) -> int:
     """The handle of a stream that runs in order with the legacy default stream; one a device.
 

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
+from trtdsl.runtime.once import once
 from trtdsl.tensorrt_api import import_tensorrt
 
 __all__ = ["clear", "last_errors", "listening", "quietly", "record", "tensorrt_logger"]
@@ -90,7 +90,7 @@ def quietly() -> Iterator[None]:
         _LOG.disabled = before
 
 
-@cache
+@once
 def tensorrt_logger() -> Any:
     """The ``tensorrt.ILogger`` of this process. Errors: UnavailableError without TensorRT."""
     trt = import_tensorrt()

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.base import Layer
+from trtdsl.ir.constant import raw_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -49,13 +50,10 @@ def layer_from_json(obj: Any) -> Layer:
 
 def tensor_to_json(tensor: torch.Tensor) -> dict[str, Any]:
     """A tensor's dtype, shape and bytes."""
-    import torch
-
-    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     return {
         "dtype": str(tensor.dtype).removeprefix("torch."),
         "shape": list(tensor.shape),
-        "data": base64.b64encode(data).decode("ascii"),
+        "data": base64.b64encode(raw_bytes(tensor).tobytes()).decode("ascii"),
     }
 
 

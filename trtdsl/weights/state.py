@@ -78,7 +78,8 @@ def by_weight(
                     fix="give one of the two, or equal values",
                 )
             )
-    return {weight: value.detach().cpu() for weight, (_, value) in found.items()}
+    # Copies: what the engine knows of its weights must not change with the caller's.
+    return {weight: value.detach().to("cpu", copy=True) for weight, (_, value) in found.items()}
 
 
 def _wrong(name: str, value: Any, keys: Mapping[str, StateKey]) -> str | None:
