@@ -17,7 +17,7 @@ from trtdsl import timings
 from trtdsl.build import BuildOptions, build
 from trtdsl.cache import CacheWarning, Store
 from trtdsl.cached import BuildCache
-from trtdsl.errors import BuildError
+from trtdsl.errors import BuildError, LoadError
 from trtdsl.held import PrecisionWarning
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.network import Network
@@ -377,3 +377,30 @@ def test_timings_that_tensorrt_refuses_are_a_warning(tmp_path: Path) -> None:
         places(tmp_path / "other").timings(Timings(allowed=False)),
     ):
         pass
+
+
+def test_a_cached_engine_that_tensorrt_refuses_is_built_again(
+    building: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same release for another CUDA, which has the same key."""
+    building("10.3.0")
+    options = BuildOptions(cache=tmp_path)
+    build(network(), options)
+    made, left = build_module._engine, ["the plan is of another CUDA"]
+
+    def refusing(*args: Any) -> Any:
+        if left:
+            raise LoadError(left.pop())
+        return made(*args)
+
+    monkeypatch.setattr(build_module, "_engine", refusing)
+    with pytest.warns(CacheWarning, match="built again: the plan is of another CUDA"):
+        build(network(), options)
+    build(network(), options)
+
+
+def test_a_weight_of_one_element_and_no_stride_has_a_key() -> None:
+    net = Network()
+    x = net.input("x", (2, 4))
+    net.output(x * net.constant(torch.tensor(2.0).expand(1), name="scale"), "y")
+    assert key(net) == key(net)

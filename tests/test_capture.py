@@ -361,3 +361,21 @@ def test_models_may_be_converted_from_several_threads() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(converted, range(4, 12)))
+
+
+class Difference(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a - b * self.weight
+
+
+@pytest.mark.parametrize("which", ["one tensor twice", "a parameter of the model"])
+def test_each_input_is_one_whatever_the_examples_are(which: str) -> None:
+    model, x = Difference().eval(), torch.ones(2)
+    examples = (x, x) if which == "one tensor twice" else (model.weight, x)
+    network = trtdsl.trace(model, examples)
+    a, b = torch.tensor([3.0, 4.0]), torch.tensor([5.0, 7.0])
+    torch.testing.assert_close(network.evaluate(a, b), model(a, b), rtol=0, atol=0)

@@ -120,3 +120,36 @@ def test_products_of_a_trained_model_read_what_is_rounded(version: str) -> None:
         assert isinstance(made_by.layer, FakeQuantize), op
     for ours, theirs in zip(prepared.evaluate(*inputs), network.evaluate(*inputs), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_weights_over_one_axis_get_their_second_before(version: str, transposed: bool) -> None:
+    kernel = f32(3, 3, 5)
+
+    class Sound(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.fake_quantize_per_tensor_affine(x, 0.05, 0, -128, 127)
+            weights = Trained.rounded(kernel, int(transposed))
+            return (F.conv_transpose1d if transposed else F.conv1d)(x, weights)
+
+    x = f32(2, 3, 12)
+    network = trtdsl.trace(Sound().eval(), (x,))
+    prepared = _prepared(network, standin.load(version))
+    kinds = (Convolution, Deconvolution)
+    (product,) = (op for op in prepared.operations if isinstance(op.layer, kinds))
+    assert product.inputs[1].rank == 4
+    assert rounds(prepared) == [FakeQuantize(), FakeQuantize(axis=int(transposed))]
+    torch.testing.assert_close(prepared.evaluate(x), network.evaluate(x), rtol=0, atol=1e-6)
+
+
+def test_as_many_channels_as_rows_are_not_all_channels() -> None:
+    weights = f32(2, 4)
+
+    class Cut(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ Trained.rounded(weights, 1)[:, :2]
+
+    x = f32(3, 2)
+    network = trtdsl.trace(Cut().eval(), (x,))
+    assert torch.equal(channel_scales(network).evaluate(x), network.evaluate(x))

@@ -171,3 +171,12 @@ def test_the_least_integer_is_not_small() -> None:
     assert len(exact.operations) > len(net.operations)
     values = torch.zeros(2, dtype=torch.int32)
     assert torch.equal(exact.evaluate(values), torch.tensor(5, dtype=torch.int32))
+
+
+def test_a_constant_divided_by_what_comes_in(coarse: None) -> None:
+    net = Network()
+    x = net.input("x", (3,), DType.INT32)
+    net.output(net.constant(torch.tensor([2**30 + 7, 2**24 + 1, 99], dtype=torch.int32)) // x, "y")
+    divisors = torch.tensor([3, 1, 7], dtype=torch.int32)
+    expected = torch.tensor([2**30 + 7, 2**24 + 1, 99], dtype=torch.int32) // divisors
+    assert torch.equal(exact_integers(net).evaluate(divisors), expected)

@@ -131,3 +131,19 @@ def test_parts_are_said_to_be_of_the_modules_product() -> None:
     network = in_parts(trtdsl.trace(Projected("axes").eval(), (X,)))
     made = [op for op in network.operations if isinstance(op.layer, MatrixMultiply)]
     assert {op.source.module for op in made} == {"qkv"}
+
+
+def test_a_column_that_broadcasts_has_no_parts() -> None:
+    class Spread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.places = nn.Linear(4, 1, bias=False), nn.Parameter(torch.randn(24))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a, b, c = (self.linear(x) + self.places).chunk(3, -1)
+            return a * b + c
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 4)
+    network = trtdsl.trace(Spread().eval(), (x,))
+    assert torch.equal(in_parts(network).evaluate(x), network.evaluate(x))

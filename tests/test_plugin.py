@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import trtdsl
 from tests import standin
 from tests.engine_parts import F32, PLAN
 from tests.plugins.samples import Failing, Rolled, RowSquares, Swish
@@ -21,6 +23,7 @@ from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.instance import Instance
 from trtdsl.extension.launch import Launch, Planned
 from trtdsl.ir.plugin import Plugin
+from trtdsl.ir.repeat import Repeat
 from trtdsl.manifest import Manifest, PluginName
 from trtdsl.network import Network
 from trtdsl.network_digest import engine_key
@@ -38,6 +41,7 @@ class Driver:
     def __init__(self) -> None:
         self.launches: list[tuple[Any, ...]] = []
         self.sizes: tuple[int, ...] = ()
+        self.allowed: list[int] = []
         self.status = 0
 
     def cuLaunchKernel(self, function: Any, *rest: Any) -> int:  # noqa: N802
@@ -59,7 +63,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     made = Driver()
     monkeypatch.setattr(launch, "library", lambda: made)
     monkeypatch.setattr(launch, "current_context", lambda: 1)
-    monkeypatch.setattr(launch, "_function", lambda context, cubin, name: (cubin, name))
+    monkeypatch.setattr(launch, "_function", cache(lambda context, cubin, name: (cubin, name)))
+    monkeypatch.setattr(launch, "call", lambda name, *args: made.allowed.append(args[-1]))
+    monkeypatch.setattr(launch, "_LIMITS", {})
     monkeypatch.setattr(instance, "compiled", lambda source, defines: repr(defines).encode())
     return made
 
@@ -103,6 +109,12 @@ def test_arguments_are_laid_out_as_the_kernel_takes_them(driver: Driver) -> None
 def test_arguments_that_no_kernel_takes(driver: Driver, arg: Any, reason: str) -> None:
     with pytest.raises(BuildError, match=reason):
         Planned(Launch(kernel="k", grid=1, block=1, args=(arg,)), b"", ())
+
+
+def test_shared_memory_is_allowed_as_the_most_that_a_launch_wants(driver: Driver) -> None:
+    for size in (100 << 10, 60 << 10, 120 << 10):
+        Planned(Launch(kernel="k", grid=1, block=1, args=(), shared=size), b"cubin", ())
+    assert driver.allowed == [100 << 10, 120 << 10]
 
 
 def test_a_grid_of_nothing_is_not_launched(driver: Driver) -> None:
@@ -272,3 +284,18 @@ def test_the_key_of_an_engine_has_a_plugins_kernel_version_and_attributes() -> N
         assert key(Swish(beta=1.0)) != before, attribute
         setattr(Swish, attribute, original)
     assert key(Swish(beta=1.0)) == before
+
+
+def test_a_plugin_inside_a_loop_is_named_too() -> None:
+    body, net = Network("body"), Network("outer")
+    state, piece = body.input("state", (4,)), body.input("piece", (4,))
+    body.output(Swish(beta=1.0)(state + piece), "next")
+    start, pieces = net.input("start", (4,)), net.input("pieces", (40, 4))
+    net.output(Repeat(body=body, carried=1, scanned=1).outputs(start, pieces)[0], "y")
+    (name,) = plugins.names(net, Api(standin.load("10.13.3.9"), None))
+    assert name.name == "Swish"
+
+
+def test_trtdsl_has_its_public_modules_without_a_further_import() -> None:
+    for name in ("layers", "oracle", "plugins", "runtime"):
+        assert getattr(trtdsl, name).__name__ == f"trtdsl.{name}"

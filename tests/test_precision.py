@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,11 +18,14 @@ from trtdsl.ir.cast import Cast
 from trtdsl.ir.convolution import Convolution
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.plugin import Plugin
 from trtdsl.ir.reduce import Reduce
+from trtdsl.ir.slice import Slice
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network
 from trtdsl.passes.precision import to_precision
-from trtdsl.types import DType
+from trtdsl.plugins.suppression import Suppression
+from trtdsl.types import DType, TensorType
 
 HALVES = {"fp16": (DType.FLOAT16, 5e-3), "bf16": (DType.BFLOAT16, 4e-2)}
 """The dtype, and the largest error over the largest answer: some 4 units in its last place."""
@@ -183,6 +187,62 @@ def test_an_epsilon_that_float16_does_not_have_still_guards(guarded: Any) -> Non
     (product,) = layers(network, MatrixMultiply)
     assert {t.dtype for t in (*product.inputs, *product.outputs)} == {DType.FLOAT16}
     torch.testing.assert_close(network.evaluate(x), Guarded()(x), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("epsilon", [1e-7, 3e-8])
+def test_an_epsilon_that_float16_rounds_far_off_stays_itself(epsilon: float) -> None:
+    class Logarithm(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.log(torch.relu(x @ torch.eye(4)) * 0 + epsilon)
+
+    x = f32(3, 4)
+    answer = trtdsl.trace(Logarithm().eval(), (x,), precision="fp16").evaluate(x)
+    torch.testing.assert_close(answer, Logarithm()(x), rtol=1e-3, atol=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places(Plugin, kernel="unused"):
+    """Coordinates, which half precision would move."""
+
+    def infer(self, x: TensorType) -> TensorType:
+        self.require(x.dtype is DType.FLOAT32, f"takes float32, not {x}")
+        return x
+
+    def evaluate(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrow(Places, kernel="unused"):
+    narrows = True
+
+    def infer(self, x: TensorType) -> TensorType:
+        return x
+
+
+@pytest.mark.parametrize(("plugin", "dtype"), [(Places, DType.FLOAT32), (Narrow, DType.FLOAT16)])
+def test_a_plugin_keeps_its_types_unless_it_says_more(plugin: Any, dtype: DType) -> None:
+    net = Network()
+    x = net.input("x", (4, 4))
+    net.output(plugin()(x @ net.constant(torch.eye(4))), "y")
+    narrowed = to_precision(net, "fp16")
+    assert layers(narrowed, plugin)[0].inputs[0].dtype is dtype
+    assert narrowed.evaluate(torch.ones(4, 4)).dtype is torch.float32
+
+
+def test_boxes_before_a_plugin_that_chooses_among_them_stay_in_float32() -> None:
+    net = Network()
+    x = net.input("x", (6000, 4))
+    boxes = x @ net.constant(torch.eye(4)) + 4000.0
+    order, _ = Suppression(iou_threshold=0.5).outputs(
+        boxes, Slice(start=(0, 0), shape=(6000, 1), stride=(1, 1))(x).reshape(6000)
+    )
+    net.output(order, "order")
+    (found,) = (
+        op for op in to_precision(net, "fp16").operations if isinstance(op.layer, Suppression)
+    )
+    assert found.inputs[0].producer is not None
+    assert {t.dtype for t in found.inputs[0].producer.inputs} == {DType.FLOAT32}
 
 
 def test_the_rms_norm_of_large_numbers_is_right_in_float16() -> None:

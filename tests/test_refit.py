@@ -328,3 +328,19 @@ def test_a_cached_engine_keeps_its_recipes(release: Callable[[str], Any], tmp_pa
 def test_options_that_do_not_go_together(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(BuildError, match=reason):
         BuildOptions(**options)
+
+
+def test_what_is_known_of_the_weights_is_not_the_callers(building: Callable[[str], Any]) -> None:
+    building("8.6.1")
+    (old, inputs), (new, _) = made("convolutional", 0), made("convolutional", 1)
+    network = trtdsl.trace(old, inputs)
+    before, recipes = lowered(network, "8.6.1")
+    engine, refitting = engine_of(before), Refitting(recipes, {})
+    refitting.apply(engine, new.state_dict())
+    first = {name: values.copy() for name, values in engine.state["weights"].items()}
+    bias = new.state_dict()["1.bias"].clone()
+    with torch.no_grad():
+        new[1].running_mean.add_(100)  # training goes on
+    refitting.apply(engine, {"1.bias": bias})
+    for name, values in engine.state["weights"].items():
+        np.testing.assert_array_equal(values, first[name])

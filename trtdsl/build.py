@@ -265,11 +265,11 @@ def _doubts(network: Network, engine: Engine, trt: Any) -> str | None:
 
 
 def _quantizes(network: Network) -> bool:
-    return any(isinstance(op.layer, FakeQuantize) for op in network.operations)
+    return any(isinstance(op.layer, FakeQuantize) for op in network.everywhere())
 
 
 def _halves(network: Network) -> frozenset[DType]:
-    tensors = (x for op in network.operations for x in (*op.inputs, *op.outputs))
+    tensors = (x for op in network.everywhere() for x in (*op.inputs, *op.outputs))
     return frozenset(x.dtype for x in tensors if x.dtype in (DType.FLOAT16, DType.BFLOAT16))
 
 

@@ -76,7 +76,7 @@ def _in_int8(operation: Operation) -> bool:
 
 def _has_half(network: Network) -> bool:
     halves = (DType.FLOAT16, DType.BFLOAT16)
-    return any(x.dtype in halves for op in network.operations for x in (*op.inputs, *op.outputs))
+    return any(x.dtype in halves for op in network.everywhere() for x in (*op.inputs, *op.outputs))
 
 
 def _declare_symbols(network: Network, values: dict[Tensor, Any], api: Api) -> None:

@@ -395,6 +395,13 @@ class Network:
         """The place of the user's model that layers come from now."""
         return self._source
 
+    def everywhere(self) -> Iterator[Operation]:
+        """The operations, and those of the networks that layers such as loops are made of."""
+        for operation in self.operations:
+            yield operation
+            for network in operation.layer.networks.values():
+                yield from network.everywhere()
+
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Answer as the model does: PyTorch tensors in and out, nested as the model's own."""
         from trtdsl.reference import evaluate

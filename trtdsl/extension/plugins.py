@@ -61,7 +61,7 @@ def add_plugin(api: Api, plugin: Plugin, inputs: Sequence[Any]) -> Any:
 def names(network: Network, api: Api) -> tuple[PluginName, ...]:
     """The plugins in a network's engine, each once."""
     found: dict[PluginName, bool] = {}
-    for operation in network.operations:
+    for operation in network.everywhere():
         layer = operation.layer
         if isinstance(layer, Plugin):
             cls = type(layer)
@@ -76,7 +76,7 @@ def names(network: Network, api: Api) -> tuple[PluginName, ...]:
 
 def configure(trt: Any, config: Any, network: Network) -> None:
     """Tell TensorRT what the plugins of a network want of a build."""
-    layers = [op.layer for op in network.operations]
+    layers = [op.layer for op in network.everywhere()]
     own = [layer for layer in layers if isinstance(layer, Plugin)]
     if any(layer.aliases for layer in own):
         allow_aliases(trt, config)

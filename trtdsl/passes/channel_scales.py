@@ -38,12 +38,22 @@ def channel_scales(network: Network) -> Network:
     """
     if not any(map(_is_by_channel, network.operations)):
         return network
-    return _in_floats(rewrite(network, _moved_before))
+    return _in_floats(rewrite(rewrite(network, _over_two_axes), _moved_before))
 
 
 def _is_by_channel(operation: Operation | None) -> bool:
     layer = None if operation is None else operation.layer
     return isinstance(layer, FakeQuantize) and layer.axis is not None
+
+
+def _over_two_axes(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    """A convolution over one axis as the lowering has it, which puts an axis into the weights."""
+    layer = operation.layer
+    if not isinstance(layer, Convolution | Deconvolution) or len(layer.stride) > 1:
+        return None
+    if not _is_by_channel(inputs[_WEIGHTS].producer):
+        return None
+    return (layer.expand(*inputs),)
 
 
 def _moved_before(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
