@@ -344,3 +344,34 @@ def test_what_is_known_of_the_weights_is_not_the_callers(building: Callable[[str
     refitting.apply(engine, {"1.bias": bias})
     for name, values in engine.state["weights"].items():
         np.testing.assert_array_equal(values, first[name])
+
+
+class Turned(nn.Module):
+    """Rotary positions, kept as complex numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("turns", torch.polar(torch.ones(4), torch.arange(4.0)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.view_as_real(torch.view_as_complex(x) * self.turns)
+
+
+def test_complex_keys_are_refused(building: Callable[[str], Any]) -> None:
+    building("10.3.0")
+    model = Turned().eval()
+    before, recipes = lowered(trtdsl.trace(model, (torch.randn(4, 2),)), "10.3.0")
+    refitting = Refitting(recipes, {})
+    with pytest.raises(RunError, match="turns in the parts that a complex number is held as"):
+        refitting.apply(engine_of(before), model.state_dict())
+
+
+def test_weights_that_were_quantized_are_refused(building: Callable[[str], Any]) -> None:
+    building("10.3.0")
+    model, x = nn.Linear(4, 3).eval(), torch.randn(5, 4)
+    network = trtdsl.quantize(trtdsl.trace(model, (x,)), [x])
+    before, recipes = lowered(network, "10.3.0")
+    refitting = Refitting(recipes, base_state(network))
+    with pytest.raises(RunError, match="weight in fake_quantize.*, which has their scales"):
+        refitting.apply(engine_of(before), {"weight": model.weight.detach() * 10})
+    refitting.apply(engine_of(before), {"bias": torch.zeros(3)})

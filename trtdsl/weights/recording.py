@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ir.constant import Constant
+from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.reference import fold
 from trtdsl.weights.recipe import Apply, Key, Made, Node, Recipes, Value
 from trtdsl.weights.recipe_json import is_known
@@ -73,6 +74,8 @@ def record(network: Network, api: Api) -> Recipes:
         elif decided and source is not None:
             recorder.fix(source, "TensorRT refused to name it")
     _fix_what_was_read(network, recorder)
+    _fix_what_is_rounded(network, recorder)
+    _fix_complex(network, recorder)
     return Recipes(keys=keys, nodes=tuple(recorder.nodes), weights=weights, fixed=recorder.fixed)
 
 
@@ -83,6 +86,23 @@ def _fix_what_was_read(network: Network, recorder: _Recorder) -> None:
             for x in operation.inputs:
                 if x.is_constant and x not in recorder.seen:
                     recorder.fix(x, operation.name)
+
+
+def _fix_what_is_rounded(network: Network, recorder: _Recorder) -> None:
+    """Note the weights whose scales no key decides: others would be cut at the largest of these."""
+    for operation in network.everywhere():
+        if isinstance(operation.layer, FakeQuantize):
+            x, scale = operation.inputs
+            if x.is_constant and not recorder.keys_of(scale):
+                recorder.fix(x, f"{operation.name}, which has their scales")
+
+
+def _fix_complex(network: Network, recorder: _Recorder) -> None:
+    """Note the complex keys, of which a network holds the two parts under names of their own."""
+    held = {w.name for op in network.everywhere() for y in op.outputs if (w := _weights(y))}
+    for key in recorder.keys:
+        if f"{key}.real" in held:
+            recorder.fixed.setdefault(key, "the parts that a complex number is held as")
 
 
 def _unique(name: str, taken: Mapping[str, Any]) -> str:
@@ -101,7 +121,7 @@ class _Recorder:
         self.fixed: dict[str, str] = {}
         self.seen: set[Tensor] = set()
         """The tensors of the network that reach TensorRT as weights."""
-        self._keys = keys
+        self.keys = keys
         self._origins = origins
         self._places: dict[Tensor, tuple[int, int]] = {}
         self._decided: dict[Tensor, frozenset[str]] = {}
@@ -110,7 +130,7 @@ class _Recorder:
         """The names of the model's tensors that decide this one."""
         for x in _ancestry(tensor, self._decided, self._origins):
             weights = _weights(x)
-            own = {weights.name} & self._keys if weights is not None else set()
+            own = {weights.name} & self.keys if weights is not None else set()
             read = (self._decided[y] for y in _read(x, self._origins))
             self._decided[x] = frozenset(own).union(*read)
         return self._decided[tensor]
