@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from tests import standin
 from trtdsl.errors import RunError, UnavailableError
 from trtdsl.runtime import device, logger
 from trtdsl.runtime import driver as driver_module
+from trtdsl.runtime.once import once
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +187,39 @@ def test_every_release_takes_our_logger(version: str, monkeypatch: pytest.Monkey
     for severity in ("VERBOSE", "INFO", "WARNING", "ERROR", "INTERNAL_ERROR"):
         log.log(getattr(trt.ILogger, severity), severity)
     assert logger.last_errors() == ["ERROR", "INTERNAL_ERROR"]
+
+
+def test_a_constructor_that_makes_nothing_gives_none() -> None:
+    def refusing(words: str) -> None:
+        raise TypeError(words)
+
+    assert logger.constructed(refusing, "pybind11_init: factory function returned nullptr") is None
+    with pytest.raises(TypeError, match="incompatible arguments"):
+        logger.constructed(refusing, "incompatible arguments")
+
+
+def test_threads_that_ask_together_get_the_same() -> None:
+    made: list[object] = []
+    ready, gate = threading.Barrier(9), threading.Event()
+
+    @once
+    def slow(name: str) -> object:
+        made.append(name)
+        gate.wait()
+        return object()
+
+    found: list[object] = []
+
+    def ask() -> None:
+        ready.wait()
+        found.append(slow("x"))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert made == ["x"]
+    assert len(set(map(id, found))) == 1

@@ -372,6 +372,6 @@ def test_weights_that_were_quantized_are_refused(building: Callable[[str], Any])
     network = trtdsl.quantize(trtdsl.trace(model, (x,)), [x])
     before, recipes = lowered(network, "10.3.0")
     refitting = Refitting(recipes, base_state(network))
-    with pytest.raises(RunError, match="weight in fake_quantize.*, which has their scales"):
+    with pytest.raises(RunError, match=r"weight in fake_quantize.*, which has their scales"):
         refitting.apply(engine_of(before), {"weight": model.weight.detach() * 10})
     refitting.apply(engine_of(before), {"bias": torch.zeros(3)})

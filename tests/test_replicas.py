@@ -6,6 +6,7 @@ import gc
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,8 +69,14 @@ def test_tensors_run_where_they_are() -> None:
     def tensor(index: int) -> Any:
         return SimpleNamespace(is_cuda=True, device=SimpleNamespace(index=index))
 
+    @dataclass
+    class Batch:
+        x: Any
+
+    foreign = SimpleNamespace(__dlpack_device__=lambda: (2, 1))
     with replicas(Stub(0), 0, 1) as many:
-        assert many({"x": [tensor(1)]}) == "on cuda:1"
+        for held in ({"x": [tensor(1)]}, Batch(x=tensor(1)), [Batch(x=foreign)]):
+            assert many(held) == "on cuda:1"
         with pytest.raises(RunError, match=r"on cuda:2, and the replicas are on cuda:0, cuda:1"):
             many(tensor(2))
 

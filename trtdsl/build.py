@@ -186,12 +186,12 @@ def _serialized(made: Any, trt_network: Any, config: Any, device: int) -> Any:
 def builder(device: int) -> Any:
     """The one builder of this process for a GPU: the first costs some ten seconds."""
     from trtdsl.runtime.device import primary_context
-    from trtdsl.runtime.logger import tensorrt_logger
+    from trtdsl.runtime.logger import constructed, tensorrt_logger
 
     _gpu(device)
     trt = import_tensorrt()
     with primary_context(device):
-        return required(trt.Builder(tensorrt_logger()), "builder")
+        return required(constructed(trt.Builder, tensorrt_logger()), "builder")
 
 
 def required(made: Any, what: str) -> Any:

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import RunError, explain
@@ -18,6 +19,9 @@ __all__ = ["Replicas"]
 
 _THREADS = 2
 """For each GPU: while one call computes, the other's copies are under way."""
+
+_CUDA = 2
+"""DLPack's number for such devices: kDLCUDA."""
 
 _Work = tuple[tuple[Any, ...], dict[str, Any], Future[Any]]
 
@@ -115,14 +119,26 @@ def _stop(work: queue.SimpleQueue[_Work | None], threads: int) -> None:
 
 
 def _gpu_of(values: Sequence[Any]) -> int | None:
-    """The GPU that the first torch tensor among some arguments, nested ones too, is on."""
+    """The GPU that the first array on one among some arguments, nested ones too, is on."""
     for value in values:
         if isinstance(value, dict):
             found = _gpu_of(list(value.values()))
         elif isinstance(value, list | tuple):
             found = _gpu_of(value)
+        elif is_dataclass(value):
+            found = _gpu_of([getattr(value, field.name) for field in fields(value)])
         else:
-            found = value.device.index if getattr(value, "is_cuda", False) else None
+            found = _own_gpu(value)
         if found is not None:
             return int(found)
     return None
+
+
+def _own_gpu(value: Any) -> int | None:
+    """The GPU that an array of any library is on, by torch's word for it or by DLPack's."""
+    if hasattr(value, "is_cuda"):
+        return value.device.index if value.is_cuda else None
+    if not hasattr(value, "__dlpack_device__"):
+        return None
+    kind, index = value.__dlpack_device__()
+    return int(index) if int(kind) == _CUDA else None

@@ -71,7 +71,9 @@ class Plugin(Layer):
     """The outputs, by index, that begin as copies of inputs."""
 
     classes: ClassVar[dict[tuple[str, str], type[Plugin]]] = {}
-    """Every plugin class that has been imported, by name and version."""
+    """Every plugin class that has been imported, by name and version; the last one of such."""
+    homes: ClassVar[dict[tuple[str, str, str], type[Plugin]]] = {}
+    """The same by name, version and module."""
 
     def __init_subclass__(
         cls,
@@ -94,6 +96,7 @@ class Plugin(Layer):
             cls.kernel = _source(cls, kernel)
         if not inspect.isabstract(cls):
             Plugin.classes[cls.__name__, cls.version] = cls
+            Plugin.homes[cls.__name__, cls.version, cls.__module__] = cls
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         made = super().outputs(*inputs)
@@ -175,8 +178,9 @@ class Plugin(Layer):
         if module.startswith("trtdsl.plugins."):
             with suppress(ImportError):
                 import_module(module)
-        if (name, version) in Plugin.classes:
-            return Plugin.classes[name, version]
+        found = Plugin.homes.get((name, version, module)) or Plugin.classes.get((name, version))
+        if found is not None:
+            return found
         fix = f"import {module} before the engine is loaded"
         if module == "__main__":
             fix = "import it before the engine is loaded; a script saved the engine and had it"

@@ -90,6 +90,19 @@ def quietly() -> Iterator[None]:
         _LOG.disabled = before
 
 
+def constructed(kind: Callable[..., Any], *args: Any) -> Any:
+    """What a class of TensorRT's makes; None, with the reason among the messages, for nothing.
+
+    Its binding raises TypeError "factory function returned nullptr" there.
+    """
+    try:
+        return kind(*args)
+    except TypeError as error:
+        if "nullptr" not in str(error):
+            raise
+        return None
+
+
 @once
 def tensorrt_logger() -> Any:
     """The ``tensorrt.ILogger`` of this process. Errors: UnavailableError without TensorRT."""

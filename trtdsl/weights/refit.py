@@ -59,13 +59,15 @@ class Refitting:
         self._refit(trt_engine, self.known)
 
     def _refit(self, trt_engine: Any, changed: Mapping[str, torch.Tensor]) -> None:
-        from trtdsl.runtime.logger import clear, last_errors, tensorrt_logger
+        from trtdsl.runtime.logger import clear, constructed, last_errors, tensorrt_logger
         from trtdsl.tensorrt_api import import_tensorrt
 
         recipes, state = self.recipes, {**self.known, **changed}
         trt = import_tensorrt()
         clear()
-        refitter = trt.Refitter(trt_engine, tensorrt_logger())
+        refitter = constructed(trt.Refitter, trt_engine, tensorrt_logger())
+        if refitter is None:
+            raise RunError(f"TensorRT made no refitter: {'; '.join(last_errors())}")
         refitter.max_threads = min(os.cpu_count() or 1, _THREADS)
         wanted = {name for name in recipes.weights if recipes.needs(name) & changed.keys()}
         self._require_refittable(wanted, refitter)
