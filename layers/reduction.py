@@ -211,7 +211,10 @@ def _extreme(op: ReduceOperation, x: Tensor, dim: Axes = None, keepdim: bool = F
         return filled(x.network, _left(x, dim, keepdim), op is Op.MIN, x.dtype)
     # TensorRT reduces floats, int32 and int64 only.
     number = x.cast(DType.INT32) if x.dtype.itemsize == 1 else x
-    return reduced(op, number, dim, keepdim).cast(x.dtype)
+    extreme = reduced(op, number, dim, keepdim)
+    if x.dtype is DType.BOOL and op is Op.MAX:
+        return extreme > 0  # of nothing, which only a run may tell, it is the least integer
+    return extreme.cast(x.dtype)
 
 
 def _truth(x: Tensor) -> DType:

@@ -7,6 +7,7 @@ from itertools import product
 
 import torch
 
+from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.gather import Gather
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
@@ -35,6 +36,30 @@ def unfold(net: Network, x: Tensor, dimension: int, size: int, step: int) -> Ten
     windows = Gather(axis=axis)(x, reads(net, count, step, size, 1))
     order = [a for a in range(windows.rank) if a != axis + 1]
     return windows.permute(*order, axis + 1)
+
+
+@converter(aten.unfold_backward.default)
+def unfold_backward(
+    grad_in: Tensor, input_sizes: Sequence[Dim], dim: int, size: int, step: int
+) -> Tensor:
+    """An axis put together from its windows, where these are all of it: ``unfold`` undone.
+
+    PyTorch makes it of a write into what ``unfold`` gave, and then leaves out what no window has.
+    Errors: ConversionError for windows that overlap, or leave anything out.
+    """
+    axis = dim % len(input_sizes)
+    whole = as_dim(input_sizes[axis])
+    if step != size or as_dim(grad_in.shape[axis] * size) != whole:
+        raise ConversionError(
+            explain(
+                f"writes into unfold(size={size}, step={step}) of an axis of {whole}, whose "
+                "windows overlap or leave elements out: PyTorch loses those as it captures this",
+                fix="write into slices of the tensor, x[..., a::step] = ...",
+            )
+        )
+    order = [a for a in range(grad_in.rank - 1) if a != axis]
+    last = grad_in.rank - 1
+    return grad_in.permute(*order[:axis], axis, last, *order[axis:]).reshape(*input_sizes)
 
 
 def reads(net: Network, count: Dim, step: int, taps: int, dilation: int) -> Tensor:

@@ -26,6 +26,8 @@ INFINITE[0, 1, 2] = -torch.inf
 CASES = [
     Case(aten.unfold.default, f32(2, 7, 3), 1, 3, 2, dynamic={**BATCH, (0, 1): "length"}),
     Case(aten.unfold.default, f32(7), -1, 2, 1),
+    Case(aten.unfold_backward.default, f32(2, 3, 3, 2), [2, 6, 3], 1, 2, 2),
+    Case(aten.unfold_backward.default, f32(3, 2), [6], -1, 2, 2),
     Case(aten.unfold.default, f32(7), 0, 0, 3),
     Case(aten.unfold.default, i64(2, 5, 5), 2, 5, 1),
     Case(aten.unfold.default, f32(), 0, 1, 1),

@@ -18,7 +18,9 @@ from typing import Any
 from trtdsl.runtime.once import once
 from trtdsl.tensorrt_api import import_tensorrt
 
-__all__ = ["clear", "last_errors", "listening", "quietly", "record", "tensorrt_logger"]
+__all__ = [
+    "clear", "constructed", "last_errors", "listening", "quietly", "record", "tensorrt_logger",
+]  # fmt: skip
 
 _LOG = logging.getLogger("trtdsl.tensorrt")
 _KEPT = 64
