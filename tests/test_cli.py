@@ -200,6 +200,7 @@ def test_doctor_is_content_with_a_gpu_and_tensorrt(monkeypatch: pytest.MonkeyPat
         (("check", "models"), "is not MODULE:FACTORY"),
         (("check", "{}:tiny", "--dynamic", "x=0:n"), "write x=0:batch:1:8:32"),
         (("check", "{}:tiny", "--dynamic", "x=0:n:4:2:8"), "is not min <= opt <= max"),
+        (("check", "{}:tiny", "--dynamic", "x=0:1n:1:2:8"), "1n is no name"),
         (("convert", "{}:tiny", "--precision", "fp8"), "--precision is one of fp32,"),
         (("convert", "{}:tiny", "--workspace", "much"), "write 4GiB"),
         (("convert", "{}:tiny", "--profile", "n=1:2"), "write batch=8:16:32,length=128"),

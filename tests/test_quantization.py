@@ -243,3 +243,8 @@ def test_a_model_that_was_trained_so_is_computed_in_int8() -> None:
     (product,) = of(network, MatrixMultiply)
     assert {type(v.producer.layer) for v in product.inputs} >= {FakeQuantize}
     assert len(of(network, FakeQuantize)) == 2
+
+
+def test_a_module_is_no_network() -> None:
+    with pytest.raises(ConversionError, match=r"a network, not a Linear\n  fix: trtdsl.quantize\("):
+        trtdsl.quantize(torch.nn.Linear(2, 2), [torch.ones(1, 2)])  # type: ignore[arg-type]

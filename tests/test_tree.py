@@ -211,3 +211,11 @@ def test_local_class_cannot_be_saved() -> None:
 def test_damaged_json(obj: Any, words: str) -> None:
     with pytest.raises(LoadError, match=words):
         Tree.from_json(obj)
+
+
+def test_a_dict_whose_attributes_are_its_items() -> None:
+    class Items(dict[str, torch.Tensor]):
+        __getattr__ = dict.__getitem__
+
+    with pytest.raises(ConversionError, match="Items, not a tensor"):
+        flatten(Items(x=torch.ones(2)))

@@ -59,12 +59,14 @@ def test_check_says_the_same_and_raises_nothing() -> None:
     model = Unsupported().eval()
     report = trtdsl.check(model, (f32(2, 4),))
     assert not report.ok
+    assert not report
     assert [len(u.places) for u in report.unsupported] == [3, 1]
     with pytest.raises(UnsupportedError) as caught:
         trtdsl.trace(model, (f32(2, 4),))
     assert str(report) == str(caught.value)
     good = trtdsl.check(nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval(), (f32(2, 4),))
     assert good.ok
+    assert good
     assert str(good) == "all 2 operators have converters"
     one = trtdsl.check(nn.ReLU().eval(), (f32(2),))
     assert str(one) == "its one operator has a converter"

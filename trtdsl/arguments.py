@@ -232,6 +232,8 @@ def _dynamic(texts: Sequence[str]) -> tuple[dict[str, dict[int, Any]] | None, di
                 "INPUT=AXIS:NAME:MIN:OPT:MAX"
             )
         sizes = (int(match[4]), int(match[5]), int(match[6]))
+        if not match["dim"].isidentifier():
+            raise UsageError(f"{text!r}: {match['dim']} is no name; write letters, digits and _")
         if not sizes[0] <= sizes[1] <= sizes[2]:
             raise UsageError(f"{text!r}: {sizes} is not min <= opt <= max")
         if dims.setdefault(match["dim"], sizes) != sizes:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from trtdsl.runtime.device import Gpu
 
 __all__ = [
+    "BUILDING",
     "BuildOptions",
     "add_profile",
     "build",
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 
-_BUILDING = threading.RLock()
+BUILDING = threading.RLock()
 """A builder serves one thread at a time, and the messages that it logs are the process's."""
 
 
@@ -74,7 +75,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     trt = import_tensorrt()
     gpu = _gpu(options.gpu)
     cache = BuildCache.of(network, options, trt.__version__, gpu)
-    with _BUILDING:
+    with BUILDING:
         known = cache.load()
         built, engine = _known(known, lambda b: _engine(network, b, options, profiles, gpu))
         if built is None or engine is None:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from trtdsl.build import (
+    BUILDING,
     BuildOptions,
     add_profile,
     builder,
@@ -114,9 +115,13 @@ def build_engine(onnx: bytes | OnnxModel, options: BuildOptions | None = None) -
     Errors: BuildError with every error of the parser; for 16 bits on TensorRT 11, which only has
     strongly typed networks; and for bytes whose inputs have open sizes.
     """
+    with BUILDING:
+        return _built(onnx, options or BuildOptions())
+
+
+def _built(onnx: bytes | OnnxModel, options: BuildOptions) -> Engine:
     from trtdsl.runtime.device import require_gpu
 
-    options = options or BuildOptions()
     trt = import_tensorrt()
     made = builder(options.gpu)
     # Weakly typed, where the release has that: precision is then the builder's choice.

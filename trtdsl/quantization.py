@@ -57,6 +57,13 @@ def quantize(
     a batch that does not fit, or values that are not finite.
     Source: TensorRT's explicit quantization, IQuantizeLayer and IDequantizeLayer.
     """
+    if not hasattr(network, "operations"):
+        raise ConversionError(
+            explain(
+                f"quantize takes a network, not a {type(network).__name__}",
+                fix="trtdsl.quantize(trtdsl.trace(model, args), batches)",
+            )
+        )
     if calibration not in ("mse", "max"):
         raise ConversionError(explain(f"calibration={calibration!r}", fix='"mse" or "max"'))
     _require_modules(network, skip)

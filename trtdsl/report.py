@@ -68,6 +68,9 @@ class Report:
         """Whether every operator has a converter."""
         return not self.unsupported
 
+    def __bool__(self) -> bool:
+        return self.ok
+
     def stubs(self) -> str:
         """Python with a plugin or a converter to fill in for each operator that wants one."""
         return source([missing.operator for missing in self.unsupported if missing.wants_converter])

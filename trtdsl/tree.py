@@ -159,6 +159,8 @@ def _is_leaf(value: Any) -> bool:
     # Asked of the class: a tensor of torch.export raises when asked for its memory.
     if hasattr(type(value), "__cuda_array_interface__") or hasattr(type(value), "__dlpack__"):
         return True
+    if isinstance(value, dict):  # whose attributes may be its items, and others a KeyError
+        return False
     return hasattr(value, "dtype") and hasattr(value, "shape")
 
 
