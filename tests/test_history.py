@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import trtdsl
+from tests import remembering
 from trtdsl.export.asserted import UncheckedWarning
 
 X = torch.arange(12.0).reshape(3, 4) - 5
@@ -176,9 +177,26 @@ def counter_of_the_class(self, x):
     return x * Block.total
 
 
+def counter_of_another_file(self, x):
+    return x * remembering.count()
+
+
+def class_of_another_file(self, x):
+    remembering.Counter.total += 1
+    return x * remembering.Counter.total
+
+
+def default_argument(self, x, seen=[]):  # noqa: B006
+    seen.append(0)
+    return x * len(seen)
+
+
 @pytest.mark.parametrize(
     ("forward", "name"),
     [
+        (counter_of_another_file, r"tests\.remembering\.CALLS"),
+        (class_of_another_file, r"Counter\.total"),
+        (default_argument, "a default argument of default_argument"),
         (global_counter, r"tests\.test_history\.CALLS"),
         (global_list, r"tests\.test_history\.SEEN"),
         (counter_of_the_class, r"Block\.total"),
@@ -213,13 +231,18 @@ def remembered_in_a_dict(self, x):
     return x * TABLES[x.shape[1]]
 
 
-@pytest.mark.parametrize("forward", [remembered, remembered_in_a_dict])
+def remembered_by_another_file(self, x):
+    return x * remembering.remembered(x.shape[1])
+
+
+@pytest.mark.parametrize("forward", [remembered, remembered_in_a_dict, remembered_by_another_file])
 def test_what_functions_remember_is_never_a_fake_tensor(forward):
     wanted = X * torch.arange(4.0) * 6
     for _ in range(2):
         assert torch.equal(trtdsl.trace(model(forward), (X,)).evaluate(X), wanted)
         assert torch.equal(model(forward)(X), wanted)
         table.cache_clear()
+        remembering.remembered.cache_clear()
         TABLES.clear()
 
 

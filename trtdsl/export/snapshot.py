@@ -1,13 +1,12 @@
 """What a model keeps anything in, before and after a call: its own places, and its source files'.
 
 Its own are the attributes of its modules, and the containers and objects in them. Its source files
-have globals, attributes of classes, and functions that remember their results.
+have globals, attributes of classes, default arguments, and functions that remember their results.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 
 from trtdsl.export.moving import put_back, state_of
+from trtdsl.export.source_files import is_theirs, places
 
 __all__ = ["Kept", "restored", "snapshot"]
 
@@ -30,7 +30,6 @@ _RESTORABLE = (dict, OrderedDict, list, set, deque)
 """Of these very classes: one derived from them may refuse to be changed."""
 _PLAIN = (int, float, str, bool, bytes, type(None))
 _NO_HOLDERS = (nn.Module, torch.Tensor, type, ModuleType, FunctionType)
-_NOT_THEIRS = ("torch", "trtdsl", "builtins")
 _PARTS = ("_buffers", "_parameters", "_modules")
 _FAKE = (FakeTensor, FunctionalTensor)
 
@@ -109,7 +108,7 @@ def snapshot(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> list[Kept
     left: list[tuple[Any, str, int, bool]] = [(x.__dict__, "", 0, True) for x in leaves]
     left += [(m.__dict__, name, 0, True) for name, m in model.named_modules()]
     # Of what is global, only containers: an object may be anyone's.
-    left[:0] = [(place, name, _DEPTH - 1, False) for place, name in _source_files(model)]
+    left[:0] = [(place, name, _DEPTH - 1, False) for place, name in places(model)]
     while left:
         holder, name, depth, own = left.pop()
         if id(holder) in found:
@@ -148,24 +147,10 @@ def restored(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> Iterator[
                 function.cache_clear()  # what it has computed may be a fake tensor
 
 
-def _source_files(model: nn.Module) -> Iterator[tuple[Any, str]]:
-    """The globals of the files that a model's classes are written in, and these classes."""
-    classes = {c: None for m in model.modules() for c in type(m).__mro__ if _is_theirs(c)}
-    for name in dict.fromkeys(c.__module__ for c in classes):
-        if name in sys.modules:
-            yield vars(sys.modules[name]), name
-    for cls in classes:
-        yield cls, cls.__qualname__
-
-
 def _caches(kept: Sequence[Kept]) -> list[Any]:
     """The functions of source files that remember their results, as ``functools.cache`` makes."""
     values = [v for k in kept if not k.own for _, v in _items(k.holder)]
     return list({id(v): v for v in values if _is(v, functools._lru_cache_wrapper)}.values())
-
-
-def _is_theirs(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] not in _NOT_THEIRS
 
 
 def _held_in(value: Any, own: bool) -> Any:
@@ -174,7 +159,7 @@ def _held_in(value: Any, own: bool) -> Any:
         return value
     if own and _is(value, FunctionType):
         return value if value.__closure__ else None
-    if not own or _is(value, _NO_HOLDERS) or not _is_theirs(type(value)):
+    if not own or _is(value, _NO_HOLDERS) or not is_theirs(type(value)):
         return None
     return getattr(value, "__dict__", value if _slots(value) else None)
 
