@@ -233,6 +233,19 @@ def test_no_graph_is_made_while_the_stream_has_to_wait(
     assert places.run(lane, 0, 1, 2.0)
 
 
+def test_a_graph_of_places_that_cannot_be_made_is_done_without(cuda: FakeCuda) -> None:
+    lane, places = Lane(Contexts(GraphedTrt(cuda), F32, 0), 7, nowhere), Places(2)
+    tried = []
+
+    def refused(_: Any) -> Any:
+        tried.append(1)
+        raise RunError("out of memory")
+
+    lane.capture([(4,)])._record = refused  # type: ignore[assignment]
+    assert not any(places.run(lane, 0, 1, 1.0) for _ in range(4))
+    assert len(tried) == 1
+
+
 def test_places_make_room_for_others_that_are_used_often(
     cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ MAX_PLACES = 8
 """Of a combination of shapes: places of callers' tensors that have a graph of their own."""
 _OFTEN = 64
 """After so many calls, places are worth the graph of others."""
+_NEVER = -(1 << 60)
 
 Shape = tuple[int, ...]
 
@@ -114,7 +115,8 @@ class Captured:
         """Whether a run was queued from and to these addresses, inputs before outputs.
 
         A graph is made for the second call of the same, when the stream is idle: nothing waits.
-        Errors: RunError when TensorRT or the driver refuses.
+        Where TensorRT or the driver refuses to, as for want of memory, there is none for them: the
+        run between own buffers needs none. Errors: RunError from the driver at a launch.
         """
         found = self.at.get(places)
         if found is not None:
@@ -129,7 +131,11 @@ class Captured:
         if len(self.at) >= MAX_PLACES:
             del self.at[next(iter(self.at))]
         count = len(self.inputs)
-        self.at[places] = self._record(lambda _: (places[:count], places[count:]))
+        try:
+            self.at[places] = self._record(lambda _: (places[:count], places[count:]))
+        except RunError:
+            self._calls[places] = _NEVER
+            return False
         return True
 
 
