@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+import trtdsl
 from trtdsl.errors import ConversionError
 from trtdsl.layers import adaptive_pooling, pooling
 from trtdsl.network import Network
@@ -104,3 +106,15 @@ def test_adaptive_pooling_to_a_fixed_size_has_windows_of_the_run(out: list[int])
         expected = F.adaptive_avg_pool2d(x, out)
         assert torch.allclose(answer(average, x), expected, rtol=1e-5, atol=1e-6)
         assert torch.equal(answer(largest, x), F.adaptive_max_pool2d(x, out))
+
+
+def test_the_stem_of_googlenet_at_any_size() -> None:
+    """torch.export cannot prove what it takes of the last window, and says so in an assertion."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.MaxPool2d(3, 2, ceil_mode=True)).eval()
+    height = torch.export.Dim("height", min=16, max=64)
+    example = torch.randn(1, 3, 64, 20, generator=torch.Generator().manual_seed(0))
+    network = trtdsl.trace(model, (example,), dynamic_shapes=({2: height},))
+    for size in (16, 17, 18, 19, 33, 64):
+        x = torch.randn(1, 3, size, 20, generator=torch.Generator().manual_seed(size))
+        with torch.no_grad():
+            torch.testing.assert_close(network.evaluate(x), model(x), rtol=1e-5, atol=1e-6)

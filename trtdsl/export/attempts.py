@@ -28,8 +28,8 @@ __all__ = ["exported"]
 _SOLVE = "produce_guards_and_solve_constraints"
 _NARROWER = " = Dim("
 """What it suggests where it knows in which range of sizes it is right."""
-_NO_DIM = "Cannot create Dim with inconsistent"
-"""What PyTorch's own suggestion of other ranges fails with."""
+_NO_DIM = ("Cannot create Dim with inconsistent", "Expected op to be '=='")
+"""What PyTorch's own suggestion of other ranges, or of equations, fails with."""
 
 
 def exported(
