@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trtdsl.export.item_forms import set_item
 from trtdsl.export.loss_forms import gaussian_nll_loss
 
 __all__ = ["FORMS"]
@@ -234,6 +235,7 @@ def _of_sizes(form: Callable[..., Any], *functions: Callable[..., Any]) -> dict[
 
 
 FORMS: dict[Any, Callable[..., Any]] = {
+    torch.Tensor.__setitem__: set_item,
     torch.cov: _cov,
     torch.Tensor.cov: _cov,
     torch.corrcoef: _corrcoef,
