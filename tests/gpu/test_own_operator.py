@@ -43,6 +43,8 @@ extern "C" __global__ void gated_square(
 @trtdsl.plugin(torch.ops.trtdsl_test.gated_square.default)
 @dataclass(frozen=True, kw_only=True)
 class GatedSquare(trtdsl.Plugin, kernel=KERNEL):
+    narrows = True  # the kernel takes float16 too
+
     power: float
 
     def infer(self, x: TensorType, gate: TensorType) -> TensorType:
