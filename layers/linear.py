@@ -16,6 +16,8 @@ __all__ = ["multiply"]
 
 aten = torch.ops.aten
 
+_LEAST_SCALE = 2.0**-10
+
 
 @converter(aten.linear.default)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -123,9 +125,10 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 def _scaled_before(x: Tensor, alpha: float) -> tuple[Tensor, float]:
     """A factor of a product, and what is left of ``alpha``, which makes a product smaller before.
 
-    In 16 bits the product could be infinite, where PyTorch scales it in float32.
+    In 16 bits the product could be infinite, where PyTorch scales it in float32. By less than
+    _LEAST_SCALE a factor could lose its bits instead, and nothing would tell.
     """
-    if x.dtype.is_float and 0 < abs(alpha) < 1:
+    if x.dtype.is_float and _LEAST_SCALE <= abs(alpha) < 1:
         return x * alpha, 1
     return x, alpha
 

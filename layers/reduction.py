@@ -12,7 +12,7 @@ from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.network import Tensor
 from trtdsl.operators import narrowed, where
 from trtdsl.registry import converter
-from trtdsl.types import Dim, DType
+from trtdsl.types import Dim, DType, symbols
 
 from .creation import filled
 
@@ -211,10 +211,17 @@ def _extreme(op: ReduceOperation, x: Tensor, dim: Axes = None, keepdim: bool = F
         return filled(x.network, _left(x, dim, keepdim), op is Op.MIN, x.dtype)
     # TensorRT reduces floats, int32 and int64 only.
     number = x.cast(DType.INT32) if x.dtype.itemsize == 1 else x
-    extreme = reduced(op, number, dim, keepdim)
-    if x.dtype is DType.BOOL and op is Op.MAX:
-        return extreme > 0  # of nothing, which only a run may tell, it is the least integer
-    return extreme.cast(x.dtype)
+    if x.dtype is DType.BOOL and _may_be_of_none(x, dim):
+        found = number if op is Op.MAX else 1 - number  # nothing has a sum, and no extreme
+        return (reduced(Op.SUM, found, dim, keepdim) > 0).equal(op is Op.MAX)
+    return reduced(op, number, dim, keepdim).cast(x.dtype)
+
+
+def _may_be_of_none(x: Tensor, dim: Axes) -> bool:
+    """Whether a run may tell that an axis to reduce has no elements."""
+    net, sizes = x.network, [x.shape[a] for a in axes_of(x, dim)]
+    known = symbols(sizes) <= net.symbols.keys()
+    return not known or any(net.bounds(size)[0] == 0 for size in sizes)
 
 
 def _truth(x: Tensor) -> DType:

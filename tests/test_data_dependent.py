@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -205,3 +206,17 @@ def test_what_is_repeated_by_counts() -> None:
         assert lowered(network, version).created
     with pytest.raises(ConversionError, match=r"is used as a size(.|\n)*y\.shape\[0\] <= 100"):
         trtdsl.trace(Regulates(None).eval(), example)
+
+
+@pytest.mark.parametrize("function", [torch.any, torch.all])
+def test_whether_any_or_all_of_what_turns_out_empty(
+    function: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    class Positive(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(x[x > 0] > 1)
+
+    network = trtdsl.trace(Positive().eval(), (torch.ones(3),))
+    for values in ([-1.0, -1, -1], [1.0, 2, -1], [2.0, 3, 4], [0.5, -1, 1]):
+        x = torch.tensor(values)
+        assert torch.equal(network.evaluate(x), Positive()(x))

@@ -189,13 +189,17 @@ def test_every_release_takes_our_logger(version: str, monkeypatch: pytest.Monkey
     assert logger.last_errors() == ["ERROR", "INTERNAL_ERROR"]
 
 
-def test_a_constructor_that_makes_nothing_gives_none() -> None:
-    def refusing(words: str) -> None:
-        raise TypeError(words)
+def test_a_constructor_that_makes_nothing_is_refused_with_what_was_logged() -> None:
+    class Builder:
+        def __init__(self, words: str) -> None:
+            raise TypeError(words)
 
-    assert logger.constructed(refusing, "pybind11_init: factory function returned nullptr") is None
+    logger.clear()
+    logger.record("ERROR", "no CUDA device")
+    with pytest.raises(RunError, match="TensorRT made no Builder: no CUDA device"):
+        logger.constructed(RunError, Builder, "pybind11_init: factory function returned nullptr")
     with pytest.raises(TypeError, match="incompatible arguments"):
-        logger.constructed(refusing, "incompatible arguments")
+        logger.constructed(RunError, Builder, "incompatible arguments")
 
 
 def test_threads_that_ask_together_get_the_same() -> None:

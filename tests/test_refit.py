@@ -20,6 +20,7 @@ from trtdsl.build import BuildOptions, build
 from trtdsl.errors import BuildError, LoadError, RunError
 from trtdsl.lower import lower
 from trtdsl.network import Network
+from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.tensorrt_api import Api, network_flags
 from trtdsl.weights.recipe import Recipes
 from trtdsl.weights.recording import base_state, record
@@ -375,3 +376,25 @@ def test_weights_that_were_quantized_are_refused(building: Callable[[str], Any])
     with pytest.raises(RunError, match=r"weight in fake_quantize.*, which has their scales"):
         refitting.apply(engine_of(before), {"weight": model.weight.detach() * 10})
     refitting.apply(engine_of(before), {"bias": torch.zeros(3)})
+
+
+class Flipped(nn.Module):
+    """Weights rounded by scales that are buffers, and turned round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scales", torch.tensor([0.1, 0.2, 0.3]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        zeros = torch.zeros(3, dtype=torch.int32)
+        weights = torch.arange(12.0).reshape(3, 4) / 7
+        rounded = torch.fake_quantize_per_channel_affine(weights, self.scales, zeros, 0, -128, 127)
+        return x @ rounded.flip(0).t()
+
+
+def test_scales_that_were_chosen_from_are_refused_too(building: Callable[[str], Any]) -> None:
+    building("10.3.0")
+    network = channel_scales(trtdsl.trace(Flipped().eval(), (torch.ones(2, 4),)))
+    before, recipes = lowered(network, "10.3.0")
+    with pytest.raises(RunError, match="scales in"):
+        Refitting(recipes, {}).apply(engine_of(before), {"scales": torch.ones(3)})

@@ -192,7 +192,7 @@ def builder(device: int) -> Any:
     _gpu(device)
     trt = import_tensorrt()
     with primary_context(device):
-        return required(constructed(trt.Builder, tensorrt_logger()), "builder")
+        return constructed(BuildError, trt.Builder, tensorrt_logger())
 
 
 def required(made: Any, what: str) -> Any:

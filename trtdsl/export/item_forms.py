@@ -39,6 +39,8 @@ def _is_place(item: Any) -> bool:
 def _is_plain(item: Any) -> bool:
     if isinstance(item, slice):
         return not any(isinstance(end, Tensor) for end in (item.start, item.stop, item.step))
+    if isinstance(item, bool):  # a mask, which adds an axis
+        return False
     return item is None or item is Ellipsis or isinstance(item, int | torch.SymInt)
 
 

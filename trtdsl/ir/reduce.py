@@ -61,10 +61,6 @@ class Reduce(Layer):
                 return torch.sum(x, self.axes, self.keep_dimensions, dtype=x.dtype)
             case ReduceOperation.AVG:
                 return torch.mean(x, self.axes, self.keep_dimensions)
-            case ReduceOperation.MAX | ReduceOperation.MIN if any(
-                not x.shape[a] for a in self.axes
-            ):
-                return self._of_nothing(x)
             case ReduceOperation.MAX:
                 return torch.amax(x, self.axes, self.keep_dimensions)
             case ReduceOperation.MIN:
@@ -74,21 +70,6 @@ class Reduce(Layer):
                     x = torch.prod(x, axis, self.keep_dimensions, dtype=x.dtype)
                 return x
 
-    def _of_nothing(self, x: torch.Tensor) -> torch.Tensor:
-        """The extreme of no elements, which only a run can tell: what every other one beats."""
-        import torch
-
-        shape = torch.sum(x, self.axes, self.keep_dimensions).shape
-        low, high = (-torch.inf, torch.inf) if x.dtype.is_floating_point else _ends(x.dtype)
-        worst = low if self.op is ReduceOperation.MAX else high
-        return torch.full(shape, worst, dtype=x.dtype, device=x.device)
-
     def lower(self, api: Api, x: Any) -> Any:
         axes = sum(1 << axis for axis in self.axes)
         return api.add_reduce(x, api.enum("ReduceOperation", self.op), axes, self.keep_dimensions)
-
-
-def _ends(dtype: torch.dtype) -> tuple[int, int]:
-    import torch
-
-    return torch.iinfo(dtype).min, torch.iinfo(dtype).max

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.fake_quantize import FakeQuantize, rounded
+from trtdsl.ir.gather import Gather
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
 from trtdsl.ir.slice import Slice
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.rewrite import rewrite
-from trtdsl.reference import fold
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +57,8 @@ def _over_two_axes(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Te
 
 
 def _moved_before(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    import torch
+
     layer = operation.layer
     if not isinstance(layer, _MOVES) or len(inputs) != 1 or not _is_by_channel(inputs[0].producer):
         return None
@@ -67,7 +69,7 @@ def _moved_before(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Ten
     if found is None:
         return None
     if found.channels != list(range(int(scale.shape[0]))):
-        scale = x.network.constant(fold(scale)[found.channels])
+        scale = Gather(axis=0)(scale, x.network.constant(torch.tensor(found.channels).int()))
     return (FakeQuantize(axis=found.axis)(layer(x), scale),)
 
 

@@ -8,6 +8,7 @@ a workspace. Source: https://docs.nvidia.com/deeplearning/tensorrt/, "CUDA Graph
 from __future__ import annotations
 
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -133,8 +134,11 @@ class Captured:
         count = len(self.inputs)
         try:
             self.at[places] = self._record(lambda _: (places[:count], places[count:]))
-        except RunError:
+        except RunError as error:
             self._calls[places] = _NEVER
+            warnings.warn(
+                f"tensors are copied, as no graph of theirs is made: {error}", stacklevel=2
+            )
             return False
         return True
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from trtdsl.errors import TrtdslError
 from trtdsl.runtime.once import once
 from trtdsl.tensorrt_api import import_tensorrt
 
@@ -92,17 +93,19 @@ def quietly() -> Iterator[None]:
         _LOG.disabled = before
 
 
-def constructed(kind: Callable[..., Any], *args: Any) -> Any:
-    """What a class of TensorRT's makes; None, with the reason among the messages, for nothing.
+def constructed(refusal: type[TrtdslError], kind: Callable[..., Any], *args: Any) -> Any:
+    """What a class of TensorRT's makes.
 
-    Its binding raises TypeError "factory function returned nullptr" there.
+    Errors: the refusal, with what was logged, for nothing, where its binding raises TypeError
+    "factory function returned nullptr".
     """
     try:
         return kind(*args)
     except TypeError as error:
         if "nullptr" not in str(error):
             raise
-        return None
+        said = "; ".join(last_errors()) or "no reason was logged"
+        raise refusal(f"TensorRT made no {kind.__name__}: {said}") from None
 
 
 @once

@@ -26,9 +26,7 @@ def deserialize(plan: bytes, manifest: Manifest, device: int) -> Any:
     log = logger.tensorrt_logger()
     logger.clear()
     with primary_context(device):
-        runtime = logger.constructed(trt.Runtime, log)
-        if runtime is None:
-            raise LoadError(f"TensorRT made no runtime: {'; '.join(logger.last_errors())}")
+        runtime = logger.constructed(LoadError, trt.Runtime, log)
         # A version-compatible plan holds a runtime of its own, which is host code.
         runtime.engine_host_code_allowed = manifest.version_compatible
         engine = runtime.deserialize_cuda_engine(plan)

@@ -65,9 +65,7 @@ class Refitting:
         recipes, state = self.recipes, {**self.known, **changed}
         trt = import_tensorrt()
         clear()
-        refitter = constructed(trt.Refitter, trt_engine, tensorrt_logger())
-        if refitter is None:
-            raise RunError(f"TensorRT made no refitter: {'; '.join(last_errors())}")
+        refitter = constructed(RunError, trt.Refitter, trt_engine, tensorrt_logger())
         refitter.max_threads = min(os.cpu_count() or 1, _THREADS)
         wanted = {name for name in recipes.weights if recipes.needs(name) & changed.keys()}
         self._require_refittable(wanted, refitter)
