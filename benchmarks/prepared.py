@@ -1,20 +1,18 @@
-"""Both engines of a model, built and judged in a process of their own: many are at once.
-
-``python -m benchmarks.prepared CASE FOLDER``
-"""
+"""Both engines of a model, built and judged in another process: many are at once."""
 
 from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
-import subprocess
-import sys
+import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -63,40 +61,100 @@ def prepare(cases: Sequence[str], folder: Path, jobs: int, limit: float) -> dict
     ``limit``: seconds for all of them; a case that takes longer has failed.
     """
     until = time.monotonic() + limit
+    # What one build has timed, of whichever way, is not timed again: like layers are like kernels.
+    cache = str(folder / "cache")
+    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    for gpu in _gpus(min(jobs, len(cases))):
+        idle.put(_Worker({"CUDA_VISIBLE_DEVICES": gpu, "TRTDSL_CACHE": cache}))
+
+    def prepared(case: str, place: Path) -> dict[str, Any]:
+        worker = idle.get()
+        try:
+            return worker.prepare(case, place, max(until - time.monotonic(), 0.1))
+        finally:
+            idle.put(worker)
+
     with ThreadPoolExecutor(jobs) as pool:
-        folders = [folder / str(i) for i in range(len(cases))]
-        found = pool.map(partial(_in_process, until), cases, folders, _gpus(len(cases)))
-        return dict(zip(cases, found, strict=True))
+        found = pool.map(prepared, cases, (folder / str(i) for i in range(len(cases))))
+        made = dict(zip(cases, found, strict=True))
+    while not idle.empty():
+        idle.get().stop()
+    return made
 
 
 def _gpus(count: int) -> list[str]:
-    """The GPU of each case: all of the host's, in turns."""
+    """The GPU of each process: all of the host's, in turns."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = seen.split(",") if seen else list(map(str, range(torch.cuda.device_count()))) or [""]
     return [gpus[i % len(gpus)] for i in range(count)]
 
 
-def _in_process(until: float, case: str, folder: Path, gpu: str) -> dict[str, Any]:
-    folder.mkdir()
-    command = [sys.executable, "-m", "benchmarks.prepared", case, str(folder)]
-    left = max(until - time.monotonic(), 0.1)
-    # What one build has timed, of whichever way, is not timed again: like layers are like kernels.
-    shared = {"CUDA_VISIBLE_DEVICES": gpu, "TRTDSL_CACHE": str(folder.parent / "cache")}
-    run = partial(subprocess.run, capture_output=True, text=True, check=False)
-    try:
-        done = run(command, timeout=left, env={**os.environ, **shared})
-        last = done.stderr.strip().rpartition("\n")[2]
-        why = f"the process ended with {done.returncode}: {last[:500]}"
-    except subprocess.TimeoutExpired:
-        why = f"it was not done {left:.0f} s after it began"
-    path = folder / _FOUND
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    for way in ("pytorch", *WAYS):
-        found.setdefault(way, {"failure": why, "right": False})
-    return found
+class _Worker:
+    """A process that prepares one case after the other: its imports and builder serve them all.
+
+    One that crashes, or takes too long, fails its case alone; the next case has a new process.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._process: multiprocessing.process.BaseProcess | None = None
+
+    def prepare(self, case: str, folder: Path, seconds: float) -> dict[str, Any]:
+        """What was found of a case, with the reason for each way of which nothing was."""
+        folder.mkdir()
+        if self._process is None:
+            self._start()
+        why = self._asked(case, folder, seconds) or "it gave no result"
+        path = folder / _FOUND
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        for way in ("pytorch", *WAYS):
+            found.setdefault(way, {"failure": why, "right": False})
+        return found
+
+    def _asked(self, case: str, folder: Path, seconds: float) -> str:
+        """Why the process could not prepare the case; nothing if it could."""
+        try:
+            self._pipe.send((case, folder))
+            if self._pipe.poll(seconds):
+                return str(self._pipe.recv())
+        except (EOFError, OSError):
+            return f"the process ended with {self.stop()}"
+        self.stop()
+        return f"it was not done {seconds:.0f} s after it began"
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._environment), daemon=True)
+        process.start()
+        theirs.close()
+        self._process = process
+
+    def stop(self) -> int | None:
+        """End the process; its exit code."""
+        if self._process is None:
+            return None
+        self._process.join(1)  # one that has crashed is about to end by itself
+        self._process.kill()
+        self._process.join()
+        code, self._process = self._process.exitcode, None
+        self._pipe.close()
+        return code
 
 
-def _main(case: str, folder: Path) -> None:
+def _serve(pipe: Connection, environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    while True:
+        case, folder = pipe.recv()
+        try:
+            _prepare(case, folder)
+            pipe.send("")
+        except Exception as error:
+            pipe.send(f"{type(error).__name__}: {error}"[:500])
+        torch.cuda.empty_cache()
+
+
+def _prepare(case: str, folder: Path) -> None:
     """Write what is found after every way, so that a process that is stopped has told the rest."""
     wanted = Case.parse(case)
     made = example(wanted)
@@ -132,6 +190,3 @@ def _tried(make: Callable[[], dict[str, Any]], expected: Sequence[torch.Tensor])
     except Exception as error:
         return {"failure": f"{type(error).__name__}: {error}"[:500]}
 
-
-if __name__ == "__main__":
-    _main(sys.argv[1], Path(sys.argv[2]))

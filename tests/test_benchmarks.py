@@ -79,7 +79,7 @@ def test_what_is_found_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     ways: dict[str, Callable[..., Answers]] = {"right": right, "wrong": wrong, "refused": refused}
     monkeypatch.setattr(prepared, "WAYS", ways)
-    prepared._main("small/mixer@5", tmp_path)
+    prepared._prepare("small/mixer@5", tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())
     assert [found[way].get("right") for way in ways] == [True, False, False]
     assert found["right"]["relative_error"] <= 1e-6
@@ -94,6 +94,19 @@ def test_a_process_that_fails_says_so(tmp_path: Path) -> None:
     (ways,) = found.values()
     assert set(ways) == {"pytorch", "trtdsl", "onnx"}
     assert all("no model 'no_such_model' in the tables" in way["failure"] for way in ways.values())
+
+
+def test_a_process_that_died_fails_one_case(tmp_path: Path) -> None:
+    worker = prepared._Worker({})
+    for name in ("first", "second", "third"):
+        found = worker.prepare("no_such_model", tmp_path / name, 600)
+        ending = "ended with -9" if name == "second" else "no model 'no_such_model'"
+        assert ending in found["trtdsl"]["failure"]
+        if name == "first":
+            assert worker._process is not None
+            worker._process.kill()
+            worker._process.join()
+    assert worker.stop() is not None
 
 
 def test_all_gpus_that_are_seen_build_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
