@@ -3,6 +3,8 @@
 import functools
 import itertools
 import random
+import sys
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 import trtdsl
 from tests import remembering
+from trtdsl.export import source_files
 from trtdsl.export.asserted import UncheckedWarning
 
 X = torch.arange(12.0).reshape(3, 4) - 5
@@ -254,11 +257,40 @@ class Absent:
         raise RuntimeError("outside of a request")
 
 
-REQUEST = Absent()
+class Lazy(OrderedDict):
+    """What loads its items when they are asked for, and cannot."""
+
+    def items(self):
+        raise ValueError("no such item")
+
+    __iter__ = keys = values = __len__ = __bool__ = items
 
 
-def test_what_is_global_is_not_asked_for_its_class():
+class LazyList(list):
+    def __iter__(self):
+        raise ValueError("no such item")
+
+
+REQUEST, LAZY, LAZY_LIST = Absent(), Lazy(), LazyList()
+
+
+def test_what_is_global_is_not_asked_for_its_class_or_its_items():
     assert trtdsl.trace(model(collected), (X,)).evaluate(X).shape == X.shape
+
+
+def test_files_that_an_installer_put_elsewhere_are_not_the_users(tmp_path, monkeypatch):
+    (tmp_path / "installed.py").write_text("def count(): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    import installed
+
+    try:
+        assert source_files._is_the_users(installed)
+        (tmp_path / "installed-1.0.dist-info").mkdir()
+        monkeypatch.syspath_prepend(tmp_path / "other")  # the folders are looked at again
+        assert not source_files._is_the_users(installed)
+        assert source_files._is_the_users(remembering)
+    finally:
+        del sys.modules["installed"]
 
 
 @pytest.mark.parametrize(

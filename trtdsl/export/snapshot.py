@@ -51,7 +51,7 @@ class Kept:
                 yield self.name
             return
         if isinstance(self.contents, list):
-            now = list(self.holder)
+            now = _listed(self.holder)
             if len(now) != len(self.contents) or not all(map(_is_still, self.contents, now)):
                 yield self.name
             return
@@ -80,7 +80,7 @@ class Kept:
 
     def _forget_fakes(self) -> None:
         if isinstance(self.contents, list):
-            if any(_is(x, _FAKE) for x in self.holder) and type(self.holder) in _RESTORABLE:
+            if any(_is(x, _FAKE) for x in _listed(self.holder)) and type(self.holder) in _RESTORABLE:
                 self.holder.clear()
                 (getattr(self.holder, "extend", None) or self.holder.update)(self.contents)
             return
@@ -113,7 +113,7 @@ def snapshot(model: nn.Module, leaves: Sequence[torch.Tensor] = ()) -> list[Kept
         holder, name, depth, own = left.pop()
         if id(holder) in found:
             continue
-        contents = dict(_items(holder)) if _is_named(holder) else list(holder)
+        contents = dict(_items(holder)) if _is_named(holder) else _listed(holder)
         found[id(holder)] = Kept(holder=holder, contents=contents, name=name, own=own)
         for key, value in _items(holder) if own else ():
             if (state := state_of(value)) is not None:
@@ -182,14 +182,23 @@ def _is_named(holder: Any) -> bool:
 def _items(holder: Any) -> list[tuple[Any, Any]]:
     """What is in it, but for Python's own: ``__warningregistry__``, ``__doc__``."""
     if not _is_named(holder):
-        return list(enumerate(holder))
+        return list(enumerate(_listed(holder)))
     if _is(holder, FunctionType):
         cells = zip(holder.__code__.co_freevars, holder.__closure__, strict=True)
         return [(name, cell.cell_contents) for name, cell in cells if _is_filled(cell)]
     if not isinstance(holder, dict | type):
         return [(name, getattr(holder, name)) for name in _slots(holder)]
-    items = (vars(holder) if isinstance(holder, type) else holder).items()
+    if isinstance(holder, type):
+        items = vars(holder).items()
+    else:
+        items = (OrderedDict if _is(holder, OrderedDict) else dict).items(holder)
     return [(k, v) for k, v in items if not str(k).startswith(("__", "_abc_"))]
+
+
+def _listed(holder: list[Any] | set[Any] | deque[Any]) -> list[Any]:
+    """What is in it, without asking a class derived from Python's, which may make it up."""
+    kind = next(kind for kind in (list, set, deque) if _is(holder, kind))
+    return list(kind.__iter__(holder))
 
 
 def _is_filled(cell: Any) -> bool:

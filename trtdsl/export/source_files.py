@@ -79,15 +79,16 @@ def _is_the_users(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return module.__name__ == "__main__"
-    return not any(str(file).startswith(place) for place in _installed())
+    return not str(file).startswith(_installed(tuple(sys.path)))
 
 
 @cache
-def _installed() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    return tuple(
-        str(Path(paths[name])) + "/" for name in ("stdlib", "platstdlib", "purelib", "platlib")
-    )
+def _installed(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Python's own folders, and those of the path that an installer keeps its records in."""
+    own = sysconfig.get_paths()
+    folders = {Path(own[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    folders |= {Path(f) for f in path if next(Path(f).glob("*.dist-info"), None) is not None}
+    return tuple(f"{folder}/" for folder in folders)
 
 
 def _own(module: ModuleType, kind: type) -> list[Any]:
