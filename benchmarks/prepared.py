@@ -189,4 +189,3 @@ def _tried(make: Callable[[], dict[str, Any]], expected: Sequence[torch.Tensor])
         return {"relative_error": paths.relative_error(made.pop("outputs"), expected), **made}
     except Exception as error:
         return {"failure": f"{type(error).__name__}: {error}"[:500]}
-

@@ -80,7 +80,10 @@ class Kept:
 
     def _forget_fakes(self) -> None:
         if isinstance(self.contents, list):
-            if any(_is(x, _FAKE) for x in _listed(self.holder)) and type(self.holder) in _RESTORABLE:
+            if (
+                any(_is(x, _FAKE) for x in _listed(self.holder))
+                and type(self.holder) in _RESTORABLE
+            ):
                 self.holder.clear()
                 (getattr(self.holder, "extend", None) or self.holder.update)(self.contents)
             return
