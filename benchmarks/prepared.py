@@ -104,23 +104,24 @@ class _Worker:
         folder.mkdir()
         if self._process is None:
             self._start()
-        why = self._asked(case, folder, seconds) or "it gave no result"
+        why = self._asked(case, folder, seconds) or {"failure": "it gave no result"}
         path = folder / _FOUND
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         for way in ("pytorch", *WAYS):
-            found.setdefault(way, {"failure": why, "right": False})
+            found.setdefault(way, {**why, "right": False})
         return found
 
-    def _asked(self, case: str, folder: Path, seconds: float) -> str:
+    def _asked(self, case: str, folder: Path, seconds: float) -> dict[str, Any]:
         """Why the process could not prepare the case; nothing if it could."""
         try:
             self._pipe.send((case, folder))
             if self._pipe.poll(seconds):
-                return str(self._pipe.recv())
+                failure: str = self._pipe.recv()
+                return {"failure": failure} if failure else {}
         except (EOFError, OSError):
-            return f"the process ended with {self.stop()}"
+            return {"failure": f"the process ended with {self.stop()}"}
         self.stop()
-        return f"it was not done {seconds:.0f} s after it began"
+        return {"failure": f"it was not done {seconds:.0f} s after it began", "unfinished": True}
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")

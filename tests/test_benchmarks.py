@@ -122,6 +122,18 @@ def test_a_case_that_is_not_built_in_time_is_told(monkeypatch: pytest.MonkeyPatc
         row = run("small/mixer-fp16")
     assert "engine" not in row
     assert "was not done" in row["trtdsl"]["failure"]
+    assert zoo._error(row, "trtdsl") == "no time"
+
+
+def test_what_there_was_no_time_for_is_not_wrong() -> None:
+    pytorch = {"relative_error": 0.0}
+    slow = {"failure": "it was not done", "unfinished": True, "right": False}
+    rows = [
+        {"case": "a", "pytorch": pytorch, "trtdsl": way}
+        for way in (slow, {"failure": "refused", "right": False}, {"right": True})
+    ]
+    (wrong,) = zoo._targets(rows)
+    assert wrong.value == 1
 
 
 def test_a_batch_that_a_model_has_not() -> None:

@@ -191,16 +191,14 @@ def _items(holder: Any) -> list[tuple[Any, Any]]:
         return [(name, cell.cell_contents) for name, cell in cells if _is_filled(cell)]
     if not isinstance(holder, dict | type):
         return [(name, getattr(holder, name)) for name in _slots(holder)]
-    if isinstance(holder, type):
-        items = vars(holder).items()
-    else:
-        items = (OrderedDict if _is(holder, OrderedDict) else dict).items(holder)
+    kind: Any = OrderedDict if _is(holder, OrderedDict) else dict
+    items = vars(holder).items() if isinstance(holder, type) else kind.items(holder)
     return [(k, v) for k, v in items if not str(k).startswith(("__", "_abc_"))]
 
 
 def _listed(holder: list[Any] | set[Any] | deque[Any]) -> list[Any]:
     """What is in it, without asking a class derived from Python's, which may make it up."""
-    kind = next(kind for kind in (list, set, deque) if _is(holder, kind))
+    kind: Any = next(kind for kind in (list, set, deque) if _is(holder, kind))
     return list(kind.__iter__(holder))
 
 
