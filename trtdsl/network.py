@@ -349,8 +349,29 @@ class Network:
         self, layer: Layer, inputs: tuple[Tensor, ...], *, name: str | None = None
     ) -> tuple[Tensor, ...]:
         """Add a layer that reads the inputs; its outputs. ``Layer.__call__`` is the usual way."""
+        return self._append(layer, inputs, self._types(layer, inputs), name)
+
+    def again(self, operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Add an operation of another network, under its name, on what stands for its inputs."""
+        layer, before = operation.layer, operation.inputs
+        if all(new.type == old.type for new, old in zip(inputs, before, strict=True)):
+            types = tuple(x.type for x in operation.outputs)
+        else:
+            types = self._types(layer, inputs)
+        outputs = self._append(layer, inputs, types, operation.name)
+        self.operations[-1].name = operation.name
+        for tensor, old in zip(outputs, operation.outputs, strict=True):
+            tensor.name = old.name
+        return outputs
+
+    def _append(
+        self,
+        layer: Layer,
+        inputs: tuple[Tensor, ...],
+        types: tuple[TensorType, ...],
+        name: str | None,
+    ) -> tuple[Tensor, ...]:
         self.require_bounds(layer.symbols)
-        types = self._types(layer, inputs)
         prefix = f"{self._source.module}/" if self._source.module else ""
         name = self._unique(name or f"{prefix}{layer.kind}")
         known = layer.folds and not layer.symbols and not layer.decides

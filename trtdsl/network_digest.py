@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -108,6 +109,7 @@ class _Digest:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
+        self._weights: list[Weights] = []
 
     def add(self, *values: Any) -> _Digest:
         """Take values in. Errors: KeylessError for one of a kind that is not known."""
@@ -116,6 +118,11 @@ class _Digest:
         return self
 
     def hexdigest(self) -> str:
+        """The digest of all that was taken in: weights' values last, by threads."""
+        if self._weights:
+            with ThreadPoolExecutor() as pool:
+                self._write(*pool.map(_sha256, self._weights))
+            self._weights.clear()
         return self._hash.hexdigest()
 
     def _add(self, value: Any) -> None:
@@ -146,11 +153,16 @@ class _Digest:
                 raise KeylessError(f"{value!r} is a {type(value).__qualname__}, which has no key")
 
     def _add_weights(self, weights: Weights) -> None:
+        self._write(b"weights")
         self.add(weights.name, weights.type)
-        self._write(b"weights", raw_bytes(weights.tensor))
+        self._weights.append(weights)
 
     def _write(self, *parts: Any) -> None:
         for part in parts:
             view = memoryview(part)
             self._hash.update(f"{view.nbytes}:".encode())
             self._hash.update(view)
+
+
+def _sha256(weights: Weights) -> bytes:
+    return hashlib.sha256(raw_bytes(weights.tensor)).digest()

@@ -49,7 +49,7 @@ def rewrite(network: Network, rule: Rule, *, kept: Kept = lambda _, __, keep: ke
     for operation in network.operations:
         inputs = tuple(values[x] for x in operation.inputs)
         with new.at(operation.source):
-            keep = partial(_replayed, new, operation, inputs)
+            keep = partial(new.again, operation, inputs)
             outputs = rule(operation, inputs) or kept(operation, inputs, keep)
         values.update(zip(operation.outputs, outputs, strict=True))
     new.numbers.update((name, values[tensor]) for name, tensor in network.numbers.items())
@@ -57,14 +57,6 @@ def rewrite(network: Network, rule: Rule, *, kept: Kept = lambda _, __, keep: ke
         _output(new, values[old], old.name)
     _drop_unneeded(new)
     return new
-
-
-def _replayed(new: Network, operation: Operation, inputs: tuple[Tensor, ...]) -> Sequence[Tensor]:
-    outputs = new.append(operation.layer, inputs, name=operation.name)
-    new.operations[-1].name = operation.name
-    for tensor, old in zip(outputs, operation.outputs, strict=True):
-        tensor.name = old.name
-    return outputs
 
 
 def _output(new: Network, tensor: Tensor, name: str) -> None:
