@@ -13,7 +13,7 @@ from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Tensor
 from trtdsl.operators import as_tensor, maximum, where
-from trtdsl.reference import fold
+from trtdsl.reference import fold, settled
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, broadcast
 
@@ -226,7 +226,10 @@ def _attending(mask: Tensor) -> Tensor | None:
     else:
         highest = largest(mask)
         attending = ~(Unary(op=UnaryOperation.ISINF)(highest) & (highest < 0))
-    return None if attending.is_constant and bool(fold(attending).all()) else attending
+    if attending.is_constant and bool(fold(attending).all()):
+        settled(attending)
+        return None
+    return attending
 
 
 def _ones(key: Tensor, value: Tensor, query: Tensor) -> list[tuple[Dim, ...]]:

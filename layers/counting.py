@@ -18,7 +18,7 @@ from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
 from trtdsl.ir.topk import TopK
 from trtdsl.network import Operand, Scalar, Tensor
 from trtdsl.operators import as_tensor, minimum, where
-from trtdsl.reference import fold
+from trtdsl.reference import settled
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -175,4 +175,4 @@ def _known_total(repeats: Tensor) -> int:
                 fix="give output_size=, or repeats that are a buffer of the model",
             )
         )
-    return int(fold(repeats).sum())
+    return int(settled(repeats).sum())

@@ -8,7 +8,7 @@ from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.fake_quantize import INT8, FakeQuantize, rounded, spread
 from trtdsl.network import Tensor
 from trtdsl.operators import maximum, minimum
-from trtdsl.reference import fold
+from trtdsl.reference import settled
 from trtdsl.registry import converter
 
 __all__: list[str] = []
@@ -34,7 +34,7 @@ def fake_quantize_per_tensor_affine_tensor_qparams(
 ) -> Tensor:
     """``fake_quantize_per_tensor_affine`` by a scale and a zero point that are buffers."""
     zeros = _known(zero_point, "zero_point")
-    _known(scale, "scale")
+    _require_constant(scale, "scale")
     return _quantized(x, scale.reshape(), zeros, None, (quant_min, quant_max))
 
 
@@ -44,13 +44,18 @@ def fake_quantize_per_channel_affine(
 ) -> Tensor:
     """``fake_quantize_per_tensor_affine`` with a scale for each element ``(C,)`` of an axis."""
     zeros = _known(zero_point, "zero_point")
-    _known(scale, "scale")
+    _require_constant(scale, "scale")
     return _quantized(x, scale, zeros, axis, (quant_min, quant_max))
 
 
 def _known(x: Tensor, name: str) -> torch.Tensor:
+    _require_constant(x, name)
+    return settled(x)
+
+
+def _require_constant(x: Tensor, name: str) -> None:
     if x.is_constant:
-        return fold(x)
+        return
     raise ConversionError(
         explain(
             f"{name} of a quantization is {x}, which an input reaches: TensorRT builds it in",

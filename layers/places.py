@@ -16,7 +16,7 @@ from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.ir.slice import SampleMode, Slice, section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import maximum, minimum, where
-from trtdsl.reference import fold
+from trtdsl.reference import settled
 from trtdsl.types import Dim, DType
 
 from .comparison import isnan
@@ -148,7 +148,7 @@ class Places:
             return True
         if not self.index.is_constant:
             return False
-        ordered = fold(self.index).sort(self._own_axis).values
+        ordered = settled(self.index).sort(self._own_axis).values
         return bool((ordered.diff(dim=self._own_axis) != 0).all())
 
 

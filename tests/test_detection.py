@@ -100,7 +100,7 @@ class OneImage(nn.Module):
         super().__init__()
         detection = importlib.import_module("torchvision.models.detection")
         anchors = detection.anchor_utils.AnchorGenerator(((8,), (16,)), ((0.5, 1.0, 2.0),) * 2)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.model = detection.RetinaNet(
                 Backbone(), 4, anchor_generator=anchors, min_size=64, max_size=64,
@@ -169,7 +169,7 @@ class TwoStage(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Linear(3 * 2 * 2, 5)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.head.reset_parameters()
         self.eval()

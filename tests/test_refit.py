@@ -79,7 +79,7 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = {
 
 
 def made(name: str, seed: int) -> tuple[nn.Module, tuple[Any, ...]]:
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, inputs = MODELS[name]()
         if not isinstance(model, Tied):
@@ -363,8 +363,9 @@ def test_complex_keys_are_refused(building: Callable[[str], Any]) -> None:
     model = Turned().eval()
     before, recipes = lowered(trtdsl.trace(model, (torch.randn(4, 2),)), "10.3.0")
     refitting = Refitting(recipes, {})
+    refitting.apply(engine_of(before), model.state_dict())  # as they are
     with pytest.raises(RunError, match="turns in the parts that a complex number is held as"):
-        refitting.apply(engine_of(before), model.state_dict())
+        refitting.apply(engine_of(before), {"turns": 2 * model.turns})
 
 
 def test_weights_that_were_quantized_are_refused(building: Callable[[str], Any]) -> None:
@@ -375,7 +376,7 @@ def test_weights_that_were_quantized_are_refused(building: Callable[[str], Any])
     refitting = Refitting(recipes, base_state(network))
     with pytest.raises(RunError, match=r"weight in fake_quantize.*, which has their scales"):
         refitting.apply(engine_of(before), {"weight": model.weight.detach() * 10})
-    refitting.apply(engine_of(before), {"bias": torch.zeros(3)})
+    refitting.apply(engine_of(before), {**model.state_dict(), "bias": torch.zeros(3)})
 
 
 class Flipped(nn.Module):
@@ -398,3 +399,46 @@ def test_scales_that_were_chosen_from_are_refused_too(building: Callable[[str], 
     before, recipes = lowered(network, "10.3.0")
     with pytest.raises(RunError, match="scales in"):
         Refitting(recipes, {}).apply(engine_of(before), {"scales": torch.ones(3)})
+
+
+class Asymmetric(nn.Module):
+    """Steps that do not begin at zero, which is what int8 layers have."""
+
+    def __init__(self, zero: int) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor([0.1]))
+        self.register_buffer("zero", torch.tensor([zero], dtype=torch.int32))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, -128, 127)
+
+
+class Bags(nn.Module):
+    """Sums of two rows of a table each, as its offsets say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("offsets", torch.arange(0, 6, 2))
+        self.bag = nn.EmbeddingBag(5, 4, mode="sum")
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.bag(ids, self.offsets)
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "name", "other"),
+    [
+        (Asymmetric(3), torch.ones(2, 4), "zero", torch.tensor([4], dtype=torch.int32)),
+        (Asymmetric(0), torch.ones(2, 4), "zero", torch.tensor([4], dtype=torch.int32)),
+        (Bags(), torch.tensor([0, 1, 2, 3, 4, 0]), "offsets", torch.tensor([0, 1, 4])),
+    ],
+)
+def test_what_decided_the_layers_stays(
+    model: nn.Module, x: torch.Tensor, name: str, other: torch.Tensor, building: Callable[..., Any]
+) -> None:
+    building("10.3.0")
+    before, recipes = lowered(trtdsl.trace(model.eval(), (x,)), "10.3.0")
+    loaded = Refitting(Recipes.from_json(json.loads(json.dumps(recipes.to_json()))), {})
+    loaded.apply(engine_of(before), model.state_dict())
+    with pytest.raises(RunError, match=f"{name} in what the layers are, which its value decided"):
+        loaded.apply(engine_of(before), {name: other})

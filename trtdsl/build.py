@@ -23,6 +23,7 @@ from trtdsl.options import BuildOptions
 from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
+from trtdsl.passes.infinities import infinities
 from trtdsl.passes.parts import in_parts
 from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
@@ -115,7 +116,7 @@ def _prepared(network: Network, trt: Any) -> Network:
     if is_strongly_typed(trt):
         return channel_scales(network)
     network = without_casts(channel_scales(in_rows(in_parts(network))))
-    return shared(exact_integers(scaled_squares(network)))
+    return shared(infinities(exact_integers(scaled_squares(network))))
 
 
 def _built(

@@ -214,6 +214,8 @@ class Network:
     parameters: tuple[str, ...] = ()
     state: dict[str, StateKey] = field(default_factory=dict)
     """The keys of the model's ``state_dict``, for refitting."""
+    settled: dict[str, Weights] = field(default_factory=dict)
+    """Weights whose values decided what the layers are, by name: a refit cannot change them."""
     _source: Source = field(default_factory=Source)
     _names: Counter[str] = field(default_factory=Counter)
 

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.constant import Weights, raw_bytes
+from trtdsl.ir.constant import Weights, digest
 from trtdsl.ir.plugin import Plugin
 from trtdsl.network import Network
 
@@ -121,7 +121,7 @@ class _Digest:
         """The digest of all that was taken in: weights' values last, by threads."""
         if self._weights:
             with ThreadPoolExecutor() as pool:
-                self._write(*pool.map(_sha256, self._weights))
+                self.add(*pool.map(digest, (w.tensor for w in self._weights)))
             self._weights.clear()
         return self._hash.hexdigest()
 
@@ -162,7 +162,3 @@ class _Digest:
             view = memoryview(part)
             self._hash.update(f"{view.nbytes}:".encode())
             self._hash.update(view)
-
-
-def _sha256(weights: Weights) -> bytes:
-    return hashlib.sha256(raw_bytes(weights.tensor)).digest()

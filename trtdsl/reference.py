@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.errors import ConversionError, RunError, ShapeError, UnavailableError, explain
+from trtdsl.ir.constant import Constant
 from trtdsl.ir.plugin import Plugin
 from trtdsl.manifest import TensorSpec
 from trtdsl.signature import Signature, check_device, kind_of
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 
     from trtdsl.network import Network, Operation, Tensor
 
-__all__ = ["Reference", "as_numpy", "evaluate", "fold", "from_numpy", "run", "signature", "spec"]
+__all__ = [
+    "Reference",
+    "as_numpy",
+    "evaluate",
+    "fold",
+    "from_numpy",
+    "run",
+    "settled",
+    "signature",
+    "spec",
+]
 
 
 def evaluate(network: Network, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -169,6 +180,21 @@ def fold(tensor: Tensor) -> torch.Tensor:
                 )
                 stack.pop()
     return values[tensor]
+
+
+def settled(tensor: Tensor) -> torch.Tensor:
+    """``fold``, for a value that decides which layers there are: no refit can change it then."""
+    made, seen = [tensor.producer], set()
+    while made:
+        operation = made.pop()
+        if operation is None or operation in seen:
+            continue
+        seen.add(operation)
+        made += [x.producer for x in operation.inputs]
+        weights = operation.layer.weights if isinstance(operation.layer, Constant) else None
+        if weights is not None and weights.name is not None:
+            tensor.network.settled[weights.name] = weights
+    return fold(tensor)
 
 
 def _last_uses(network: Network) -> dict[int, list[Tensor]]:

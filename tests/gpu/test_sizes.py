@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.export import Dim
 
+import trtdsl
+from tests import test_infinities as infinities
 from tests import test_ir as ir
 from tests import test_symbolic_numbers as numbers
 from tests.cases.base import f32
@@ -39,3 +43,17 @@ def test_sizes_looked_up_in_a_table() -> None:
     for n in (2, 64, 130, 256):
         x = f32(2, n, seed=n)
         ir.assert_close(engine(x.cuda()).cpu(), model(x), 1e-6)
+
+
+@pytest.mark.parametrize("precision", [None, "fp16"])
+def test_infinities_stay_infinite(precision: str | None) -> None:
+    model = infinities.Masked().eval()
+    network = trtdsl.trace(
+        model, (f32(6, 4),), dynamic_shapes=infinities.SIZES, precision=precision
+    )
+    engine = build(network, replace(OPTIONS, precision=precision))
+    for rows in (6, 1, 40):
+        x = f32(rows, 4, seed=rows).half().float()
+        for y, wanted in zip(engine(x.cuda()), model(x), strict=True):
+            torch.testing.assert_close(y.cpu(), wanted, rtol=0, atol=1e-3, equal_nan=True)
+            assert y.isinf().any()

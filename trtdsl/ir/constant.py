@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from trtdsl.tensorrt_api import Api
 
-__all__ = ["Constant", "Weights", "raw_bytes"]
+__all__ = ["Constant", "Weights", "digest", "raw_bytes"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,6 +95,11 @@ class Constant(Layer):
 
     def lower(self, api: Api) -> Any:
         return api.constant(self.weights.tensor)
+
+
+def digest(tensor: torch.Tensor) -> str:
+    """The sha256 of a tensor's values."""
+    return hashlib.sha256(raw_bytes(tensor)).hexdigest()
 
 
 def raw_bytes(tensor: torch.Tensor) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtdsl.errors import LoadError, RunError, explain
 from trtdsl.ir.base import Layer
+from trtdsl.ir.constant import digest
 from trtdsl.weights.recipe_json import (
     layer_from_json,
     layer_to_json,
@@ -25,7 +26,7 @@ from trtdsl.weights.state import StateKey
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Apply", "Key", "Made", "Node", "Recipes", "Value"]
+__all__ = ["Apply", "Fixed", "Key", "Made", "Node", "Recipes", "Value"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +64,32 @@ class Made:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """A key that a refit cannot change: ``where`` it ended, and the digest of its value there.
+
+    The digest is empty where there is no one value, as of the parts of a complex number.
+    """
+
+    where: str
+    sha256: str
+
+    def is_still(self, value: torch.Tensor) -> bool:
+        """Whether a value is the one that the engine has."""
+        return self.sha256 == digest(value)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipes:
     """All recipes of an engine, by TensorRT's name of the weights.
 
     ``keys`` are the model's; ``fixed`` are the network's names of those that ended in the engine
-    other than as weights, each with the layer where.
+    other than as weights.
     """
 
     keys: dict[str, StateKey]
     nodes: tuple[Node, ...]
     weights: dict[str, Made]
-    fixed: dict[str, str]
+    fixed: dict[str, Fixed]
 
     def needs(self, name: str) -> frozenset[str]:
         """The network's names of all that a weight of the engine is made from."""
@@ -130,7 +146,7 @@ class Recipes:
             "keys": {name: key.to_json() for name, key in self.keys.items()},
             "nodes": [_node_to_json(node) for node in self.nodes],
             "weights": {n: [m.node, m.output, m.dtype] for n, m in self.weights.items()},
-            "fixed": self.fixed,
+            "fixed": {name: [f.where, f.sha256] for name, f in self.fixed.items()},
         }
 
     @classmethod
@@ -144,7 +160,10 @@ class Recipes:
                     str(name): Made(node=int(node), output=int(output), dtype=str(dtype))
                     for name, (node, output, dtype) in obj["weights"].items()
                 },
-                fixed={str(name): str(where) for name, where in obj["fixed"].items()},
+                fixed={
+                    str(name): Fixed(where=str(where), sha256=str(sha256))
+                    for name, (where, sha256) in obj["fixed"].items()
+                },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LoadError(

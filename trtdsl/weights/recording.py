@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.constant import Constant
+from trtdsl.ir.constant import Constant, digest
 from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.reference import fold
-from trtdsl.weights.recipe import Apply, Key, Made, Node, Recipes, Value
+from trtdsl.weights.recipe import Apply, Fixed, Key, Made, Node, Recipes, Value
 from trtdsl.weights.recipe_json import is_known
 from trtdsl.weights.state import StateKey
 
@@ -76,7 +76,29 @@ def record(network: Network, api: Api) -> Recipes:
     _fix_what_was_read(network, recorder)
     _fix_what_is_rounded(network, recorder)
     _fix_complex(network, recorder)
-    return Recipes(keys=keys, nodes=tuple(recorder.nodes), weights=weights, fixed=recorder.fixed)
+    _fix_what_is_settled(network, recorder)
+    fixed = _fixed(network, recorder.fixed)
+    return Recipes(keys=keys, nodes=tuple(recorder.nodes), weights=weights, fixed=fixed)
+
+
+def _fixed(network: Network, places: Mapping[str, str]) -> dict[str, Fixed]:
+    """Keys that cannot be changed, by where they ended, with their values' digests."""
+    import torch
+
+    held = _settled(network) | _held(network)
+    for key in places:
+        if {f"{key}.real", f"{key}.imag"} <= held.keys():
+            held[key] = torch.complex(held[f"{key}.real"], held[f"{key}.imag"])
+    return {
+        key: Fixed(where=where, sha256=digest(held[key]) if key in held else "")
+        for key, where in places.items()
+    }
+
+
+def _held(network: Network) -> dict[str, torch.Tensor]:
+    """All constants that have a name, also of the networks within layers."""
+    found = (_weights(y) for op in network.everywhere() for y in op.outputs)
+    return {w.name: w.tensor for w in found if w is not None and w.name is not None}
 
 
 def _fix_what_was_read(network: Network, recorder: _Recorder) -> None:
@@ -99,10 +121,21 @@ def _fix_what_is_rounded(network: Network, recorder: _Recorder) -> None:
 
 def _fix_complex(network: Network, recorder: _Recorder) -> None:
     """Note the complex keys, of which a network holds the two parts under names of their own."""
-    held = {w.name for op in network.everywhere() for y in op.outputs if (w := _weights(y))}
+    held = _held(network)
     for key in recorder.keys:
         if f"{key}.real" in held:
             recorder.fixed.setdefault(key, "the parts that a complex number is held as")
+
+
+def _fix_what_is_settled(network: Network, recorder: _Recorder) -> None:
+    """Note the weights that a converter read, to tell which layers there are."""
+    for key in recorder.keys & _settled(network).keys():
+        recorder.fixed.setdefault(key, "what the layers are, which its value decided")
+
+
+def _settled(network: Network) -> dict[str, torch.Tensor]:
+    inner = [n for op in network.everywhere() for n in op.layer.networks.values()]
+    return {k: w.tensor for n in (network, *inner) for k, w in n.settled.items()}
 
 
 def _unique(name: str, taken: Mapping[str, Any]) -> str:

@@ -100,7 +100,11 @@ class Refitting:
         return missing
 
     def _require_weights(self, changed: Mapping[str, torch.Tensor]) -> None:
-        fixed = [f"{key} in {where}" for key, where in self.recipes.fixed.items() if key in changed]
+        fixed = [
+            f"{key} in {fixed.where}"
+            for key, fixed in self.recipes.fixed.items()
+            if key in changed and not fixed.is_still(changed[key])
+        ]
         if fixed:
             raise RunError(
                 explain(
