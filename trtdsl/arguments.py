@@ -102,7 +102,10 @@ def byte_count(text: str) -> int:
     match = _BYTES.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is no amount of memory; write 4GiB, 512MiB or 1048576")
-    return int(match["number"]) * _UNITS.get((match["unit"] or "B")[0].upper(), 1)
+    count = int(match["number"]) * _UNITS.get((match["unit"] or "B")[0].upper(), 1)
+    if count == 0:
+        raise UsageError(f"{text!r} leaves no memory to build with; leave the option out for all")
+    return count
 
 
 def profiles(texts: Sequence[str]) -> list[dict[str, Any]] | None:

@@ -160,6 +160,8 @@ def convert(
         hardware_compatible=hardware_compatible,
         cache=cache,
     )
+    if fallback not in (None, "torch"):
+        raise UsageError(f"--fallback is torch, not {fallback}")
     on_gpu = _on_gpu(backend, None if fallback else output)
     work = _job(target, input, dynamic)
     if fallback is not None:
@@ -204,7 +206,7 @@ def compare(
     backend: Backend = "auto",
     workspace: Workspace = None,
     level: Level = None,
-    tolerance: Annotated[float | None, typer.Option(help="largest relative error")] = None,
+    tolerance: Annotated[float | None, typer.Option(min=0, help="largest relative error")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show PyTorch, trtdsl and the ONNX path side by side: error, layers, time, size."""
