@@ -24,6 +24,7 @@ from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.infinities import infinities
+from trtdsl.passes.joined import turned_by_products
 from trtdsl.passes.parts import in_parts
 from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
@@ -115,7 +116,7 @@ def _prepared(network: Network, trt: Any) -> Network:
     network = wide_bytes(network)
     if is_strongly_typed(trt):
         return channel_scales(network)
-    network = without_casts(channel_scales(in_rows(in_parts(network))))
+    network = turned_by_products(without_casts(channel_scales(in_rows(in_parts(network)))))
     return shared(infinities(exact_integers(scaled_squares(network))))
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import trtdsl
+from tests import test_joined as joined
 from tests.cases.base import f32
 from trtdsl.build import BuildOptions, build
 from trtdsl.ir.softmax import SoftMax
@@ -51,3 +52,13 @@ def test_masked_attention_in_float16(kind: str, level: int) -> None:
     actual, expected = engine(*(x.cuda() for x in inputs)).cpu(), model(*inputs)
     assert actual.isfinite().all()
     assert (actual - expected).abs().max() / expected.abs().max() <= 4e-3
+
+
+@pytest.mark.parametrize("model", [joined.PartlyTurned(), joined.Eager(), joined.Cached()])
+@pytest.mark.parametrize("precision", [None, "fp16"])
+def test_keys_that_were_joined(model: nn.Module, precision: str | None) -> None:
+    inputs = tuple(f32(2, 3, 6, 8, seed=seed) for seed in range(3))
+    engine = trtdsl.convert(model.eval(), inputs, precision=precision, optimization_level=0)
+    actual, expected = engine(*(x.cuda() for x in inputs)).cpu(), model(*inputs)
+    error = (actual - expected).norm() / expected.norm()
+    assert error <= (1e-5 if precision is None else 4e-3)
