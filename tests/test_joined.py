@@ -1,4 +1,4 @@
-"""``turned_by_products``: what was joined and then transposed, transposed by the product instead."""
+"""``turned_by_products``: keys joined of parts and transposed, by the product instead."""
 
 from __future__ import annotations
 
