@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from trtdsl.network import Tensor
+from trtdsl.network import Network, Operand, Tensor
+from trtdsl.operators import as_tensor
 from trtdsl.registry import converter
 from trtdsl.types import DType
 
@@ -72,7 +73,8 @@ def to_dtype_layout(
 
 @converter(aten._to_copy.default)
 def to_copy(
-    x: Tensor,
+    net: Network,
+    x: Operand,
     *,
     dtype: DType | None = None,
     layout: Any = None,
@@ -82,6 +84,7 @@ def to_copy(
     memory_format: Any = None,
 ) -> Tensor:
     """x in ``dtype``, where one is given."""
+    x = as_tensor(x, net)  # of a number, as torch.vmap has it
     return x if dtype is None else x.cast(dtype)
 
 

@@ -149,6 +149,7 @@ def test_arithmetic_of_sizes(sizes: tuple[int, int]) -> None:
         ({"x": {2: BATCH}}, None, r"axis 2 of input x, which has the shape \(3, 4\)"),
         ({"x": {-3: BATCH}}, None, r"axis -3 of input x, which has the shape \(3, 4\)"),
         ({"x": {0: "batch"}}, None, "axis 0 of input x as 'batch', which is no torch.export.Dim"),
+        ({"x": {0: Dim("class")}}, None, "axis 0 of input x is called 'class', a word of Python's"),
     ],
 )
 def test_specifications_that_do_not_fit(shapes: Any, opt: Any, reason: str) -> None:

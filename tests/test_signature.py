@@ -206,6 +206,11 @@ def test_symbols_of() -> None:
     assert symbols_of("floor(batch/2) + Max(n, 3)") == {"batch", "n"}
 
 
+def test_sizes_may_be_called_like_functions() -> None:
+    assert symbols_of("Mod(Mod, Max) + floor") == {"Mod", "Max", "floor"}
+    assert evaluate("Mod(Mod, Max) + floor", {"Mod": 7, "Max": 4, "floor": 2}) == 5
+
+
 @pytest.mark.parametrize("text", ["2*b + 1", "floor(b/3) + 2", "100 - b", "b**2", "Max(b, 20)"])
 def test_solve_finds_the_smallest(text: str) -> None:
     within = DimRange(min=1, opt=10, max=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -257,7 +258,8 @@ class Network:
         import sympy
 
         require_name(name, "a size")
-        if not name.isidentifier() or not all(type(size) is int for size in (min, opt, max)):
+        is_name = name.isidentifier() and not keyword.iskeyword(name)
+        if not is_name or not all(type(size) is int for size in (min, opt, max)):
             fix = 'net.dim("rows", min=1, opt=8, max=32)'
             raise ShapeError(explain(f"size {name!r} of {min}, {opt}, {max}", fix=fix))
         if not 0 <= min <= opt <= max:

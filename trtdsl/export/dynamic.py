@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import keyword
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -163,6 +164,15 @@ def _dim(dim: Any, axis: int, name: str) -> Any:
                 "torch.export.Dim",
                 fix=f'torch.export.Dim("{dim if isinstance(dim, str) else "batch"}", min=1, '
                 "max=...)",
+            )
+        )
+    word = getattr(_root(dim), "__name__", "")
+    if keyword.iskeyword(word):
+        raise ConversionError(
+            explain(
+                f"the Dim of axis {axis} of input {name} is called {word!r}, a word of Python's, "
+                "which no expression of sizes can tell from a name",
+                fix=f'torch.export.Dim("{word}_", ...)',
             )
         )
     return dim

@@ -2,8 +2,8 @@
 
 torchvision asks in Python whether any box is left, and whether there are fewer than it wants, which
 values decide. The forms here give the same without asking; those of masks and keypoints are in
-``torchvision_regions``, that of ``nn.MultiheadAttention`` is in ``attention_forms``, of losses in
-``loss_forms``.
+``torchvision_regions``, that of ``nn.MultiheadAttention`` is in ``attention_forms``, of
+``flex_attention`` in ``flex_forms``, of losses in ``loss_forms``.
 ``nn.Transformer`` asks whether a mask is the causal one, to have a faster kernel, and distributions
 whether their parameters are valid ones.
 Source: torchvision.ops.boxes, torchvision.models.detection, torch.nn.modules.transformer.
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.export.attention_forms import attention_of
+from trtdsl.export.flex_forms import flex_forms
 from trtdsl.export.loss_forms import weighted
 from trtdsl.export.torchvision_regions import keypoints_of, paste_masks_in_image, with_image_sizes
 
@@ -42,6 +43,7 @@ def exportable() -> Iterator[None]:
     distributions = sys.modules.get("torch.distributions.distribution")
     if distributions is not None:
         places.append((distributions.Distribution, "_validate_args", False))
+    places += flex_forms()
     before = [getattr(place, name) for place, name, _ in places]
     try:
         for place, name, form in places:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -114,6 +115,8 @@ def _computed(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 def _is_small(x: Any) -> bool:
     if not isinstance(x, Tensor) or x.is_floating_point() or x.is_complex():
+        return False
+    if is_functorch_wrapped_tensor(x):  # one of many, within torch.vmap
         return False
     return all(isinstance(n, torch.SymInt) or n <= _MOST for n in x.shape)
 

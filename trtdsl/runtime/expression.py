@@ -75,8 +75,9 @@ def solve(text: str, size: int, symbol: str, within: DimRange) -> int | None:
 @cache
 def symbols_of(text: str) -> frozenset[str]:
     """The names of the symbols that an expression mentions."""
-    names = {node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)}
-    return frozenset(names - _CALLS.keys())
+    nodes = list(ast.walk(_parse(text)))
+    functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    return frozenset(n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions)
 
 
 @cache
