@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from trtdsl.errors import ConversionError, explain
 from trtdsl.network import Network, Operand, Tensor
 from trtdsl.operators import as_tensor
 from trtdsl.registry import converter
@@ -86,6 +87,19 @@ def to_copy(
     """x in ``dtype``, where one is given."""
     x = as_tensor(x, net)  # of a number, as torch.vmap has it
     return x if dtype is None else x.cast(dtype)
+
+
+@converter(aten.view.dtype)
+def view_dtype(x: Tensor, dtype: DType) -> Tensor:
+    """x itself, where it has that dtype."""
+    if dtype is x.dtype:
+        return x
+    raise ConversionError(
+        explain(
+            f"{x} read as {dtype.short}: TensorRT reads no dtype's bits as another's",
+            fix="convert the values by .to(), or read the bits outside of the model",
+        )
+    )
 
 
 @converter(aten.type_as.default)

@@ -27,6 +27,7 @@ CASES = [
     Case(aten._to_copy.default, i64(3, 4), kwargs={"dtype": torch.bool}),
     Case(aten._to_copy.default, X),
     Case(aten.type_as.default, i64(3, 4), X),
+    Case(aten.view.dtype, X, torch.float32),
     Case(aten.clone.default, X),
     Case(aten.clone.default, f32(1, 2, 3, 4), kwargs={"memory_format": torch.channels_last}),
     Case(aten.contiguous.default, X),

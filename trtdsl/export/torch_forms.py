@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from trtdsl.export.item_forms import set_item
 from trtdsl.export.loss_forms import gaussian_nll_loss
@@ -183,10 +184,21 @@ def _repeat_interleave(
 
 
 def _as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``torch.as_tensor`` of a symbolic size."""
-    whole = isinstance(data, torch.SymInt)
-    own = torch.int64 if whole else torch.get_default_dtype()
-    return torch.full((), data, dtype=dtype or own, device=device)
+    """``torch.as_tensor`` of symbolic sizes: of one, or of lists of them and of numbers."""
+    if not isinstance(data, list | tuple):
+        whole = isinstance(data, int | torch.SymInt)
+        own = torch.int64 if whole else torch.get_default_dtype()
+        return torch.full((), data, dtype=dtype or own, device=device)
+    floats = (x for x in pytree.tree_leaves(data) if isinstance(x, float | torch.SymFloat))
+    own = torch.int64 if next(floats, None) is None else torch.get_default_dtype()
+    return torch.stack([_as_tensor(x, dtype or own, device) for x in data])
+
+
+def _new_tensor(
+    input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, **options: Any
+) -> Tensor:
+    """``Tensor.new_tensor`` of symbolic sizes."""
+    return _as_tensor(data, dtype or input.dtype, device or input.device)
 
 
 def _affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
@@ -221,9 +233,8 @@ def _is_symbolic(value: Any, sizes: bool) -> bool:
     if sizes:
         shape = value.shape if isinstance(value, Tensor) else ()
         return any(isinstance(n, torch.SymInt) for n in shape)
-    if isinstance(value, torch.Size | list | tuple):
-        return any(isinstance(n, torch.SymInt) for n in value)
-    return isinstance(value, torch.SymInt | torch.SymFloat)
+    numbers = pytree.tree_leaves(value) if isinstance(value, list | tuple) else [value]
+    return any(isinstance(n, torch.SymInt | torch.SymFloat) for n in numbers)
 
 
 def _of_numbers(function: Callable[..., Any], form: Callable[..., Any]) -> dict[Any, Any]:
@@ -249,6 +260,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
     **_of_numbers(torch.logspace, _logspace),
     **_of_numbers(F.one_hot, _one_hot),
     **_of_numbers(torch.as_tensor, _as_tensor),
+    **_of_numbers(torch.Tensor.new_tensor, _new_tensor),
     **_of_numbers(F.affine_grid, _affine_grid),
     **_of_numbers(F.avg_pool2d, _pool_of_all(F.avg_pool2d)),
     **_of_numbers(F.max_pool2d, _pool_of_all(F.max_pool2d)),
