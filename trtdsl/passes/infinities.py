@@ -13,7 +13,7 @@ from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, minimum, where
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import fold
-from trtdsl.types import Shape, is_static
+from trtdsl.types import DType, Shape, is_static
 
 __all__ = ["infinities"]
 
@@ -43,13 +43,15 @@ def _is_cut(x: Tensor, shape: Shape) -> bool:
 def _in_the_run(x: Tensor, shape: Shape) -> Tensor:
     """A constant, its infinities as twice the largest number: once, and once more as a size is 1.
 
-    A size of 0 leaves it finite, and nothing that reads it.
+    A size of 0 leaves it finite, and nothing that reads it. In float32, of which a cast makes
+    infinities of 16 bits.
     """
     import torch
 
     size = next(d for d in shape if not is_static((d,)))
-    once = cast(minimum(x.network.size(size), 1), x.dtype).reshape(*(1,) * x.rank)
-    largest = torch.finfo(x.dtype.torch).max
-    infinite = Unary(op=UnaryOperation.ISINF)(x)
-    finite = where(infinite, where(x < 0, -largest, largest, x.dtype), x)
-    return finite * (cast(infinite, x.dtype) * once + 1)
+    once = cast(minimum(x.network.size(size), 1), DType.FLOAT32).reshape(*(1,) * x.rank)
+    wide, largest = cast(x, DType.FLOAT32), torch.finfo(torch.float32).max
+    infinite = Unary(op=UnaryOperation.ISINF)(wide)
+    finite = where(infinite, where(wide < 0, -largest, largest, DType.FLOAT32), wide)
+    made = finite * (cast(infinite, DType.FLOAT32) * once + 1)
+    return cast(made, x.dtype)
