@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy, deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import RLock
 from typing import Any
@@ -76,6 +76,8 @@ class Captured:
     """The least and greatest value of PyTorch's symbols that values decide, as far as known."""
     prefix: str
     """What stands before the user's own names in module paths."""
+    settled: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """The weights, by name, that were computed with already: a refit cannot change them."""
 
 
 def capture(

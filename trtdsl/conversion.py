@@ -143,14 +143,16 @@ def _captured(
 ) -> Captured:
     from trtdsl import capture, registry, walk
     from trtdsl.export import flat
+    from trtdsl.parts.precomputed import precompute
 
-    return capture.capture(
+    captured = capture.capture(
         model,
         *flat.given_inputs(model, args, kwargs),
         dynamic_shapes=dynamic_shapes,
         opt=opt,
         keep=walk.keeps(registry.find),
     )
+    return precompute(captured)
 
 
 def _finished(network: Network, precision: str | None) -> Network:

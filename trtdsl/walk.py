@@ -16,6 +16,7 @@ from trtdsl.errors import ConversionError, UnsupportedError, explain
 from trtdsl.export.asserted import CHECKS, only_checked, warn_of_values
 from trtdsl.export.dynamic import output_names
 from trtdsl.expression import expression
+from trtdsl.ir.constant import Weights
 from trtdsl.located import carried, explained, located
 from trtdsl.measure import bindings, computed, symbols_of
 from trtdsl.network import Network, Tensor
@@ -51,6 +52,7 @@ def network(captured: Captured, *, name: str = "network") -> Network:
         output_tree=captured.output_tree,
         parameters=captured.parameters,
         state=dict(captured.state),
+        settled={k: Weights(tensor=x, name=k) for k, x in captured.settled.items()},
     )
     walker = _Walker(net, captured)
     for node, input_name in captured.inputs:

@@ -85,8 +85,7 @@ def converted(
     whole = _whole(captured, name)
     if whole is None:
         inline_regions(captured.module)
-        precompute(captured)
-        captured = _with_new_outputs(captured)
+        captured = _with_new_outputs(precompute(captured))
         whole = _whole(captured, name)
     if whole is not None:
         return make(whole, options)

@@ -1,9 +1,13 @@
-"""What has no converter and only weights reach, computed once: it is a constant from then on."""
+"""What has no converter and only weights reach, computed once: it is a constant from then on.
+
+Such are the factors of a matrix that is a parameter, and weights that are kept orthogonal.
+"""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,8 +20,11 @@ from trtdsl.parts.flow import is_convertible, is_random, symbols_in
 __all__ = ["precompute"]
 
 
-def precompute(captured: Captured) -> None:
-    """Rewrite a graph in place, so that no engine waits for PyTorch to prepare a weight."""
+def precompute(captured: Captured) -> Captured:
+    """Rewrite a graph in place, so that no engine waits for PyTorch to prepare a weight.
+
+    What PyTorch cannot compute either stays.
+    """
     module = captured.module
     known: dict[Node, Any] = {node: tensor for node, (tensor, _) in captured.weights.items()}
     fixed: set[Node] = set(known)
@@ -27,9 +34,35 @@ def precompute(captured: Captured) -> None:
             fixed.add(node)
         elif _is_fixed(node, fixed):
             fixed.add(node)
+    settled: dict[str, torch.Tensor] = {}
     for node in [n for n in module.graph.nodes if n in fixed]:
         if _is_operator(node) and not is_convertible(node):
-            _replace(module, node, _value(node, known), known)
+            try:
+                value = _value(node, known)
+            except Exception:  # the report has the operator
+                continue
+            settled.update((captured.weights[n][1], captured.weights[n][0]) for n in _read(node))
+            _replace(module, node, value, known)
+    if not settled:
+        return captured
+    (outputs,) = module.graph.output_node().args
+    assert isinstance(outputs, tuple | list)
+    return replace(
+        captured,
+        outputs=tuple(n for n in outputs if isinstance(n, Node)),
+        settled={**captured.settled, **settled},
+    )
+
+
+def _read(node: Node) -> Iterator[Node]:
+    """The placeholders of the weights that a node is computed from."""
+    left, seen = [node], set[Node]()
+    while left:
+        found = left.pop()
+        if found.op == "placeholder":
+            yield found
+        left += [n for n in found.all_input_nodes if n not in seen]
+        seen.update(found.all_input_nodes)
 
 
 def _is_fixed(node: Node, fixed: set[Node]) -> bool:
