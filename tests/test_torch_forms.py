@@ -28,6 +28,7 @@ class Calls(nn.Module):
 
 WEIGHTS, COUNTS = f32(4, low=0.1), i64(4, low=1, high=5)
 KERNEL = f32(3, 4, 4)
+TABLE = f32(4, 5)
 
 OF_ROWS = [
     lambda x: torch.cov(x),
@@ -48,6 +49,8 @@ OF_ROWS = [
     lambda x: torch.logspace(0, 1, x.shape[0]),
     lambda x: F.one_hot(torch.arange(x.shape[0]), x.shape[0]),
     lambda x: torch.as_tensor(x.shape[0]) * x,
+    lambda x: F.embedding((x * 2).long() % 4, TABLE.clone(), max_norm=0.7),
+    lambda x: F.embedding_bag((x * 2).long() % 4, TABLE.clone(), max_norm=2.0, norm_type=1.0),
     lambda x: torch.as_tensor(x.shape) + x.sum().long(),
     lambda x: torch.as_tensor([[x.shape[0], 2], [0.5, x.shape[0] / 3]], device=x.device) * x[0, 0],
     lambda x: x.new_tensor(x.shape[0]) * x,

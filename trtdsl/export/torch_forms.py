@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from inspect import signature
 from itertools import combinations, combinations_with_replacement
 from typing import Any
 
@@ -201,6 +202,28 @@ def _new_tensor(
     return _as_tensor(data, dtype or input.dtype, device or input.device)
 
 
+def _limited(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``embedding`` and ``embedding_bag``, whose rows of a large norm are made smaller in place.
+
+    Here all rows are, of a copy: what is looked up is the same. Source: aten::embedding_renorm_.
+    """
+    parameters = signature(original)
+
+    @wraps(original)
+    def lookup(*args: Any, **kwargs: Any) -> Any:
+        given = parameters.bind(*args, **kwargs)
+        given.apply_defaults()
+        of, limit = given.arguments, given.arguments["max_norm"]
+        if limit is not None:
+            weight = of["weight"]
+            norms = torch.linalg.vector_norm(weight, of["norm_type"], -1, keepdim=True)
+            of["weight"] = weight * torch.where(norms > limit, limit / (norms + 1e-7), 1.0)
+            of["max_norm"] = None
+        return original(*given.args, **given.kwargs)
+
+    return lookup
+
+
 def _affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
     """``affine_grid`` of a size that varies."""
 
@@ -255,6 +278,8 @@ FORMS: dict[Any, Callable[..., Any]] = {
     torch.repeat_interleave: _repeat_interleave,
     torch.Tensor.repeat_interleave: _repeat_interleave,
     F.gaussian_nll_loss: gaussian_nll_loss,
+    F.embedding: _limited(F.embedding),
+    F.embedding_bag: _limited(F.embedding_bag),
     torch.Tensor.data.__get__: lambda x: x.detach(),  # type: ignore[attr-defined]
     **_of_numbers(torch.linspace, _linspace),
     **_of_numbers(torch.logspace, _logspace),
