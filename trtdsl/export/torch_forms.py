@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 from trtdsl.export.item_forms import set_item
 from trtdsl.export.loss_forms import gaussian_nll_loss
 
-__all__ = ["FORMS"]
+__all__ = ["FORMS", "GRADIENTS"]
 
 
 def _cov(
@@ -268,6 +268,14 @@ def _of_sizes(form: Callable[..., Any], *functions: Callable[..., Any]) -> dict[
     return {f: _where_symbolic(f, form, sizes=True) for f in functions}
 
 
+GRADIENTS = "torch.autograd.grad is called while a module is exported"
+
+
+def _no_gradients(*args: Any, **kwargs: Any) -> Any:
+    """``torch.autograd.grad``, of which torch.export would capture constants of no value."""
+    raise RuntimeError(GRADIENTS)
+
+
 FORMS: dict[Any, Callable[..., Any]] = {
     torch.Tensor.__setitem__: set_item,
     torch.cov: _cov,
@@ -278,6 +286,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
     torch.repeat_interleave: _repeat_interleave,
     torch.Tensor.repeat_interleave: _repeat_interleave,
     F.gaussian_nll_loss: gaussian_nll_loss,
+    torch.autograd.grad: _no_gradients,
     F.embedding: _limited(F.embedding),
     F.embedding_bag: _limited(F.embedding_bag),
     torch.Tensor.data.__get__: lambda x: x.detach(),  # type: ignore[attr-defined]
