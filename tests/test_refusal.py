@@ -256,16 +256,6 @@ def least_squares(x: torch.Tensor) -> torch.Tensor:
     return torch.linalg.lstsq(x, x).solution
 
 
-def forces(x: torch.Tensor) -> torch.Tensor:
-    with torch.enable_grad():
-        places = x.clone().requires_grad_()
-        return torch.autograd.grad(places.tanh().sum(), places)[0]
-
-
-def slopes(x: torch.Tensor) -> torch.Tensor:
-    return torch.func.grad(lambda y: y.tanh().sum())(x)
-
-
 def looked_up(x: torch.Tensor) -> torch.Tensor:
     return x * {4: 2.0}.get(x.shape[0], 3.0)
 
@@ -281,8 +271,6 @@ def looked_up(x: torch.Tensor) -> torch.Tensor:
         (nested, "makes a nested tensor", "pad the rows"),
         (aligned, "computes ctc_loss", "in PyTorch"),
         (least_squares, "solves least squares", "torch.linalg.solve"),
-        (forces, "takes gradients of what it computes", "torch.func.jvp"),
-        (slopes, "takes gradients of what it computes", "torch.func.jvp"),
     ],
 )
 def test_what_python_cannot_do_is_said_in_a_sentence(function: Any, what: str, fix: str) -> None:

@@ -20,8 +20,10 @@ from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
 
 from trtdsl.export.branches import Asked
 from trtdsl.export.flat import Flat
+from trtdsl.export.gradients import differentiated
 from trtdsl.export.snapshot import restored
 from trtdsl.export.symbolic_numbers import rounds_sizes, symbolic_numbers
+from trtdsl.export.torch_forms import GRADIENTS
 
 __all__ = ["exported"]
 
@@ -42,17 +44,36 @@ def exported(
 
     ``conditions`` are those of the attempt that is given. Errors: torch.export's own, of the first.
     """
+    try:
+        return _exported(flat, flat.model, leaves, specs, conditions)
+    except RuntimeError as error:
+        if GRADIENTS not in str(error):
+            raise
+    with restored(flat.model, leaves):
+        module = differentiated(flat, leaves, specs)
+    return _exported(module, flat.model, leaves, specs, conditions)
+
+
+def _exported(
+    module: torch.nn.Module,
+    model: torch.nn.Module,
+    leaves: tuple[torch.Tensor, ...],
+    specs: Sequence[Mapping[int, Any]],
+    conditions: Asked,
+) -> ExportedProgram:
     shapes = {"leaves": tuple(specs)} if any(s for s in specs) else None
 
     def export(**options: Any) -> ExportedProgram:
         conditions.forget()
-        with restored(flat.model, leaves):
-            return torch.export.export(flat, leaves, dynamic_shapes=shapes, strict=False, **options)
+        with restored(model, leaves):
+            return torch.export.export(
+                module, leaves, dynamic_shapes=shapes, strict=False, **options
+            )
 
     try:
         program, before = export(), replace(conditions)
         if rounds_sizes(program):
-            with suppress(Exception), symbolic_numbers(flat.model):
+            with suppress(Exception), symbolic_numbers(model):
                 return export()
         conditions.recall(before)
         return program
@@ -62,12 +83,12 @@ def exported(
         before = replace(conditions)
         deferred = {"prefer_deferred_runtime_asserts_over_guards": True}
         for options in ({}, deferred):
-            with suppress(Exception), symbolic_numbers(flat.model):
+            with suppress(Exception), symbolic_numbers(model):
                 return export(**options)
         with suppress(Exception):  # older releases cannot leave it to be asserted
             return export(**deferred)
         if _NARROWER not in str(error):
-            with suppress(Exception), symbolic_numbers(flat.model), _unproved():
+            with suppress(Exception), symbolic_numbers(model), _unproved():
                 program = export()
                 if _vary(program, specs):
                     conditions.unproved = True

@@ -99,6 +99,8 @@ class Flat(nn.Module):
         for name, value in (*zip(self.parameter_names, args, strict=False), *kwargs.items()):
             flatten(value, name)  # its errors name the input
         leaves, self.input_tree = flatten((args, kwargs))
+        self.tracked = [isinstance(x, torch.Tensor) and x.requires_grad for x in leaves]
+        """Which examples the model may take gradients for."""
         # torch.export takes one tensor given twice, or one of the model's own, for one value.
         self.leaves = [x.detach() if isinstance(x, torch.Tensor) else x for x in leaves]
         self.result = _Result(self.input_tree)

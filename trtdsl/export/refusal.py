@@ -22,7 +22,6 @@ from trtdsl.export.admission import refuse_weight
 from trtdsl.export.branches import Asked
 from trtdsl.export.flat import Flat
 from trtdsl.export.snapshot import restored
-from trtdsl.export.torch_forms import GRADIENTS
 from trtdsl.source import Source, is_users
 
 __all__ = ["quiet", "refusal"]
@@ -62,11 +61,6 @@ _KNOWN = (
         re.compile(r"aten\._ctc_loss"),
         "it computes ctc_loss, which is of all alignments and only there to train by",
         "let the model return the log-probabilities, and compute the loss in PyTorch",
-    ),
-    (
-        re.compile(GRADIENTS),
-        "it takes gradients of what it computes, and torch.export captures no backward pass",
-        "write the derivative out; torch.func.jvp, which goes forward only, is captured",
     ),
     (
         re.compile(r"aten\.linalg_lstsq"),

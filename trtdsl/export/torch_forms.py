@@ -268,11 +268,12 @@ def _of_sizes(form: Callable[..., Any], *functions: Callable[..., Any]) -> dict[
     return {f: _where_symbolic(f, form, sizes=True) for f in functions}
 
 
-GRADIENTS = "torch.autograd.grad is called while a module is exported"
+GRADIENTS = "gradients are taken while a module is exported"
+"""What is raised then, for ``trtdsl.export.gradients`` to capture the module instead."""
 
 
 def _no_gradients(*args: Any, **kwargs: Any) -> Any:
-    """``torch.autograd.grad``, of which torch.export would capture constants of no value."""
+    """A backward pass, of which torch.export would capture constants of no value."""
     raise RuntimeError(GRADIENTS)
 
 
@@ -287,6 +288,8 @@ FORMS: dict[Any, Callable[..., Any]] = {
     torch.Tensor.repeat_interleave: _repeat_interleave,
     F.gaussian_nll_loss: gaussian_nll_loss,
     torch.autograd.grad: _no_gradients,
+    torch.autograd.backward: _no_gradients,
+    torch.Tensor.backward: _no_gradients,
     F.embedding: _limited(F.embedding),
     F.embedding_bag: _limited(F.embedding_bag),
     torch.Tensor.data.__get__: lambda x: x.detach(),  # type: ignore[attr-defined]
