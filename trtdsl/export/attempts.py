@@ -7,13 +7,14 @@ what could not be proved is left to that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 import torch
+from torch import nn
 from torch._dynamo.exc import UserError, UserErrorType
 from torch.export import ExportedProgram, _trace
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
@@ -55,8 +56,8 @@ def exported(
 
 
 def _exported(
-    module: torch.nn.Module,
-    model: torch.nn.Module,
+    module: nn.Module,
+    model: nn.Module,
     leaves: tuple[torch.Tensor, ...],
     specs: Sequence[Mapping[int, Any]],
     conditions: Asked,
@@ -80,21 +81,40 @@ def _exported(
     except (UserError, AssertionError) as error:
         if not _is_unproved(error):
             raise
-        before = replace(conditions)
-        deferred = {"prefer_deferred_runtime_asserts_over_guards": True}
-        for options in ({}, deferred):
-            with suppress(Exception), symbolic_numbers(model):
-                return export(**options)
-        with suppress(Exception):  # older releases cannot leave it to be asserted
-            return export(**deferred)
-        if _NARROWER not in str(error):
-            with suppress(Exception), symbolic_numbers(model), _unproved():
-                program = export()
-                if _vary(program, specs):
-                    conditions.unproved = True
-                    return program
-        conditions.recall(before)
-        raise
+        before, narrower = replace(conditions), _NARROWER in str(error)
+        program = _deferred(export, model)
+        if program is None and not narrower:
+            program = _assumed(export, model, specs, conditions)
+        if program is None:
+            conditions.recall(before)
+            raise
+        return program
+
+
+def _deferred(export: Callable[..., ExportedProgram], model: nn.Module) -> ExportedProgram | None:
+    """The module with numbers of sizes followed, or with what is not proved left to be asserted."""
+    deferred = {"prefer_deferred_runtime_asserts_over_guards": True}
+    for options in ({}, deferred):
+        with suppress(Exception), symbolic_numbers(model):
+            return export(**options)
+    with suppress(Exception):  # older releases cannot leave it to be asserted
+        return export(**deferred)
+    return None
+
+
+def _assumed(
+    export: Callable[..., ExportedProgram],
+    model: nn.Module,
+    specs: Sequence[Mapping[int, Any]],
+    conditions: Asked,
+) -> ExportedProgram | None:
+    """The module with what is not proved taken for granted, for all sizes to be tried."""
+    with suppress(Exception), symbolic_numbers(model), _unproved():
+        program = export()
+        if _vary(program, specs):
+            conditions.unproved = True
+            return program
+    return None
 
 
 def _is_unproved(error: Exception) -> bool:
