@@ -81,14 +81,13 @@ def _exported(
     except (UserError, AssertionError) as error:
         if not _is_unproved(error):
             raise
-        before, narrower = replace(conditions), _NARROWER in str(error)
-        program = _deferred(export, model)
-        if program is None and not narrower:
-            program = _assumed(export, model, specs, conditions)
-        if program is None:
+        before, found = replace(conditions), _deferred(export, model)
+        if found is None and _NARROWER not in str(error):
+            found = _assumed(export, model, specs, conditions)
+        if found is None:
             conditions.recall(before)
             raise
-        return program
+        return found
 
 
 def _deferred(export: Callable[..., ExportedProgram], model: nn.Module) -> ExportedProgram | None:
