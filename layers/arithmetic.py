@@ -25,9 +25,11 @@ from trtdsl.operators import (
 from trtdsl.registry import converter
 from trtdsl.types import DType
 
-__all__ = ["clamp", "truncated"]
+__all__ = ["clamp", "scaled_before", "truncated"]
 
 aten = torch.ops.aten
+
+_LEAST_SCALE = 2.0**-10
 
 
 @converter(aten.add.Tensor)
@@ -150,6 +152,7 @@ def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -
     """``x + value * tensor1 * tensor2``."""
     dtype = promoted(x, tensor1, tensor2)
     x, tensor1, tensor2 = _wide(x, tensor1, tensor2)
+    tensor1, value = scaled_before(tensor1, value)
     product = tensor1 * tensor2
     return (x + _scaled(product, value, product.dtype)).cast(dtype)
 
@@ -159,6 +162,7 @@ def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -
     """``x + value * tensor1 / tensor2``."""
     dtype = promoted(x, tensor1, tensor2)
     x, tensor1, tensor2 = _wide(x, tensor1, tensor2)
+    tensor1, value = scaled_before(tensor1, value)
     quotient = tensor1 / tensor2
     y = x + _scaled(quotient, value, quotient.dtype)
     return y.cast(dtype) if dtype.is_float else y
@@ -166,10 +170,12 @@ def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -
 
 @converter(aten.lerp.Scalar, aten.lerp.Tensor)
 def lerp(x: Tensor, end: Tensor, weight: Operand) -> Tensor:
-    """``x + weight * (end - x)``."""
+    """``x + weight * (end - x)``; in half precision, which a difference may leave, the mean."""
     dtype = x.dtype
     x, end = _wide(x, end)
-    return (x + (end - x) * weight).cast(dtype)
+    if x.dtype is dtype:
+        return x + (end - x) * weight
+    return (x * (1 - weight) + end * weight).cast(dtype)
 
 
 @converter(aten.maximum.default, aten.max.other)
@@ -225,6 +231,17 @@ def _wide(*tensors: Tensor) -> tuple[Tensor, ...]:
     """16-bit numbers as float32, in which PyTorch computes what is between them and the result."""
     halves = (DType.FLOAT16, DType.BFLOAT16)
     return tuple(x.cast(DType.FLOAT32) if x.dtype in halves else x for x in tensors)
+
+
+def scaled_before(x: Tensor, factor: Scalar) -> tuple[Tensor, Scalar]:
+    """A tensor of a product or quotient, and what is left of a factor that makes it smaller.
+
+    In 16 bits the product could be infinite, where PyTorch scales it in float32. By less than
+    _LEAST_SCALE a tensor could lose its bits instead, and nothing would tell.
+    """
+    if x.dtype.is_float and _LEAST_SCALE <= abs(factor) < 1:
+        return x * factor, 1
+    return x, factor
 
 
 def _scaled(x: Operand, factor: Scalar, dtype: DType) -> Operand:

@@ -12,11 +12,11 @@ from trtdsl.network import Tensor
 from trtdsl.operators import align, total
 from trtdsl.registry import converter
 
+from .arithmetic import scaled_before
+
 __all__ = ["multiply"]
 
 aten = torch.ops.aten
-
-_LEAST_SCALE = 2.0**-10
 
 
 @converter(aten.linear.default)
@@ -38,7 +38,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * x + alpha * mat1 @ mat2``: ``(M, K), (K, N) -> (M, N)``."""
     rows = _rows(mat1) if mat2.is_constant and x.shape[:-1] in ((), (1,)) else mat1
-    rows, alpha = _scaled_before(rows, alpha)
+    rows, alpha = scaled_before(rows, alpha)
     y = _added(x, multiply(rows, mat2), beta, alpha)
     return y.reshape(mat1.shape[0], mat2.shape[1])
 
@@ -48,7 +48,7 @@ def baddbmm(
     x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * x + alpha * batch1 @ batch2``: ``(B, M, K), (B, K, N) -> (B, M, N)``."""
-    batch1, alpha = _scaled_before(batch1, alpha)
+    batch1, alpha = scaled_before(batch1, alpha)
     return _added(x, multiply(batch1, batch2), beta, alpha)
 
 
@@ -57,14 +57,14 @@ def addbmm(
     x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * x + alpha * (batch1 @ batch2).sum(0)``: ``(B, M, K), (B, K, N) -> (M, N)``."""
-    batch1, alpha = _scaled_before(batch1, alpha)
+    batch1, alpha = scaled_before(batch1, alpha)
     return _added(x, total(multiply(batch1, batch2), (0,)), beta, alpha)
 
 
 @converter(aten.addmv.default)
 def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * x + alpha * mat @ vec``: ``(M, K), (K,) -> (M,)``."""
-    mat, alpha = _scaled_before(mat, alpha)
+    mat, alpha = scaled_before(mat, alpha)
     return _added(x, mat @ vec, beta, alpha)
 
 
@@ -120,17 +120,6 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     product = rows @ input2.reshape(-1, right, 1)
     y = product.reshape(*input1.shape[:-1], maps)
     return y if bias is None else y + bias
-
-
-def _scaled_before(x: Tensor, alpha: float) -> tuple[Tensor, float]:
-    """A factor of a product, and what is left of ``alpha``, which makes a product smaller before.
-
-    In 16 bits the product could be infinite, where PyTorch scales it in float32. By less than
-    _LEAST_SCALE a factor could lose its bits instead, and nothing would tell.
-    """
-    if x.dtype.is_float and _LEAST_SCALE <= abs(alpha) < 1:
-        return x * alpha, 1
-    return x, alpha
 
 
 def _added(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:

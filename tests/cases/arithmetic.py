@@ -126,7 +126,7 @@ CASES = [
         kwargs={"value": 1e-3},
     ),
     Case(aten.lerp.Scalar, torch.tensor([4e4, 2]).half(), torch.tensor([-4e4, 1]).half(), 0.5),
-    Case(aten.floor_divide.default, torch.tensor([0.5, 1, 2, -0.6]).half(), 0.1),
+    Case(aten.floor_divide.default, torch.tensor([0.5, 1, 2, -0.6]).half(), 0.1, gpu=HALVES),
     Case(aten.addcmul.default, X, f32(4), f32(3, 1), kwargs={"value": 0.5}),
     Case(aten.addcdiv.default, X, Y, FAR, kwargs={"value": 2}),
     Case(aten.lerp.Scalar, X, Y, 0.3),
