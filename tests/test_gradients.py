@@ -150,6 +150,24 @@ FORMS = {
     "func.grad": lambda m, x: torch.func.grad(lambda y: m.linear(y).tanh().sum())(x),
     "func.vjp": lambda m, x: torch.func.vjp(lambda y: y**2, x)[1](torch.ones_like(x)),
     "jacobian": lambda m, x: torch.func.jacrev(lambda y: (y * m.plain).sin())(x[0]),
+    "forward": lambda m, x: torch.func.jacfwd(lambda y: m.linear(y).sin())(x[0]),
+    "hessian": lambda m, x: torch.func.hessian(lambda y: m.linear(y).tanh().sum())(x[0]),
+    "each": lambda m, x: torch.vmap(torch.func.grad(lambda y: m.linear(y).tanh().sum()))(x),
+    "each hessian": lambda m, x: torch.vmap(torch.func.hessian(lambda y: m.linear(y).tanh().sum()))(
+        x
+    ),
+    "average": lambda m, x: torch.func.grad(
+        lambda y: F.avg_pool2d(y.T.reshape(1, 3, 2, 2), 2, 1, 1).square().sum()
+    )(x),
+    "divided": lambda m, x: torch.func.grad(
+        lambda y: F.avg_pool2d(y[None], (2, 3), (2, 1), (1, 0), divisor_override=5).square().sum()
+    )(x),
+    **{
+        f"distances {p}": lambda m, x, p=p: torch.func.grad(
+            lambda y: torch.cdist(y, torch.cat([y[:1], y * 2]), p=p).square().sum()
+        )(x)
+        for p in (1.0, 2.0, float("inf"))
+    },
     "read": lambda m, x: torch.func.grad(lambda y: (y * y.sum().item()).sum())(x),
 }
 

@@ -31,6 +31,8 @@ __all__ = ["exported"]
 _SOLVE = "produce_guards_and_solve_constraints"
 _NARROWER = " = Dim("
 """What it suggests where it knows in which range of sizes it is right."""
+_FORWARD = "object has no attribute 'constant'"
+"""What PyTorch fails with at forward derivatives within torch.vmap, as jacfwd takes them."""
 _NO_DIM = ("Cannot create Dim with inconsistent", "Expected op to be '=='")
 """What PyTorch's own suggestion of other ranges, or of equations, fails with."""
 
@@ -47,8 +49,8 @@ def exported(
     """
     try:
         return _exported(flat, flat.model, leaves, specs, conditions)
-    except RuntimeError as error:
-        if GRADIENTS not in str(error):
+    except (RuntimeError, AttributeError) as error:
+        if not any(told in str(error) for told in (GRADIENTS, _FORWARD)):
             raise
     with restored(flat.model, leaves):
         module = differentiated(flat, leaves, specs)

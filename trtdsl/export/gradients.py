@@ -6,6 +6,7 @@ what an energy's forces are computed by then is operators like all others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -149,6 +150,9 @@ def _backward_decompositions() -> dict[Any, Any]:
         **{op: form for op, form in table.items() if "backward" in str(op)},
         **get_decompositions(norms),
         aten.convolution_backward.default: _convolution_backward,
+        aten.avg_pool2d_backward.default: _avg_pool_backward,
+        aten.avg_pool3d_backward.default: _avg_pool_backward,
+        aten._cdist_backward.default: _cdist_backward,
         aten.max_pool2d_with_indices_backward.default: _max_pool_backward,
         aten.max_pool3d_with_indices_backward.default: _max_pool_backward,
     }
@@ -188,3 +192,44 @@ def _max_pool_backward(grad: Tensor, x: Tensor, *options: Any) -> Tensor:
     spatial = -len(options[0])
     places, grads = options[-1].flatten(spatial), grad.flatten(spatial)
     return torch.zeros_like(x).flatten(spatial).scatter_add(-1, places, grads).view_as(x)
+
+
+def _avg_pool_backward(
+    grad: Tensor,
+    x: Tensor,
+    kernel_size: list[int],
+    stride: list[int],
+    padding: list[int],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Any:
+    """Each gradient, shared out over its window; with windows that are cut, it is left to fail."""
+    spatial = len(kernel_size)
+    stride = list(stride) or kernel_size
+    if ceil_mode or (any(padding) and not count_include_pad and divisor_override is None):
+        return NotImplemented
+    channels = x.shape[-spatial - 1]
+    ones = x.new_ones([channels, 1, *kernel_size]) / (divisor_override or math.prod(kernel_size))
+    sizes = zip(
+        x.shape[-spatial:], grad.shape[-spatial:], kernel_size, stride, padding, strict=True
+    )
+    left = [n - ((m - 1) * s - 2 * p + k) for n, m, k, s, p in sizes]
+    rows = grad.reshape(-1, *grad.shape[-spatial - 1 :])
+    steps = [1] * spatial
+    y = torch.ops.aten.convolution(rows, ones, None, stride, padding, steps, True, left, channels)
+    return y.view_as(x)
+
+
+def _cdist_backward(grad: Tensor, x1: Tensor, x2: Tensor, p: float, distance: Tensor) -> Any:
+    """The gradient of the first points, 0 where two are one; of p of 1, 2 and infinity."""
+    apart = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    if p == 1:
+        slope = apart.sign()
+    elif p == 2:
+        slope = apart / distance.masked_fill(distance == 0, 1).unsqueeze(-1)
+    elif math.isinf(p):
+        slope = apart.sign() * (apart.abs() == distance.unsqueeze(-1))
+    else:
+        return NotImplemented
+    return (grad.unsqueeze(-1) * slope).sum(-2)

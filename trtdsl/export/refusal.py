@@ -89,6 +89,8 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # What a call leaves behind is for trtdsl.export.history to judge.
             warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export")
+            # PyTorch itself asks for it, where forward derivatives are captured.
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
             yield
     finally:
         file.pop("print")
