@@ -64,6 +64,13 @@ def _save_load_run(out: str) -> None:
     assert "no engine: " in out or len(_numbers(r": ([\d.e+-]+) off", out)) == 4
 
 
+def _forces(out: str) -> None:
+    """As PyTorch has them; and of distances alone, so that no force moves the whole."""
+    assert re.findall(r"(\d+) atoms", out) == ["2", "8", "50"]
+    assert max(_numbers(r"largest difference ([\d.e+-]+)", out)) <= 1e-4
+    assert max(_numbers(r"add up to ([\d.e+-]+)", out)) <= 1e-4
+
+
 CHECKS: dict[str, Callable[[str], None]] = {
     "1_convert.py": _digits,
     "2_network_by_hand.py": _by_hand,
@@ -71,6 +78,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "4_own_converter.py": _own_converter,
     "5_own_plugin.py": _own_plugin,
     "6_save_load_run.py": _save_load_run,
+    "7_forces.py": _forces,
 }
 
 
