@@ -30,6 +30,7 @@ from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
 from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.passes.wide_bytes import wide_bytes
+from trtdsl.paused import collections_paused
 from trtdsl.profiles import Profile, given_sizes, hull, parse
 from trtdsl.reference import spec
 from trtdsl.tensorrt_api import (
@@ -76,12 +77,14 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     profiles = parse(options.profiles, given_sizes(network))
     trt = import_tensorrt()
     gpu = _gpu(options.gpu)
-    cache = BuildCache.of(network, options, trt.__version__, gpu)
+    with collections_paused():
+        cache = BuildCache.of(network, options, trt.__version__, gpu)
     with BUILDING:
         known = cache.load()
         built, engine = _known(known, lambda b: _engine(network, b, options, profiles, gpu))
         if built is None or engine is None:
-            prepared = _prepared(network, trt)
+            with collections_paused():
+                prepared = _prepared(network, trt)
             with primary_context(options.gpu):
                 built = _built(prepared, options, profiles, cache)
             engine = _engine(network, built, options, profiles, gpu)
@@ -132,7 +135,8 @@ def _built(
     api = Api(trt, trt_network, errors=own_errors, forget_errors=clear)
     if options.hardware == "ampere_plus":
         api.architecture = "80"
-    lower(network, api)
+    with collections_paused():
+        lower(network, api)
     refit = record(network, api).to_json() if options.refits else None
     config = configure(options, half=_halves(network), int8=_quantizes(network))
     plugins.configure(trt, config, network)
