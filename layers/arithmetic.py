@@ -175,6 +175,7 @@ def lerp(x: Tensor, end: Tensor, weight: Operand) -> Tensor:
     x, end = _wide(x, end)
     if x.dtype is dtype:
         return x + (end - x) * weight
+    (weight,) = _wide(weight) if isinstance(weight, Tensor) else (weight,)
     return (x * (1 - weight) + end * weight).cast(dtype)
 
 

@@ -13,7 +13,7 @@ from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Tensor
 from trtdsl.operators import as_tensor, maximum, where
-from trtdsl.reference import fold, settled
+from trtdsl.reference import fold, settle
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, broadcast
 
@@ -227,7 +227,7 @@ def _attending(mask: Tensor) -> Tensor | None:
         highest = largest(mask)
         attending = ~(Unary(op=UnaryOperation.ISINF)(highest) & (highest < 0))
     if attending.is_constant and bool(fold(attending).all()):
-        settled(attending)
+        settle(attending)
         return None
     return attending
 

@@ -18,7 +18,7 @@ from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
 from trtdsl.ir.topk import TopK
 from trtdsl.network import Operand, Scalar, Tensor
 from trtdsl.operators import as_tensor, minimum, where
-from trtdsl.reference import settled
+from trtdsl.reference import fold, settle
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -175,4 +175,5 @@ def _known_total(repeats: Tensor) -> int:
                 fix="give output_size=, or repeats that are a buffer of the model",
             )
         )
-    return int(settled(repeats).sum())
+    settle(repeats)
+    return int(fold(repeats).sum())

@@ -15,7 +15,7 @@ from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Tensor
 from trtdsl.operators import maximum, where
-from trtdsl.reference import settled
+from trtdsl.reference import fold, settle
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, as_dim
 
@@ -140,15 +140,21 @@ def _length(offsets: Tensor, bags: Dim, count: Dim) -> int:
 def _step(offsets: Tensor) -> int:
     """What the offsets grow by from 0 on, if it is always the same that is known."""
     if offsets.is_constant:
-        value = settled(offsets)
+        value = fold(offsets)
         step = int(value[1]) if len(value) > 1 else 0
-        return step if torch.equal(value, torch.arange(len(value)).to(value) * step) else 0
+        if not torch.equal(value, torch.arange(len(value)).to(value) * step):
+            return 0
+        settle(offsets)
+        return step
     product = offsets.producer
     if product is None or product.layer != ElementWise(op=ElementWiseOperation.PROD):
         return 0
     number, step_ = product.inputs
     counted = number.producer and number.producer.layer == Fill(shape=offsets.shape)
-    return int(settled(step_)) if counted and step_.is_constant else 0
+    if not counted or not step_.is_constant:
+        return 0
+    settle(step_)
+    return int(fold(step_))
 
 
 def _members(offsets: Tensor, count: Dim, include_last: bool) -> Tensor:

@@ -8,7 +8,7 @@ from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.fake_quantize import INT8, FakeQuantize, rounded, spread
 from trtdsl.network import Tensor
 from trtdsl.operators import maximum, minimum
-from trtdsl.reference import settled
+from trtdsl.reference import fold, settle
 from trtdsl.registry import converter
 
 __all__: list[str] = []
@@ -50,7 +50,8 @@ def fake_quantize_per_channel_affine(
 
 def _known(x: Tensor, name: str) -> torch.Tensor:
     _require_constant(x, name)
-    return settled(x)
+    settle(x)
+    return fold(x)
 
 
 def _require_constant(x: Tensor, name: str) -> None:

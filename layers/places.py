@@ -16,7 +16,7 @@ from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.ir.slice import SampleMode, Slice, section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import maximum, minimum, where
-from trtdsl.reference import settled
+from trtdsl.reference import fold, settle
 from trtdsl.types import Dim, DType
 
 from .comparison import isnan
@@ -148,8 +148,11 @@ class Places:
             return True
         if not self.index.is_constant:
             return False
-        ordered = settled(self.index).sort(self._own_axis).values
-        return bool((ordered.diff(dim=self._own_axis) != 0).all())
+        ordered = fold(self.index).sort(self._own_axis).values
+        distinct = bool((ordered.diff(dim=self._own_axis) != 0).all())
+        if distinct:
+            settle(self.index)
+        return distinct
 
 
 @dataclass(frozen=True, kw_only=True)

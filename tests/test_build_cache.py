@@ -178,9 +178,9 @@ def test_doubts_about_the_precision_are_told_of_a_found_engine_too(
 ) -> None:
     building("8.6.1")
     prepared: list[Network] = []
-    inner = build_module._prepared
+    inner = build_module.prepared_for
     monkeypatch.setattr(
-        build_module, "_prepared", lambda net, trt: prepared.append(net) or inner(net, trt)
+        build_module, "prepared_for", lambda net, trt: prepared.append(net) or inner(net, trt)
     )
     monkeypatch.setattr("trtdsl.engine.Engine.inspect", lambda self: [], raising=False)
     monkeypatch.setattr(build_module, "unheld", lambda net, described: ["relu: f16 as FP32"])

@@ -14,12 +14,12 @@ import trtdsl
 from tests import standin
 from tests.cases.base import f32
 from tests.models.trained import Trained
-from trtdsl.build import _prepared
 from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.network import Network
 from trtdsl.passes.channel_scales import channel_scales
+from trtdsl.passes.prepared import prepared_for
 from trtdsl.reference import fold
 from trtdsl.types import DType
 
@@ -107,7 +107,7 @@ def test_one_scale_and_no_scales_stay() -> None:
 def test_products_of_a_trained_model_read_what_is_rounded(version: str) -> None:
     inputs = f32(2, 5, 8), f32(1, 3, 9, 9)
     network = trtdsl.trace(Trained().eval(), inputs)
-    prepared = _prepared(network, standin.load(version))
+    prepared = prepared_for(network, standin.load(version))
     products = [
         op
         for op in prepared.operations
@@ -135,7 +135,7 @@ def test_weights_over_one_axis_get_their_second_before(version: str, transposed:
 
     x = f32(2, 3, 12)
     network = trtdsl.trace(Sound().eval(), (x,))
-    prepared = _prepared(network, standin.load(version))
+    prepared = prepared_for(network, standin.load(version))
     kinds = (Convolution, Deconvolution)
     (product,) = (op for op in prepared.operations if isinstance(op.layer, kinds))
     assert product.inputs[1].rank == 4

@@ -9,7 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
-from torch.nn.attention.flex_attention import and_masks, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import (
+    BlockMask,
+    and_masks,
+    create_block_mask,
+    flex_attention,
+)
 
 import trtdsl
 from tests.cases.base import f32
@@ -103,6 +108,13 @@ def test_masks_of_all_heads_are_held_once() -> None:
     _, network = traced(ONE_OPERATOR["causal"], dynamic=False)
     (attention,) = (op for op in network.operations if isinstance(op.layer, Attention))
     assert attention.inputs[3].shape == (1, 1, 16, 16)
+
+
+def test_a_mask_of_blocks_alone_is_refused() -> None:
+    counts, indices = torch.ones(1, 1, 2).int(), torch.zeros(1, 1, 2, 2).int()
+    blocks = BlockMask.from_kv_blocks(counts, indices, BLOCK_SIZE=8)
+    with pytest.raises(trtdsl.ConversionError, match="blocks of 8 by 8, and no function"):
+        traced(lambda m, q, k, v: flex_attention(q, k, v, block_mask=blocks), dynamic=False)
 
 
 def test_pytorchs_own_functions_are_back() -> None:

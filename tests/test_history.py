@@ -286,11 +286,18 @@ def test_files_that_an_installer_put_elsewhere_are_not_the_users(tmp_path, monke
     try:
         assert source_files._is_the_users(installed)
         (tmp_path / "installed-1.0.dist-info").mkdir()
+        (tmp_path / "installed-1.0.dist-info" / "METADATA").write_text("Name: installed\n")
+        (tmp_path / "installed-1.0.dist-info" / "RECORD").write_text("installed.py,,\n")
         monkeypatch.syspath_prepend(tmp_path / "other")  # the folders are looked at again
         assert not source_files._is_the_users(installed)
         assert source_files._is_the_users(remembering)
+        (tmp_path / "beside.py").write_text("")
+        import beside
+
+        assert source_files._is_the_users(beside)
     finally:
         del sys.modules["installed"]
+        sys.modules.pop("beside", None)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import torch
 
 import trtdsl
 from tests import standin, test_zoo
-from trtdsl import build
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.normalization import Normalization
 from trtdsl.network import Network
+from trtdsl.passes.prepared import prepared_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries' own
 
@@ -22,7 +22,7 @@ NAMES = (
 
 
 def prepared(network: Network) -> Network:
-    return build._prepared(network, standin.load(standin.VERSIONS[0]))
+    return prepared_for(network, standin.load(standin.VERSIONS[0]))
 
 
 def traced(name: str, precision: str | None = None) -> tuple[test_zoo.Example, Network]:

@@ -20,16 +20,7 @@ from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.options import BuildOptions
-from trtdsl.passes.channel_scales import channel_scales
-from trtdsl.passes.exact_integers import exact_integers
-from trtdsl.passes.half_squares import scaled_squares
-from trtdsl.passes.infinities import infinities
-from trtdsl.passes.joined import turned_by_products
-from trtdsl.passes.parts import in_parts
-from trtdsl.passes.rows import in_rows
-from trtdsl.passes.shared import shared
-from trtdsl.passes.weakly_typed import without_casts
-from trtdsl.passes.wide_bytes import wide_bytes
+from trtdsl.passes.prepared import prepared_for
 from trtdsl.paused import collections_paused
 from trtdsl.profiles import Profile, given_sizes, hull, parse
 from trtdsl.reference import spec
@@ -84,7 +75,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
         built, engine = _known(known, lambda b: _engine(network, b, options, profiles, gpu))
         if built is None or engine is None:
             with collections_paused():
-                prepared = _prepared(network, trt)
+                prepared = prepared_for(network, trt)
             with primary_context(options.gpu):
                 built = _built(prepared, options, profiles, cache)
             engine = _engine(network, built, options, profiles, gpu)
@@ -112,15 +103,6 @@ def _known(
     except LoadError as error:
         warnings.warn(f"a cached engine is built again: {error}", CacheWarning, stacklevel=4)
         return None, None
-
-
-def _prepared(network: Network, trt: Any) -> Network:
-    """The network as this release takes it, and computes it right."""
-    network = wide_bytes(network)
-    if is_strongly_typed(trt):
-        return channel_scales(network)
-    network = turned_by_products(without_casts(channel_scales(in_rows(in_parts(network)))))
-    return shared(infinities(exact_integers(scaled_squares(network))))
 
 
 def _built(

@@ -24,7 +24,7 @@ __all__ = [
     "fold",
     "from_numpy",
     "run",
-    "settled",
+    "settle",
     "signature",
     "spec",
 ]
@@ -182,19 +182,11 @@ def fold(tensor: Tensor) -> torch.Tensor:
     return values[tensor]
 
 
-def settled(tensor: Tensor) -> torch.Tensor:
-    """``fold``, for a value that decides which layers there are: no refit can change it then."""
-    made, seen = [tensor.producer], set()
-    while made:
-        operation = made.pop()
-        if operation is None or operation in seen:
-            continue
-        seen.add(operation)
-        made += [x.producer for x in operation.inputs]
-        weights = operation.layer.weights if isinstance(operation.layer, Constant) else None
-        if weights is not None and weights.name is not None:
-            tensor.network.settled[weights.name] = weights
-    return fold(tensor)
+def settle(tensor: Tensor) -> None:
+    """Note that a constant's value decided which layers there are: no refit can change it then."""
+    for operation in tensor.ancestry():
+        if isinstance(operation.layer, Constant) and operation.layer.weights.name is not None:
+            tensor.network.settled[operation.layer.weights.name] = operation.layer.weights
 
 
 def _last_uses(network: Network) -> dict[int, list[Tensor]]:

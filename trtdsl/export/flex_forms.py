@@ -15,11 +15,15 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from trtdsl.errors import ConversionError, explain
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["flex_forms"]
 
+_WHOLE = 1 << 20
+"""The blocks of attention without a mask are larger than that."""
 _MODULE = "torch.nn.attention.flex_attention"
 
 
@@ -46,6 +50,7 @@ def _attended(
     import torch
     import torch.nn.functional as F
 
+    _require_function(block_mask)
     times = query.shape[1] // key.shape[1]
     key, value = (x.expand(query.shape[0], *x.shape[1:]) for x in (key, value))
     whole = (x.repeat_interleave(times, 1) if times > 1 else x for x in (key, value))
@@ -68,6 +73,21 @@ def _whole_blocks(mask: Tensor, *, separate_full_blocks: bool, **sizes: int) -> 
     batch, heads, queries, keys = mask.shape
     counts = -(-queries // sizes["Q_BLOCK_SIZE"]), -(-keys // sizes["KV_BLOCK_SIZE"])
     return mask[:, :, :1, :1].expand(batch, heads, *counts).int(), None
+
+
+def _require_function(block_mask: tuple[Any, ...]) -> None:
+    """Refuse a mask that is its blocks alone: PyTorch heeds them only where it compiles."""
+    query_block, key_block, function = block_mask[-3:]
+    whole = min(query_block, key_block) >= _WHOLE
+    if _is(function, "noop_mask") and not whole:
+        raise ConversionError(
+            explain(
+                f"the mask of flex_attention is blocks of {query_block} by {key_block}, and no "
+                "function: PyTorch reads them only where it compiles",
+                fix="give a mask_mod that hides what the blocks do, to create_block_mask or "
+                "BlockMask.from_kv_blocks",
+            )
+        )
 
 
 def _mask(function: Callable[..., Tensor], scores: Tensor) -> Tensor | None:

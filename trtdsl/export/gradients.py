@@ -7,13 +7,14 @@ what an energy's forces are computed by then is operators like all others.
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
-from sympy import Integer
+from sympy import Integer, Symbol
 from torch import Tensor, nn
 from torch._decomp import core_aten_decompositions, get_decompositions
 from torch._dynamo.source import ConstantSource
@@ -25,6 +26,7 @@ from torch.fx.traceback import preserve_node_meta
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trtdsl.errors import ConversionError, explain
+from trtdsl.source import Source
 
 if TYPE_CHECKING:
     from trtdsl.export.flat import Flat
@@ -33,6 +35,18 @@ __all__ = ["differentiated"]
 
 _MOST_SIZES = 1 << 14
 """So many sizes a condition is tried at."""
+
+
+class _Guards(list[Any]):
+    """What a ShapeEnv is asked and takes for granted, and the user's lines that ask."""
+
+    def __init__(self, guards: Sequence[Any]) -> None:
+        super().__init__(guards)
+        self.places = [""] * len(guards)
+
+    def append(self, guard: Any) -> None:
+        self.places.append(Source(stack="".join(traceback.format_stack())).line)
+        super().append(guard)
 
 
 class _Differentiated(nn.Module):
@@ -65,7 +79,8 @@ def differentiated(
         own = dict(zip(sorted(state), values, strict=False))
         return torch.func.functional_call(flat, own, tuple(values[len(own) :]))
 
-    sizes = ShapeEnv(duck_shape=False)
+    sizes: Any = ShapeEnv(duck_shape=False)
+    sizes.guards = _Guards(sizes.guards)
     fakes = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
     values = [fakes.from_tensor(x.detach(), static_shapes=True) for x in _flat(state)]
     pairs = enumerate(zip(leaves, specs, strict=True))
@@ -75,7 +90,7 @@ def differentiated(
     )
     with torch.enable_grad(), torch._C.DisableTorchFunction(), _plain_kernels(), fakes:
         graph = traced(*values, *given)
-    _require_held(sizes, given, specs)
+    _require_held(sizes.guards, given, specs)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return _Differentiated(flat.model, graph)
@@ -104,21 +119,27 @@ def _varying(fakes: FakeTensorMode, index: int, x: Tensor, spec: Mapping[int, An
 
 
 def _require_held(
-    sizes: ShapeEnv, given: Sequence[Tensor], specs: Sequence[Mapping[int, Any]]
+    guards: _Guards, given: Sequence[Tensor], specs: Sequence[Mapping[int, Any]]
 ) -> None:
     """Refuse what was asked of sizes in Python, and taken for granted, where it does not hold."""
     dims: dict[Any, Any] = {}
     for x, spec in zip(given, specs, strict=True):
         named: list[tuple[Any, Any]] = [(x.shape[axis], dim) for axis, dim in spec.items()]
         dims.update((n.node.expr, dim) for n, dim in named if isinstance(n, torch.SymInt))
-    for guard in sizes.guards:
+    for guard, place in zip(guards, guards.places, strict=True):
         if not _holds(guard.expr, dims):
+            asked = guard.expr.xreplace({s: Symbol(_named(dim)) for s, dim in dims.items()})
             raise ConversionError(
                 explain(
-                    f"the model takes gradients, and asks whether {guard.expr} of sizes that vary",
-                    fix="leave these sizes out of dynamic_shapes",
+                    f"the model takes gradients, and asks whether {asked}, which sizes decide",
+                    at=place,
+                    fix="leave the size out of dynamic_shapes, or let its Dim begin or end there",
                 )
             )
+
+
+def _named(dim: Any) -> str:
+    return str(getattr(dim, "__name__", dim))
 
 
 def _holds(condition: Any, dims: Mapping[Any, Any]) -> bool:

@@ -43,6 +43,9 @@ def exportable() -> Iterator[None]:
     distributions = sys.modules.get("torch.distributions.distribution")
     if distributions is not None:
         places.append((distributions.Distribution, "_validate_args", False))
+    vmap: Any = sys.modules.get("torch._functorch.vmap")
+    if hasattr(vmap, "_remove_batch_dim"):
+        places.append((vmap, "_remove_batch_dim", _moved(vmap._remove_batch_dim)))
     places += flex_forms()
     before = [getattr(place, name) for place, name, _ in places]
     try:
@@ -77,18 +80,19 @@ def _is_causal(mask: Any, is_causal: bool | None = None, size: int | None = None
     return is_causal is True
 
 
-def _remove_batch_dim(self: Tensor, level: int, batch_size: int, out_dim: int) -> Tensor:
-    """The result of ``torch.vmap``: torch.export does not see its axis being moved."""
-    from torch._functorch.predispatch import _remove_batch_dim
+def _moved(remove: Callable[..., Any]) -> Callable[..., Any]:
+    """The results of ``torch.vmap``: torch.export does not see their axis being moved."""
 
-    result: Tensor = _remove_batch_dim(self, level, batch_size, 0)
-    return result.movedim(0, out_dim) if out_dim else result
+    def removed(x: Any, level: int, batch_size: int, out_dim: int) -> Any:
+        result = remove(x, level, batch_size, 0)
+        return result.movedim(0, out_dim) if out_dim else result
+
+    return removed
 
 
 _DETECTION = "torchvision.models.detection."
 _FORMS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("torch.nn.modules.transformer", "_detect_is_causal_mask", _is_causal),
-    ("torch._functorch.vmap", "_remove_batch_dim", _remove_batch_dim),
     ("torchvision.ops", "batched_nms", _batched_nms),
     ("torchvision.ops.boxes", "batched_nms", _batched_nms),
     ("torchvision.ops.boxes", "_batched_nms_coordinate_trick", _batched_nms),

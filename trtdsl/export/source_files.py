@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -79,16 +80,27 @@ def _is_the_users(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return module.__name__ == "__main__"
-    return not str(file).startswith(_installed(tuple(sys.path)))
+    if str(file).startswith(tuple(f"{folder}/" for folder in _pythons())):
+        return False
+    return module.__name__.partition(".")[0] not in _installed(tuple(sys.path))
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Python's own folders, and those of the path that an installer keeps its records in."""
-    own = sysconfig.get_paths()
-    folders = {Path(own[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    folders |= {Path(f) for f in path if next(Path(f).glob("*.dist-info"), None) is not None}
-    return tuple(f"{folder}/" for folder in folders)
+def _pythons() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> frozenset[str]:
+    """Modules that an installer put on the path elsewhere, as ``pip install --target`` does.
+
+    The user's own may lie beside them.
+    """
+    folders = [Path(folder) for folder in path if Path(folder) not in _pythons()]
+    records = (record for folder in folders for record in folder.glob("*.dist-info"))
+    files = (file for record in records for file in metadata.Distribution.at(record).files or ())
+    return frozenset(file.parts[0].removesuffix(".py") for file in files)
 
 
 def _own(module: ModuleType, kind: type) -> list[Any]:

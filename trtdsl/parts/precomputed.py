@@ -43,8 +43,6 @@ def precompute(captured: Captured) -> Captured:
                 continue
             settled.update((captured.weights[n][1], captured.weights[n][0]) for n in _read(node))
             _replace(module, node, value, known)
-    if not settled:
-        return captured
     (outputs,) = module.graph.output_node().args
     assert isinstance(outputs, tuple | list)
     return replace(

@@ -77,17 +77,9 @@ def _varying(operation: Operation) -> Tensor | None:
 
 def _is_joined(x: Tensor) -> bool:
     """Whether a concatenation is among what functions of single elements make x of."""
-    left, seen = [x.producer], set()
-    while left:
-        made = left.pop()
-        if made is None or made in seen:
-            continue
-        seen.add(made)
-        if isinstance(made.layer, Concatenation) or _turns_a_part(made):
-            return True
-        if isinstance(made.layer, _BY_ELEMENT):
-            left += [y.producer for y in made.inputs if not y.is_constant]
-    return False
+    made = x.ancestry(lambda operation: isinstance(operation.layer, _BY_ELEMENT))
+    varying = (operation for operation in made if not operation.outputs[0].is_constant)
+    return any(isinstance(op.layer, Concatenation) or _turns_a_part(op) for op in varying)
 
 
 def _turns_a_part(operation: Operation) -> bool:
