@@ -85,11 +85,17 @@ def converted(
     whole = _whole(captured, name)
     if whole is None:
         inline_regions(captured.module)
-        captured = precompute(captured)
+        captured = precompute(_with_new_outputs(captured))
         whole = _whole(captured, name)
     if whole is not None:
         return make(whole, options)
     return _hybrid(captured, lambda n: make(n, _options_of(n, options)), name, device)
+
+
+def _with_new_outputs(captured: Captured) -> Captured:
+    (outputs,) = captured.module.graph.output_node().args
+    assert isinstance(outputs, tuple | list)
+    return replace(captured, outputs=tuple(n for n in outputs if isinstance(n, Node)))
 
 
 def _whole(captured: Captured, name: str) -> Network | None:

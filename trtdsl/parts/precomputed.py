@@ -35,6 +35,7 @@ def precompute(captured: Captured) -> Captured:
         elif _is_fixed(node, fixed):
             fixed.add(node)
     settled: dict[str, torch.Tensor] = {}
+    made: dict[Node, Node] = {}
     for node in [n for n in module.graph.nodes if n in fixed]:
         if _is_operator(node) and not is_convertible(node):
             try:
@@ -42,12 +43,10 @@ def precompute(captured: Captured) -> Captured:
             except Exception:  # the report has the operator
                 continue
             settled.update((captured.weights[n][1], captured.weights[n][0]) for n in _read(node))
-            _replace(module, node, value, known)
-    (outputs,) = module.graph.output_node().args
-    assert isinstance(outputs, tuple | list)
+            made.update(_replace(module, node, value, known))
     return replace(
         captured,
-        outputs=tuple(n for n in outputs if isinstance(n, Node)),
+        outputs=tuple(made.get(node, node) for node in captured.outputs),
         settled={**captured.settled, **settled},
     )
 
@@ -84,7 +83,11 @@ def _value(node: Node, known: dict[Node, Any]) -> Any:
     return known[node]
 
 
-def _replace(module: GraphModule, node: Node, value: Any, known: dict[Node, Any]) -> None:
+def _replace(
+    module: GraphModule, node: Node, value: Any, known: dict[Node, Any]
+) -> dict[Node, Node]:
+    """Put constants in place of a node, or of what is taken of its values; which for which."""
+    replaced: dict[Node, Node] = {}
     if isinstance(value, torch.Tensor):
         name = f"_computed_{node.name}"
         constant = value.detach().to(node.meta["val"].dtype).contiguous()
@@ -94,9 +97,11 @@ def _replace(module: GraphModule, node: Node, value: Any, known: dict[Node, Any]
         made.meta = dict(node.meta)
         known[made] = constant
         node.replace_all_uses_with(made)
+        replaced[node] = made
     else:
         for user in list(node.users):
             if user.target is operator.getitem:
-                _replace(module, user, value[user.args[1]], known)
+                replaced |= _replace(module, user, value[user.args[1]], known)
     if not node.users:
         module.graph.erase_node(node)
+    return replaced
