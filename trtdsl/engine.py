@@ -16,7 +16,7 @@ from trtdsl.layer_times import Profile, make_recorder, measure
 from trtdsl.manifest import Manifest
 from trtdsl.runtime import files
 from trtdsl.runtime.contexts import GraphMode, Memory
-from trtdsl.runtime.device import index_of, primary_context
+from trtdsl.runtime.device import index_of, let_go, primary_context
 from trtdsl.runtime.driver import refuse_after_fork
 from trtdsl.runtime.interop import adopt, is_foreign
 from trtdsl.runtime.open_outputs import open_outputs
@@ -81,6 +81,10 @@ class Engine:
         self._refitting: Refitting | None = None
         self._lacks_weights = manifest.stripped
         self._plan_is_old = False
+
+    def __del__(self) -> None:
+        if "_trt_engine" in self.__dict__:
+            let_go(self._device, self, "_runners", "_trt_engine")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on torch CUDA tensors or numpy arrays; the outputs nest as the model's do."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,18 @@ def tensorrt() -> None:
     reason = why_unavailable()
     if reason is not None:
         pytest.skip(reason.splitlines()[0])
+
+
+@pytest.fixture(autouse=True)
+def current_device(tensorrt: None) -> Iterator[None]:
+    """No test leaves another device current than it found, nor do the engines that it drops."""
+    import torch
+
+    before = torch.cuda.current_device()
+    yield
+    if torch.cuda.device_count() > 1:
+        gc.collect()
+    assert torch.cuda.current_device() == before
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import trtdsl
+from tests import test_apart as apart
 from tests import test_joined as joined
 from tests.cases.base import f32
 from trtdsl.build import BuildOptions, build
@@ -62,3 +63,14 @@ def test_keys_that_were_joined(model: nn.Module, precision: str | None) -> None:
     actual, expected = engine(*(x.cuda() for x in inputs)).cpu(), model(*inputs)
     error = (actual - expected).norm() / expected.norm()
     assert error <= (1e-5 if precision is None else 4e-3)
+
+
+@pytest.mark.parametrize("level", [0, 3])
+@pytest.mark.parametrize("kind", apart.KINDS)
+def test_attention_beside_an_mlp(kind: str, level: int) -> None:
+    """TensorRT 8.6 makes one product of the two, which it was seen to feed wrongly."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(apart.Block(kind), apart.Block(kind)).eval(), f32(2, 8, 32)
+    engine = trtdsl.convert(model, (x,), optimization_level=level)
+    actual, expected = engine(x.cuda()).cpu(), model(x)
+    assert (actual - expected).norm() / expected.norm() <= 1e-5

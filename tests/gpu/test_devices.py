@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,20 @@ def test_whatever_the_current_device_is(current: int, graphs: bool, shared: bool
         torch.testing.assert_close(y.cpu(), exact(data(7)), **TOLERANCE)
     with pytest.raises(RunError, match=r"x is on cuda:0, and this runs on cuda:1\n  fix: x\.to"):
         engine(data(0).to("cuda:0"))
+
+
+@TWO
+@pytest.mark.parametrize("graphs", [False, True])
+def test_dropped_engines_leave_the_current_device(graphs: bool) -> None:
+    for _ in range(2):
+        engine = on("cuda:1")
+        engine.graphs = graphs
+        for x in (data(0).to("cuda:1"), data(0).numpy()):
+            engine(x)
+        del engine
+        gc.collect()
+        assert torch.cuda.current_device() == 0
+        assert data(0).cuda().device == torch.device("cuda", 0)
 
 
 @TWO

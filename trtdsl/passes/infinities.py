@@ -1,8 +1,8 @@
 """``infinities``: infinite constants that stay infinite without strongly typed networks.
 
-TensorRT 8.6 was seen to read an infinite constant that broadcasts as 1e38. Where sizes are known it
-can have all elements of the larger tensor; where they vary, a size that is known only in the run
-makes an infinity of the largest finite number.
+TensorRT 8.6 was seen to read an infinite constant that broadcasts as 1e38, and what is computed of
+sizes and constants alone too. Where sizes are known it can have all elements of the larger tensor;
+where they vary, the largest finite number becomes an infinity by what only the run knows.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from trtdsl.ir.elementwise import ElementWise, Unary, UnaryOperation
 from trtdsl.ir.select import Select
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.operators import cast, minimum, where
+from trtdsl.operators import cast, equal, maximum, where
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import fold
-from trtdsl.types import DType, Shape, is_static
+from trtdsl.types import DType, Shape
 
 __all__ = ["infinities"]
 
@@ -29,7 +29,8 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     (y,) = operation.outputs
     if y.type.is_static or not any(_is_cut(x, y.shape) for x in inputs):
         return None
-    made = operation.layer(*(_in_the_run(x, y.shape) if _is_cut(x, y.shape) else x for x in inputs))
+    once = _once(next(x for x in inputs if not x.is_constant))
+    made = operation.layer(*(_in_the_run(x, once) if _is_cut(x, y.shape) else x for x in inputs))
     assert made.producer is not None
     made.producer.name = operation.name
     return (made,)
@@ -40,16 +41,19 @@ def _is_cut(x: Tensor, shape: Shape) -> bool:
     return broadcasts and bool(fold(x).isinf().any())
 
 
-def _in_the_run(x: Tensor, shape: Shape) -> Tensor:
-    """A constant, its infinities as twice the largest number: once, and once more as a size is 1.
+def _once(x: Tensor) -> Tensor:
+    """1.0 for each element of x, by a comparison that could give 0 for all that TensorRT knows."""
+    known = x if x.dtype is DType.BOOL else equal(x, x)
+    return maximum(cast(known, DType.FLOAT32), 1.0)
 
-    A size of 0 leaves it finite, and nothing that reads it. In float32, of which a cast makes
-    infinities of 16 bits.
+
+def _in_the_run(x: Tensor, once: Tensor) -> Tensor:
+    """A constant, its infinities as the largest number, and that once more.
+
+    In float32, of which a cast makes infinities of 16 bits.
     """
     import torch
 
-    size = next(d for d in shape if not is_static((d,)))
-    once = cast(minimum(x.network.size(size), 1), DType.FLOAT32).reshape(*(1,) * x.rank)
     wide, largest = cast(x, DType.FLOAT32), torch.finfo(torch.float32).max
     infinite = Unary(op=UnaryOperation.ISINF)(wide)
     finite = where(infinite, where(wide < 0, -largest, largest, DType.FLOAT32), wide)

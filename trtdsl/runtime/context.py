@@ -9,6 +9,7 @@ from trtdsl.errors import RunError, explain
 from trtdsl.extension import failures
 from trtdsl.manifest import Manifest
 from trtdsl.runtime import logger
+from trtdsl.runtime.device import let_go
 from trtdsl.runtime.open_outputs import Memory, allocators, open_outputs
 from trtdsl.runtime.workspace import Workspace
 
@@ -25,6 +26,7 @@ class Context:
         self,
         trt_context: Any,
         manifest: Manifest,
+        device: int,
         memory: Memory,
         *,
         workspace: Workspace | None = None,
@@ -35,6 +37,7 @@ class Context:
         ``memory`` serves the outputs whose sizes values decide.
         With ``takes_turns`` contexts on other streams use it too.
         """
+        self._device = device
         self.output_shapes: list[tuple[int, ...] | None] = []
         """None where the inputs' values decide: ``open`` has that output after a run."""
         self.input_shapes: list[tuple[int, ...]] | None = None
@@ -50,6 +53,9 @@ class Context:
         self._set_address = trt_context.set_tensor_address
         self._known: dict[str, int] = {}
         self._execute = trt_context.execute_async_v3
+
+    def __del__(self) -> None:
+        let_go(self._device, self, "_context", "_set_address", "_execute", "open")
 
     def set_shapes(self, shapes: list[tuple[int, ...]]) -> None:
         """Tell TensorRT the inputs' shapes and learn the outputs'; nothing where they are the last.

@@ -13,6 +13,7 @@ from trtdsl.manifest import Manifest
 from trtdsl.profiles import choose
 from trtdsl.runtime import logger
 from trtdsl.runtime.context import Context, refusal
+from trtdsl.runtime.device import let_go
 from trtdsl.runtime.open_outputs import Memory as OutputMemory
 from trtdsl.runtime.workspace import Workspace
 from trtdsl.signature import Signature
@@ -78,6 +79,9 @@ class Contexts:
         self._workspaces: weakref.WeakSet[Workspace] = weakref.WeakSet()
         self._common: Workspace | None = None
 
+    def __del__(self) -> None:
+        let_go(self.device, self, "_engine")
+
     def make(
         self, profile: int, stream: int, memory: OutputMemory, workspace: Workspace | None = None
     ) -> Context:
@@ -100,7 +104,12 @@ class Contexts:
             if self._profiler is not None:
                 context.profiler = self._profiler
             made = Context(
-                context, self.manifest, memory, workspace=workspace, takes_turns=self.shared
+                context,
+                self.manifest,
+                self.device,
+                memory,
+                workspace=workspace,
+                takes_turns=self.shared,
             )
             self._made.add(made)
             return made

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 
-from trtdsl.errors import RunError, UnavailableError, explain
+from trtdsl.errors import RunError, TrtdslError, UnavailableError, explain
 from trtdsl.runtime.driver import call, check, library
 from trtdsl.runtime.once import once
 
@@ -23,6 +23,7 @@ __all__ = [
     "current_context",
     "find_gpu",
     "index_of",
+    "let_go",
     "primary_context",
     "primary_handle",
     "require_gpu",
@@ -131,6 +132,17 @@ def restoring_context() -> Iterator[None]:
         call("cuCtxGetCurrent", ctypes.byref(after))
         if before.value != after.value:
             call("cuCtxSetCurrent", before)
+
+
+def let_go(index: int, owner: object, *names: str) -> None:
+    """Forget attributes that hold objects of TensorRT, for ``__del__``; in the device's context.
+
+    TensorRT frees an engine or a context on its device, and was seen to leave that the thread's
+    current one. Nothing that goes wrong here is anybody's to handle: an ending process frees all.
+    """
+    with suppress(TrtdslError), primary_context(index):
+        for name in names:
+            owner.__dict__.pop(name, None)
 
 
 @once
