@@ -20,7 +20,7 @@ from tests.test_ir import answers, assert_close
 from tests.test_lowering import lowered
 from trtdsl.ir.repeat import Repeat
 from trtdsl.network_digest import engine_key
-from trtdsl.passes.exact_integers import exact_integers
+from trtdsl.passes.prepared import prepared_for
 from trtdsl.reference import run
 from trtdsl.runtime.device import Gpu
 
@@ -135,7 +135,7 @@ def test_a_loop_of_a_size_of_the_run_with_weights() -> None:
     half = trtdsl.trace(
         model, (f32(4, 5, 3),), dynamic_shapes={"x": {0: n, 1: b}}, precision="fp16"
     )
-    exact = exact_integers(network)
+    exact = prepared_for(network, standin.load(standin.VERSIONS[0]))
     for rows, batch in ((4, 5), (31, 2)):
         x = f32(rows, batch, 3)
         (total, outputs), back = model(x)

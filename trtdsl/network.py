@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -161,10 +161,8 @@ class Tensor:
         """
         return operators.reshape(self, unpacked(shape))
 
-    def ancestry(
-        self, through: Callable[[Operation], bool] = lambda operation: True
-    ) -> Iterator[Operation]:
-        """The operations that make a tensor, each once; ``through`` says behind which to look."""
+    def ancestry(self) -> Iterator[Operation]:
+        """The operations that make a tensor, each once."""
         left, seen = [self.producer], set[Operation]()
         while left:
             operation = left.pop()
@@ -172,8 +170,7 @@ class Tensor:
                 continue
             seen.add(operation)
             yield operation
-            if through(operation):
-                left += [x.producer for x in operation.inputs]
+            left += [x.producer for x in operation.inputs]
 
     def permute(self, *order: int) -> Tensor:
         """Its axes in another order. Errors: ShapeError where an axis is missing or there twice."""

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import trtdsl
-from tests import test_apart as apart
-from tests import test_joined as joined
+from tests import test_turned as turned
 from tests.cases.base import f32
 from trtdsl.build import BuildOptions, build
 from trtdsl.ir.softmax import SoftMax
@@ -55,7 +54,42 @@ def test_masked_attention_in_float16(kind: str, level: int) -> None:
     assert (actual - expected).abs().max() / expected.abs().max() <= 4e-3
 
 
-@pytest.mark.parametrize("model", [joined.PartlyTurned(), joined.Eager(), joined.Cached()])
+class PartlyTurned(nn.Module):
+    """Attention whose first four elements of a head are turned by their positions (GPT-NeoX)."""
+
+    def __init__(self, length: int = 6) -> None:
+        super().__init__()
+        angles = torch.outer(torch.arange(length).float(), torch.tensor([1.0, 0.1]))
+        self.register_buffer("cos", angles.cos().repeat(1, 2))
+        self.register_buffer("sin", angles.sin().repeat(1, 2))
+
+    def turned(self, x: torch.Tensor) -> torch.Tensor:
+        part, rest = x[..., :4], x[..., 4:]
+        a, b = part.chunk(2, -1)
+        part = part * self.cos + torch.cat([-b, a], -1) * self.sin
+        return torch.cat([part, rest], -1)
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(self.turned(q), self.turned(k), v)
+
+
+class Eager(PartlyTurned):
+    """The same with products of its own, as models have it that know no other attention."""
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        scores = self.turned(q) @ (self.turned(k).transpose(-1, -2) / 8**0.5)
+        return scores.softmax(-1) @ v
+
+
+class Cached(nn.Module):
+    """Keys behind those of earlier steps, laid out as the projections give them."""
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        keys = torch.cat([v, k], 2).permute(1, 0, 3, 2)
+        return q.permute(1, 0, 2, 3) @ keys
+
+
+@pytest.mark.parametrize("model", [PartlyTurned(), Eager(), Cached()])
 @pytest.mark.parametrize("precision", [None, "fp16"])
 def test_keys_that_were_joined(model: nn.Module, precision: str | None) -> None:
     inputs = tuple(f32(2, 3, 6, 8, seed=seed) for seed in range(3))
@@ -66,11 +100,11 @@ def test_keys_that_were_joined(model: nn.Module, precision: str | None) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 3])
-@pytest.mark.parametrize("kind", apart.KINDS)
+@pytest.mark.parametrize("kind", turned.KINDS)
 def test_attention_beside_an_mlp(kind: str, level: int) -> None:
     """TensorRT 8.6 makes one product of the two, which it was seen to feed wrongly."""
     torch.manual_seed(0)
-    model, x = nn.Sequential(apart.Block(kind), apart.Block(kind)).eval(), f32(2, 8, 32)
+    model, x = nn.Sequential(turned.Block(kind), turned.Block(kind)).eval(), f32(2, 8, 32)
     engine = trtdsl.convert(model, (x,), optimization_level=level)
     actual, expected = engine(x.cuda()).cpu(), model(x)
     assert (actual - expected).norm() / expected.norm() <= 1e-5

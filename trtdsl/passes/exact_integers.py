@@ -7,13 +7,11 @@ tensors in some networks only. Sums, products, extremes and comparisons are exac
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from trtdsl.ir.base import Layer
 from trtdsl.ir.cast import Cast
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.reduce import Reduce, ReduceOperation
-from trtdsl.ir.repeat import Repeat
 from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Squeeze
 from trtdsl.ir.slice import SampleMode, Slice
@@ -45,10 +43,6 @@ def exact_integers(network: Network) -> Network:
 
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
     layer, x = operation.layer, inputs[0] if inputs else None
-    if isinstance(layer, Repeat):
-        condition = None if layer.condition is None else exact_integers(layer.condition)
-        body = exact_integers(layer.body)
-        return replace(layer, body=body, condition=condition).outputs(*inputs)
     if x is None or x.dtype not in (DType.INT32, DType.INT64):
         return None
     if all(y.is_constant for y in inputs):

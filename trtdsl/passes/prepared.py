@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from trtdsl.network import Network
-from trtdsl.passes.apart import written_apart
+from trtdsl.ir.repeat import Repeat
+from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.infinities import infinities
-from trtdsl.passes.joined import turned_by_products
 from trtdsl.passes.late_casts import unrounded
 from trtdsl.passes.parts import in_parts
 from trtdsl.passes.patches import in_patches
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
+from trtdsl.passes.turned import turned_before
 from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.passes.wide_bytes import wide_bytes
 from trtdsl.tensorrt_api import is_strongly_typed
@@ -27,8 +30,32 @@ def prepared_for(network: Network, trt: Any) -> Network:
     """The network as this release takes it, and computes it right."""
     network = wide_bytes(network)
     if is_strongly_typed(trt):
-        return channel_scales(network)
+        return _and_loops(channel_scales, network)
     network = in_rows(in_parts(in_patches(unrounded(network))))
-    network = turned_by_products(without_casts(channel_scales(network)))
+    return _and_loops(_computed_right, network)
+
+
+def _computed_right(network: Network) -> Network:
+    """The network in layers that TensorRT 8.6 computes as they are meant, and fuses."""
+    network = without_casts(channel_scales(network))
     network = infinities(exact_integers(scaled_squares(network)))
-    return written_apart(shared(network))
+    return turned_before(shared(network))
+
+
+def _and_loops(change: Callable[[Network], Network], network: Network) -> Network:
+    """A network changed, with the networks that its loops repeat."""
+
+    def rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        layer = operation.layer
+        if not isinstance(layer, Repeat):
+            return None
+        condition = None if layer.condition is None else _and_loops(change, layer.condition)
+        body = _and_loops(change, layer.body)
+        outputs = replace(layer, body=body, condition=condition).outputs(*inputs)
+        assert outputs[0].producer is not None
+        outputs[0].producer.name = operation.name
+        return outputs
+
+    changed = change(network)
+    loops = any(isinstance(operation.layer, Repeat) for operation in changed.operations)
+    return rewrite(changed, rule) if loops else changed
