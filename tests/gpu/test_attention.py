@@ -102,7 +102,7 @@ def test_keys_that_were_joined(model: nn.Module, precision: str | None) -> None:
 @pytest.mark.parametrize("level", [0, 3])
 @pytest.mark.parametrize("kind", turned.KINDS)
 def test_attention_beside_an_mlp(kind: str, level: int) -> None:
-    """TensorRT 8.6 makes one product of the two, which it was seen to feed wrongly."""
+    """Where TensorRT 8.6 adds two products, it was seen to leave out the moving of the heads."""
     torch.manual_seed(0)
     model, x = nn.Sequential(turned.Block(kind), turned.Block(kind)).eval(), f32(2, 8, 32)
     engine = trtdsl.convert(model, (x,), optimization_level=level)

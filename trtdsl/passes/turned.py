@@ -1,8 +1,8 @@
 """``turned_before``: linear layers whose results are added, of inputs that are turned before.
 
 Of two such products, as the attention's and the MLP's of a parallel block (GPT-NeoX, Phi, Falcon),
-TensorRT 8.6 adds the one while it computes the other. Where its input has heads that were moved
-behind the tokens, it was seen to read them as they lay before, in all rows but the first.
+TensorRT 8.6 adds the one while it computes the other. Where one reads heads that were moved behind
+the tokens, it was seen to leave out the kernel that moves them, and to give a wrong answer.
 """
 
 from __future__ import annotations
