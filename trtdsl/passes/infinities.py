@@ -10,7 +10,7 @@ from __future__ import annotations
 from trtdsl.ir.elementwise import ElementWise, Unary, UnaryOperation
 from trtdsl.ir.select import Select
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.operators import cast, equal, maximum, where
+from trtdsl.operators import cast, less, maximum, where
 from trtdsl.passes.rewrite import rewrite
 from trtdsl.reference import fold
 from trtdsl.types import DType, Shape
@@ -42,8 +42,8 @@ def _is_cut(x: Tensor, shape: Shape) -> bool:
 
 
 def _once(x: Tensor) -> Tensor:
-    """1.0 for each element of x, by a comparison that could give 0 for all that TensorRT knows."""
-    known = x if x.dtype is DType.BOOL else equal(x, x)
+    """1.0 for each element of x: the larger of that and of what a comparison gives."""
+    known = x if x.dtype is DType.BOOL else less(0, x)
     return maximum(cast(known, DType.FLOAT32), 1.0)
 
 
