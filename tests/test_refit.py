@@ -21,6 +21,7 @@ from trtdsl.errors import BuildError, LoadError, RunError
 from trtdsl.lower import lower
 from trtdsl.network import Network
 from trtdsl.passes.channel_scales import channel_scales
+from trtdsl.passes.prepared import prepared_for
 from trtdsl.tensorrt_api import Api, network_flags
 from trtdsl.weights.recipe import Recipes
 from trtdsl.weights.recording import base_state, record
@@ -66,10 +67,28 @@ def convolutional() -> tuple[nn.Module, tuple[Any, ...]]:
     return model, (torch.randn(2, 3, 8, 8),)
 
 
+class Parallel(nn.Module):
+    """Tokens of an image's patches, and a block whose attention and MLP are added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 2, stride=2)
+        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.up, self.down = nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(x).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        y = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        sums: torch.Tensor = x + self.out(y) + self.down(self.up(x).relu())
+        return sums
+
+
 MODELS: dict[str, Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = {
     "convolutional": convolutional,
     "tied": lambda: (Tied(), (torch.tensor([[1, 2, 3]]),)),
     "attention": lambda: (Attention(), (torch.randn(2, 5, 8),)),
+    "parallel": lambda: (Parallel(), (torch.randn(2, 3, 4, 6),)),
     "lstm": lambda: (nn.LSTM(4, 3, num_layers=2, bidirectional=True), (torch.randn(5, 2, 4),)),
     "encoder": lambda: (
         nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
@@ -88,8 +107,9 @@ def made(name: str, seed: int) -> tuple[nn.Module, tuple[Any, ...]]:
 
 
 def lowered(network: Network, version: str) -> tuple[Any, Recipes]:
-    """A TensorRT network of the stand-in, its weights named, and the recipes."""
+    """The stand-in's network, as a build makes it, with its weights named; and the recipes."""
     trt = standin.load(version)
+    network = prepared_for(network, trt)
     trt_network = trt.Builder(trt.Logger()).create_network(network_flags(trt))
     api = Api(trt, trt_network)
     lower(network, api, infers=False)

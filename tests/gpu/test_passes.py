@@ -1,0 +1,68 @@
+"""What TensorRT 8.6 is given instead of what it computes slowly or wrongly, in engines."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.export import Dim
+
+import trtdsl
+from tests import test_late_casts as late
+from tests import test_patches as patches
+from tests import test_prepared as prepared
+from tests.cases.base import f32
+
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore::FutureWarning")]
+
+PATCHES: list[tuple[nn.Module, torch.Tensor]] = [
+    (patches.Tokens((4, 2)), f32(2, 3, 8, 6)),
+    (patches.Tokens((2, 4, 3), flat=False), f32(2, 3, 4, 12, 9)),
+    (patches.Reduced(1, flat=False), f32(2, 4, 8, 6)),
+    (patches.Reduced(2, flat=True), f32(2, 32, 6)),
+]
+TOLERANCE = {None: 1e-5, "fp16": 4e-3}
+
+
+def check(model: nn.Module, engine: trtdsl.Engine, x: torch.Tensor, tolerance: float) -> None:
+    actual, expected = engine(x.cuda()).cpu(), model(x)
+    assert (actual - expected).norm() / expected.norm() <= tolerance
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize(("model", "x"), PATCHES)
+def test_patches(model: nn.Module, x: torch.Tensor, precision: str | None) -> None:
+    engine = trtdsl.convert(model.eval(), (x,), precision=precision, optimization_level=0)
+    check(model, engine, x, TOLERANCE[precision])
+
+
+def test_patches_of_a_batch_that_varies() -> None:
+    model = patches.Tokens((4, 4)).eval()
+    batch = Dim("batch", min=1, max=8)
+    engine = trtdsl.convert(
+        model, (f32(2, 3, 8, 12),), dynamic_shapes=({0: batch},), optimization_level=0
+    )
+    for count in (1, 2, 5):
+        check(model, engine, f32(count, 3, 8, 12), 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["scaled", "moved", "norm"])
+def test_outputs_that_are_computed_in_float32(kind: str) -> None:
+    model = late.Ending(kind).eval()
+    engine = trtdsl.convert(model, (late.X,), precision="fp16", optimization_level=0)
+    check(model, engine, late.X, 2e-3)
+
+
+def test_loops() -> None:
+    torch.manual_seed(0)
+    model = prepared.Scanned().eval()
+    length, rows = (Dim(name, min=1, max=64) for name in ("length", "rows"))
+    engine = trtdsl.convert(
+        model,
+        (f32(40, 4, 3),),
+        dynamic_shapes={"x": {0: length, 2: rows}},
+        optimization_level=0,
+    )
+    for x in (f32(40, 4, 3), f32(3, 4, 1, seed=1)):
+        for ours, wanted in zip(engine(x.cuda()), model(x), strict=True):
+            torch.testing.assert_close(ours.cpu(), wanted, rtol=1e-3, atol=1e-3)
