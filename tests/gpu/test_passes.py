@@ -8,7 +8,7 @@ from torch import nn
 from torch.export import Dim
 
 import trtdsl
-from tests import test_late_casts as late
+from tests import test_last_steps as last
 from tests import test_patches as patches
 from tests import test_prepared as prepared
 from tests.cases.base import f32
@@ -46,11 +46,11 @@ def test_patches_of_a_batch_that_varies() -> None:
         check(model, engine, f32(count, 3, 8, 12), 1e-5)
 
 
-@pytest.mark.parametrize("kind", ["scaled", "moved", "norm"])
+@pytest.mark.parametrize("kind", ["scaled", "moved", "norm", "softmax"])
 def test_outputs_that_are_computed_in_float32(kind: str) -> None:
-    model = late.Ending(kind).eval()
-    engine = trtdsl.convert(model, (late.X,), precision="fp16", optimization_level=0)
-    check(model, engine, late.X, 2e-3)
+    model = last.Ending(kind).eval()
+    engine = trtdsl.convert(model, (last.X,), precision="fp16", optimization_level=0)
+    check(model, engine, last.X, 2e-3)
 
 
 def test_loops() -> None:

@@ -7,9 +7,11 @@ evaluated, and nothing is left to a builder's choice.
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 
 from trtdsl.extension.library import LibraryPlugin
 from trtdsl.held import PrecisionWarning
+from trtdsl.ir.activation import Activation
 from trtdsl.ir.attention import Attention, lowest
 from trtdsl.ir.base import Layer
 from trtdsl.ir.convolution import Convolution, Deconvolution
@@ -24,6 +26,8 @@ from trtdsl.ir.plugin import Plugin
 from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.repeat import Repeat
+from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
+from trtdsl.ir.slice import Slice
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, maximum, where
@@ -48,6 +52,8 @@ _LOWEST = 3.4e38
 _MATRIX = (Attention, Convolution, Deconvolution, MatrixMultiply, Recurrent)
 # Sums of many elements, or functions that leave the range of 16 bits: these stay in float32.
 _SUMS = {ReduceOperation.SUM, ReduceOperation.AVG, ReduceOperation.PROD}
+_MOVES = (Shuffle, Slice, Squeeze, Unsqueeze)
+_STEPS = (Activation, ElementWise, Normalization, SoftMax, Unary)
 _POOLED = ((2, 3), (2, 3, 4))
 """The axes of a global average pooling: its kernels take float16 and add up in float32."""
 _WIDE_UNARY = {
@@ -72,7 +78,8 @@ def to_precision(network: Network, precision: str | None) -> Network:
     computed in float32. Of these, sums, powers and functions also stay in float32, until they meet
     16 bits again: the mean of squares inside a norm may be beyond their range. So does what a
     number takes part in that would be 0 in 16 bits, and a quotient by such a float32: epsilons.
-    Inputs and outputs keep their dtypes. ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
+    Inputs and outputs keep their dtypes, and no output is rounded to 16 bits but a product's.
+    ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
     Errors: ConversionError for another word.
     """
     require_precision(precision)
@@ -88,6 +95,7 @@ class _Narrowing:
         self.half = half
         self.outputs = set(network.outputs)
         self.boxes = _before_boxes(network)
+        self.last = _last_steps(network)
         self.casts: dict[tuple[Tensor, DType], Tensor] = {}
 
     def __call__(
@@ -97,7 +105,7 @@ class _Narrowing:
         if not floats or (operation.layer.folds and all(x.is_constant for x in inputs)):
             return None
         whole = operation.source.operator.startswith(_WIDE_OPERATORS)
-        whole = whole or operation in self.boxes
+        whole = whole or operation in self.boxes or operation in self.last
         dtype = DType.FLOAT32 if whole else self.dtype_of(operation.layer, floats)
         kernels = isinstance(operation.layer, Convolution | Deconvolution)
         if isinstance(operation.layer, Attention):
@@ -246,6 +254,34 @@ def _keeps_types(layer: Layer) -> bool:
 
 def _chooses_boxes(layer: Layer) -> bool:
     return isinstance(layer, NMS) or (isinstance(layer, Plugin) and layer.chooses_boxes)
+
+
+def _last_steps(network: Network) -> set[Operation]:
+    """What only moves elements of outputs, and the function of elements or norm before that.
+
+    Unless it is a product's, whose kernel it is part of; and where nothing but outputs is read.
+    """
+    readers: dict[Tensor, list[Operation]] = defaultdict(list)
+    for operation in network.operations:
+        for x in operation.inputs:
+            readers[x].append(operation)
+    moves, found = set[Operation](), set[Operation]()
+    for operation in reversed(network.operations):
+        if all(reader in moves for y in operation.outputs for reader in readers[y]):
+            if isinstance(operation.layer, _MOVES):
+                moves.add(operation)
+            elif _is_last_step(operation):
+                found.add(operation)
+    for operation in network.operations:
+        if operation in moves and operation.inputs[0].producer in found:
+            found.add(operation)
+    return found
+
+
+def _is_last_step(operation: Operation) -> bool:
+    reads = [x.producer for x in operation.inputs if x.producer is not None]
+    products = any(isinstance(made.layer, _MATRIX) for made in reads)
+    return isinstance(operation.layer, _STEPS) and not products
 
 
 def _before_boxes(network: Network) -> set[Operation]:
