@@ -36,6 +36,7 @@ from trtdsl.export.inplace import drop_identities, has_inplace, hides_views, rew
 from trtdsl.export.lengths import symbolic_lengths
 from trtdsl.export.library_forms import exportable
 from trtdsl.export.paths import Trace, hold
+from trtdsl.export.quantized_forms import pair_quantizers
 from trtdsl.export.refusal import quiet, refusal
 from trtdsl.export.scalars import known_scalars
 from trtdsl.export.snapshot import restored
@@ -228,6 +229,7 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
             program = _decomposed(program, table)
     for module in program.graph_module.modules():
         if isinstance(module, GraphModule):
+            pair_quantizers(module.graph)
             read_storage(module.graph)
             draw_nothing(module.graph)
             drop_checks(module.graph)

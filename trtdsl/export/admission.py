@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 from torch.nn.parameter import is_lazy
 
 from trtdsl.errors import ConversionError, explain
@@ -45,8 +46,14 @@ def refuse_other_models(model: Any) -> None:
 
 
 def refuse_training(model: nn.Module) -> None:
-    """Refuse a model of which a part is in training mode."""
-    training = [name or type(model).__name__ for name, m in model.named_modules() if m.training]
+    """Refuse a model of which a part is in training mode, but for what torch.export has made.
+
+    Its graphs have the mode among the arguments of their operators, and no ``eval()``.
+    """
+    exported = [m for m in model.modules() if isinstance(m, GraphModule) and "eval" in vars(m)]
+    apart = {m for part in exported for m in part.modules()}
+    modules = [(name, m) for name, m in model.named_modules() if m not in apart]
+    training = [name or type(model).__name__ for name, m in modules if m.training]
     if training:
         raise ConversionError(
             explain(
