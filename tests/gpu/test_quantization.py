@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import trtdsl
+from tests import test_export_quantization as exported
 from tests.cases.base import f32
 from tests.models.trained import Trained
 
@@ -61,3 +62,12 @@ def test_weights_trained_with_scales_by_channel(precision: str | None, index: in
     engine = trtdsl.convert(model, inputs, backend="tensorrt", precision=precision)
     answer, expected = engine(*(x.cuda() for x in inputs)).cpu(), model(*inputs)
     assert (answer - expected).norm() / expected.norm() <= 1e-2
+
+
+def test_pairs_of_export_quantization() -> None:
+    model, x = exported.Converted().eval(), exported.X
+    engine = trtdsl.convert(model, (x,), backend="tensorrt")
+    answer, expected = engine(x.cuda()).cpu(), model(x)
+    assert (answer - expected).norm() / expected.norm() <= 1e-2
+    outputs = [output for layer in engine.inspect() for output in layer["Outputs"]]
+    assert any("Int8" in str(output.get("Format/Datatype")) for output in outputs)
