@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tests.engine_parts import F32, Context, HostMover, Trt
 from tests.fake_cuda import FakeCuda, install
 from trtdsl import tensorrt_api
 from trtdsl.errors import RunError
-from trtdsl.runtime import graphs
+from trtdsl.runtime import device, graphs
 from trtdsl.runtime.contexts import Contexts
 from trtdsl.runtime.host_side import HostRunner
 from trtdsl.runtime.lane import Lane
@@ -88,6 +89,40 @@ def run(lane: Lane, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     y = np.empty_like(x)
     lane.run([x.ctypes.data], [y.ctypes.data])
     return y
+
+
+def test_tensorrts_objects_are_freed_on_their_device(
+    cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT leaves the device current that it frees on, and another thread's may be any."""
+    current: list[int] = []
+    freed: list[tuple[str, list[int]]] = []
+
+    @contextmanager
+    def on(index: int) -> Iterator[None]:
+        current.append(index)
+        yield
+        current.pop()
+
+    class FreedContext(Context):
+        def __del__(self) -> None:
+            freed.append(("context", list(current)))
+
+    class FreedTrt(Trt):
+        def create_execution_context(self) -> FreedContext:
+            return FreedContext(self)
+
+        def __del__(self) -> None:
+            freed.append(("engine", list(current)))
+
+    monkeypatch.setattr(device, "primary_context", on)
+    contexts = Contexts(FreedTrt(), F32, 3)
+    made = contexts.make(0, 7, nowhere)
+    del contexts
+    assert freed == []
+    del made
+    gc.collect()
+    assert sorted(freed) == [("context", [3]), ("engine", [3])]
 
 
 def test_each_profile_gets_a_context_and_keeps_it(cuda: FakeCuda) -> None:
