@@ -91,7 +91,7 @@ def test_they_lower_for_every_release(version: str) -> None:
 
 def test_steps_that_are_not_int8s_are_told() -> None:
     model = Converted(zero_point=128, steps=UINT8).eval()
-    told = r"1 quantizations .* zero point 128 and steps 0 to 255"
+    told = r"no int8 for 1 of 3 quantizations: .* zero point 128 and steps 0 to 255"
     with pytest.warns(PrecisionWarning, match=told):
         network = trtdsl.trace(model, (X,))
     assert len(quantizers(network)) == 4
@@ -119,7 +119,7 @@ def test_scales_in_buffers() -> None:
 
 
 class Other(nn.Module):
-    """Integers that leave the model, and a pair of two scales."""
+    """Integers that leave the model, a pair of two scales, and one of two dtypes."""
 
     def __init__(self, back: float | None) -> None:
         super().__init__()
@@ -127,12 +127,16 @@ class Other(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         q: torch.Tensor = operators().quantize_per_tensor.default(x, 0.1, 0, *INT8)
+        if self.back == 0.1:
+            return operators().dequantize_per_tensor.default(  # type: ignore[no-any-return]
+                q, 0.1, 0, *INT8, out_dtype=torch.float16
+            )
         if self.back is not None:
             q = operators().dequantize_per_tensor.default(q, self.back, 0, *INT8)
         return q
 
 
-@pytest.mark.parametrize("back", [None, 0.2])
+@pytest.mark.parametrize("back", [None, 0.1, 0.2])
 def test_what_is_no_pair_is_reported(back: float | None) -> None:
     with pytest.raises(UnsupportedError, match=r"quantized_decomposed\.quantize_per_tensor"):
         trtdsl.trace(Other(back).eval(), (X,))

@@ -29,6 +29,8 @@ _PAIRS = {
 }
 _STEPS = ("scale", "scales", "zero_point", "zero_points", "axis", "quant_min", "quant_max")
 _WEIGHTS = ("placeholder", "get_attr")
+_ONE = 4
+"""The steps of one scale: that, the zero point, the least and the last."""
 
 
 def pair_quantizers(graph: Graph) -> None:
@@ -37,32 +39,35 @@ def pair_quantizers(graph: Graph) -> None:
     The operator behind a weight changes nothing: its values are steps already, and it says of which
     scale. Others stay, and are reported as operators without a converter.
     """
-    uneven: list[list[Any]] = []
+    pairs: list[list[Any]] = []
     for node in list(graph.nodes):
         kind = str(node.target).removeprefix(_BACK)
-        if node.op != "call_function" or kind not in _PAIRS or node.kwargs.get("out_dtype"):
+        if node.op != "call_function" or kind not in _PAIRS:
             continue
-        taken = node.args[0]
-        steps = _steps(node)
+        taken, steps = node.args[0], _steps(node)
         if str(taken.target) == _TO + kind and _steps(taken) == steps:
+            if taken.args[0].meta["val"].dtype is not node.meta["val"].dtype:
+                continue
             _insert(graph, node, _PAIRS[kind], taken.args[0], steps)
             graph.erase_node(node)
             if not taken.users:
                 graph.erase_node(taken)
-            if kind == "tensor.default" and not _is_int8(*steps[1:]):
-                uneven.append(steps)
+            pairs.append(steps)
         elif taken.op in _WEIGHTS:
             _insert(graph, node, _PAIRS[kind], node, steps)
+    _tell_uneven(pairs)
+
+
+def _tell_uneven(pairs: list[list[Any]]) -> None:
+    """Warn of steps that are not those of TensorRT's int8, where the graph says what they are."""
+    known = [steps[-3:] for steps in pairs if isinstance(steps[-3], int) and len(steps) == _ONE]
+    uneven = [p for p in known if p[0] or p[1] < INT8[0] or p[2] > INT8[1]]
     if uneven:
-        _, zero_point, least, last = uneven[0]
-        what = f"{len(uneven)} quantizations are not TensorRT's int8, the first with zero point "
-        what += f"{zero_point} and steps {least} to {last}: float32 computes and rounds them"
+        zero_point, least, last = uneven[0]
+        what = f"TensorRT has no int8 for {len(uneven)} of {len(pairs)} quantizations: the first "
+        what += f"has zero point {zero_point} and steps {least} to {last}; float32 rounds there"
         fix = "quantize to int8 with torch.per_tensor_symmetric, whose zero point is 0"
         warnings.warn(explain(what, fix=fix), PrecisionWarning, stacklevel=2)
-
-
-def _is_int8(zero_point: int, least: int, last: int) -> bool:
-    return zero_point == 0 and INT8[0] <= least and last <= INT8[1]
 
 
 def _steps(node: Node) -> list[Any]:
