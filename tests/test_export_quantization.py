@@ -91,9 +91,10 @@ def test_they_lower_for_every_release(version: str) -> None:
 
 def test_steps_that_are_not_int8s_are_told() -> None:
     model = Converted(zero_point=128, steps=UINT8).eval()
-    told = r"no int8 for 1 of 3 quantizations: .* zero point 128 and steps 0 to 255"
-    with pytest.warns(PrecisionWarning, match=told):
+    told = r"no int8 for 1 of 3 quantizations: .* zero point 128 and steps 0 to 255, and int8 has 0"
+    with pytest.warns(PrecisionWarning, match=told) as warned:
         network = trtdsl.trace(model, (X,))
+    assert "test_export_quantization.py" in str(warned[0].message)
     assert len(quantizers(network)) == 4
     torch.testing.assert_close(network.evaluate(X), model(X), rtol=1e-5, atol=1e-5)
 

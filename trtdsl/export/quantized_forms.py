@@ -15,6 +15,7 @@ from torch.fx import Graph, Node
 from trtdsl.errors import explain
 from trtdsl.held import PrecisionWarning
 from trtdsl.ir.fake_quantize import INT8
+from trtdsl.source import Source
 
 __all__ = ["pair_quantizers"]
 
@@ -29,8 +30,6 @@ _PAIRS = {
 }
 _STEPS = ("scale", "scales", "zero_point", "zero_points", "axis", "quant_min", "quant_max")
 _WEIGHTS = ("placeholder", "get_attr")
-_ONE = 4
-"""The steps of one scale: that, the zero point, the least and the last."""
 
 
 def pair_quantizers(graph: Graph) -> None:
@@ -39,7 +38,7 @@ def pair_quantizers(graph: Graph) -> None:
     The operator behind a weight changes nothing: its values are steps already, and it says of which
     scale. Others stay, and are reported as operators without a converter.
     """
-    pairs: list[list[Any]] = []
+    pairs: list[Node] = []
     for node in list(graph.nodes):
         kind = str(node.target).removeprefix(_BACK)
         if node.op != "call_function" or kind not in _PAIRS:
@@ -48,26 +47,40 @@ def pair_quantizers(graph: Graph) -> None:
         if str(taken.target) == _TO + kind and _steps(taken) == steps:
             if taken.args[0].meta["val"].dtype is not node.meta["val"].dtype:
                 continue
-            _insert(graph, node, _PAIRS[kind], taken.args[0], steps)
+            pairs.append(_insert(graph, node, _PAIRS[kind], taken.args[0], steps))
             graph.erase_node(node)
             if not taken.users:
                 graph.erase_node(taken)
-            pairs.append(steps)
         elif taken.op in _WEIGHTS:
             _insert(graph, node, _PAIRS[kind], node, steps)
-    _tell_uneven(pairs)
-
-
-def _tell_uneven(pairs: list[list[Any]]) -> None:
-    """Warn of steps that are not those of TensorRT's int8, where the graph says what they are."""
-    known = [steps[-3:] for steps in pairs if isinstance(steps[-3], int) and len(steps) == _ONE]
-    uneven = [p for p in known if p[0] or p[1] < INT8[0] or p[2] > INT8[1]]
+    uneven = [node for node in pairs if _is_uneven(node)]
     if uneven:
-        zero_point, least, last = uneven[0]
-        what = f"TensorRT has no int8 for {len(uneven)} of {len(pairs)} quantizations: the first "
-        what += f"has zero point {zero_point} and steps {least} to {last}; float32 rounds there"
-        fix = "quantize to int8 with torch.per_tensor_symmetric, whose zero point is 0"
-        warnings.warn(explain(what, fix=fix), PrecisionWarning, stacklevel=2)
+        _warn(uneven, len(pairs))
+
+
+def _is_uneven(pair: Node) -> bool:
+    """Whether the graph says that the steps are not those of TensorRT's int8."""
+    if pair.target is not _PAIRS["tensor.default"]:
+        return False
+    steps: Any = pair.args[2:]
+    zero_point, least, last = steps
+    return bool(zero_point != 0 or least < INT8[0] or last > INT8[1])
+
+
+def _warn(uneven: list[Node], count: int) -> None:
+    zero_point, least, last = uneven[0].args[2:]
+    place = Source(operator=str(uneven[0].target), stack=uneven[0].meta.get("stack_trace") or "")
+    warnings.warn(
+        explain(
+            f"TensorRT has no int8 for {len(uneven)} of {count} quantizations: the first has zero "
+            f"point {zero_point} and steps {least} to {last}, and int8 has 0 and {INT8[0]} to "
+            f"{INT8[1]}; float32 rounds there",
+            at=str(place),
+            fix="quantize to int8 with torch.per_tensor_symmetric",
+        ),
+        PrecisionWarning,
+        stacklevel=2,
+    )
 
 
 def _steps(node: Node) -> list[Any]:
@@ -78,8 +91,9 @@ def _steps(node: Node) -> list[Any]:
     return [given[name] for name in names if name in _STEPS]
 
 
-def _insert(graph: Graph, node: Node, operator: Any, x: Node, steps: list[Any]) -> None:
+def _insert(graph: Graph, node: Node, operator: Any, x: Node, steps: list[Any]) -> Node:
     with graph.inserting_after(node):
         made = graph.call_function(operator, (x, *steps))
     made.meta = dict(node.meta)
     node.replace_all_uses_with(made, delete_user_cb=lambda user: user is not made)
+    return made

@@ -14,8 +14,7 @@ from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.fake_quantize import FakeQuantize, rounded
 from trtdsl.ir.gather import Gather
 from trtdsl.ir.matmul import MatrixMultiply
-from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
-from trtdsl.ir.slice import Slice
+from trtdsl.ir.moves import MOVES
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.rewrite import rewrite
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["channel_scales"]
 
-_MOVES = (Shuffle, Slice, Squeeze, Unsqueeze)
 _PRODUCTS = (Convolution, Deconvolution, MatrixMultiply)
 _WEIGHTS = 1
 """The operand of these that holds the weights."""
@@ -60,7 +58,7 @@ def _moved_before(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Ten
     import torch
 
     layer = operation.layer
-    if not isinstance(layer, _MOVES) or len(inputs) != 1 or not _is_by_channel(inputs[0].producer):
+    if not isinstance(layer, MOVES) or len(inputs) != 1 or not _is_by_channel(inputs[0].producer):
         return None
     rounding = inputs[0].producer
     assert rounding is not None

@@ -14,7 +14,7 @@ from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.scale import Scale, ScaleMode
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.passes.rewrite import rewrite
+from trtdsl.passes.rewrite import named, rewrite, uses
 from trtdsl.types import DType
 
 __all__ = ["biased", "fold_scale"]
@@ -26,19 +26,18 @@ def fold_scale(network: Network) -> Network:
     A Scale with a coefficient for each channel goes into the layer that it reads when nothing else
     reads that layer and the layer's weights are constants; any other Scale stays.
     """
-    uses = Counter(x for operation in network.operations for x in operation.inputs)
-    uses.update(network.outputs)
+    counts = uses(network)
 
     def rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         axis = _channel_axis(operation)
         producer = inputs[0].producer if inputs else None
-        if axis is None or producer is None or uses[operation.inputs[0]] > 1:
+        if axis is None or producer is None or counts[operation.inputs[0]] > 1:
             return None
         affine = _Affine(shift=inputs[1], scale=inputs[2])
         folded: Tensor | None = None
         if isinstance(producer.layer, Convolution | Deconvolution):
             folded = _into_convolution(producer, affine) if axis == 1 else None
-        elif axis == inputs[0].rank - 1 and not _shared(operation.inputs[0], uses):
+        elif axis == inputs[0].rank - 1 and not _shared(operation.inputs[0], counts):
             folded = _into_linear(producer, affine)
         return None if folded is None else (folded,)
 
@@ -72,11 +71,11 @@ def _channel_axis(operation: Operation) -> int | None:
     return layer.channel_axis if constant and len(operation.inputs) == 3 else None
 
 
-def _shared(tensor: Tensor, uses: Counter[Tensor]) -> bool:
+def _shared(tensor: Tensor, counts: Counter[Tensor]) -> bool:
     """Whether a product that the tensor is made of is read elsewhere too, and so stays anyway."""
     made_of = tensor.producer.inputs if tensor.producer else ()
     product = [x for x in made_of if x.producer and isinstance(x.producer.layer, MatrixMultiply)]
-    return any(uses[x] > 1 for x in product)
+    return any(counts[x] > 1 for x in product)
 
 
 def _into_convolution(producer: Operation, affine: _Affine) -> Tensor | None:
@@ -123,8 +122,6 @@ def biased(producer: Operation) -> tuple[Operation, Tensor] | None:
 
 
 def _renamed(folded: Tensor, producer: Operation) -> Tensor:
-    """The folded layer under the name and place of the layer that it stands for."""
-    assert folded.producer is not None
-    folded.producer.name, folded.producer.source = producer.name, producer.source
+    """The folded layer, and what it gives, under the names of the layer that it stands for."""
     folded.name = producer.outputs[0].name
-    return folded
+    return named(folded, producer)

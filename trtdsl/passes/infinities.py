@@ -11,7 +11,7 @@ from trtdsl.ir.elementwise import ElementWise, Unary, UnaryOperation
 from trtdsl.ir.select import Select
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, less, maximum, where
-from trtdsl.passes.rewrite import rewrite
+from trtdsl.passes.rewrite import named, rewrite
 from trtdsl.reference import fold
 from trtdsl.types import DType, Shape
 
@@ -31,9 +31,7 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
         return None
     once = _once(next(x for x in inputs if not x.is_constant))
     made = operation.layer(*(_in_the_run(x, once) if _is_cut(x, y.shape) else x for x in inputs))
-    assert made.producer is not None
-    made.producer.name = operation.name
-    return (made,)
+    return (named(made, operation),)
 
 
 def _is_cut(x: Tensor, shape: Shape) -> bool:

@@ -7,7 +7,6 @@ convolution and the answer behind it, and to take seven times the time of the pr
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 from trtdsl.ir.convolution import Convolution
@@ -15,7 +14,7 @@ from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.shuffle import reshapes, transposes
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.passes.rewrite import rewrite
+from trtdsl.passes.rewrite import named, rewrite, uses
 from trtdsl.types import Shape, is_static
 
 __all__ = ["in_patches"]
@@ -27,12 +26,11 @@ def in_patches(network: Network) -> Network:
     Where a convolution's windows do not overlap and leave nothing out, and its answer is read with
     the channels last only. Convolutions of single pixels stay, unless their channels were last.
     """
-    uses = Counter(x for operation in network.operations for x in operation.inputs)
-    uses.update(network.outputs)
+    counts = uses(network)
 
     def rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         old, new = _Tokens.of(operation, operation.inputs), _Tokens.of(operation, inputs)
-        if old is None or new is None or any(uses[x] > 1 for x in old.path):
+        if old is None or new is None or any(counts[x] > 1 for x in old.path):
             return None
         return (new.by_product(operation.outputs[0].shape),)
 
@@ -74,9 +72,7 @@ class _Tokens:
             patches, taps = _of_last(x, kernel, counts) or _of_first(x, kernel, counts)
             matrix = taps.reshape(*(1,) * (len(rows) - 1), kernel.shape[0], patch)
             turned = MatrixMultiply(op1=MatrixOperation.TRANSPOSE)
-            y = turned(patches.reshape(*rows, patch), matrix)
-            assert y.producer is not None
-            y.producer.name = self.convolution.name
+            y = named(turned(patches.reshape(*rows, patch), matrix), self.convolution)
             if bias:
                 y = y + bias[0].reshape(*(1,) * len(rows), -1)
             return y.reshape(*shape)

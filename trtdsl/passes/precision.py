@@ -20,14 +20,13 @@ from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, Unar
 from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.grid_sample import GridSample
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
+from trtdsl.ir.moves import MOVES
 from trtdsl.ir.nms import NMS
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.plugin import Plugin
 from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.repeat import Repeat
-from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
-from trtdsl.ir.slice import Slice
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, maximum, where
@@ -52,7 +51,6 @@ _LOWEST = 3.4e38
 _MATRIX = (Attention, Convolution, Deconvolution, MatrixMultiply, Recurrent)
 # Sums of many elements, or functions that leave the range of 16 bits: these stay in float32.
 _SUMS = {ReduceOperation.SUM, ReduceOperation.AVG, ReduceOperation.PROD}
-_MOVES = (Shuffle, Slice, Squeeze, Unsqueeze)
 _STEPS = (Activation, ElementWise, Normalization, SoftMax, Unary)
 _POOLED = ((2, 3), (2, 3, 4))
 """The axes of a global average pooling: its kernels take float16 and add up in float32."""
@@ -78,7 +76,8 @@ def to_precision(network: Network, precision: str | None) -> Network:
     computed in float32. Of these, sums, powers and functions also stay in float32, until they meet
     16 bits again: the mean of squares inside a norm may be beyond their range. So does what a
     number takes part in that would be 0 in 16 bits, and a quotient by such a float32: epsilons.
-    Inputs and outputs keep their dtypes, and no output is rounded to 16 bits but a product's.
+    Inputs and outputs keep their dtypes. Where nothing but outputs is made of a function of single
+    elements, a norm or a softmax, it is not rounded to 16 bits, unless it follows a product.
     ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
     Errors: ConversionError for another word.
     """
@@ -268,7 +267,7 @@ def _last_steps(network: Network) -> set[Operation]:
     moves, found = set[Operation](), set[Operation]()
     for operation in reversed(network.operations):
         if all(reader in moves for y in operation.outputs for reader in readers[y]):
-            if isinstance(operation.layer, _MOVES):
+            if isinstance(operation.layer, MOVES):
                 moves.add(operation)
             elif _is_last_step(operation):
                 found.add(operation)

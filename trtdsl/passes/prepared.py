@@ -14,7 +14,7 @@ from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.infinities import infinities
 from trtdsl.passes.parts import in_parts
 from trtdsl.passes.patches import in_patches
-from trtdsl.passes.rewrite import rewrite
+from trtdsl.passes.rewrite import named, rewrite
 from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
 from trtdsl.passes.turned import turned_before
@@ -51,8 +51,7 @@ def _and_loops(change: Callable[[Network], Network], network: Network) -> Networ
         condition = None if layer.condition is None else _and_loops(change, layer.condition)
         body = _and_loops(change, layer.body)
         outputs = replace(layer, body=body, condition=condition).outputs(*inputs)
-        assert outputs[0].producer is not None
-        outputs[0].producer.name = operation.name
+        named(outputs[0], operation)
         return outputs
 
     changed = change(network)

@@ -12,7 +12,7 @@ from trtdsl.ir.constant import Constant
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import identity
 
-__all__ = ["Keep", "Rule", "rewrite"]
+__all__ = ["Keep", "Rule", "named", "rewrite", "uses"]
 
 Rule: TypeAlias = Callable[[Operation, tuple[Tensor, ...]], tuple[Tensor, ...] | None]
 """Takes an operation of the old network and its inputs in the new one.
@@ -57,6 +57,20 @@ def rewrite(network: Network, rule: Rule, *, kept: Kept = lambda _, __, keep: ke
         _output(new, values[old], old.name)
     _drop_unneeded(new)
     return new
+
+
+def named(y: Tensor, operation: Operation) -> Tensor:
+    """y under the name and place of what it stands for."""
+    assert y.producer is not None
+    y.producer.name, y.producer.source = operation.name, operation.source
+    return y
+
+
+def uses(network: Network) -> Counter[Tensor]:
+    """How often each tensor is read, as an output too."""
+    counts = Counter(x for operation in network.operations for x in operation.inputs)
+    counts.update(network.outputs)
+    return counts
 
 
 def _output(new: Network, tensor: Tensor, name: str) -> None:

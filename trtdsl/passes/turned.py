@@ -7,19 +7,16 @@ the tokens, it was seen to leave out the kernel that moves them, and to give a w
 
 from __future__ import annotations
 
-from collections import Counter
-
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
 from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.matmul import MatrixMultiply
-from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze
+from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze, reshapes
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.passes.rewrite import rewrite
+from trtdsl.passes.rewrite import named, rewrite, uses
 
 __all__ = ["turned_before"]
 
 _SUM = ElementWise(op=ElementWiseOperation.SUM)
-_SCALES = (ElementWiseOperation.PROD, ElementWiseOperation.DIV)
 _MOVES = (Shuffle, Squeeze, Unsqueeze)
 _NEGATIVE = Unary(op=UnaryOperation.NEG)
 
@@ -37,25 +34,21 @@ def turned_before(network: Network) -> Network:
             return None
         at = turned[operation]
         factors = [_negative(x) if i == at else x * -1.0 for i, x in enumerate(inputs)]
-        y = operation.layer(*factors)
-        assert y.producer is not None
-        y.producer.name = operation.name
-        return (y,)
+        return (named(operation.layer(*factors), operation),)
 
     return rewrite(network, rule) if turned else network
 
 
 def _sums(network: Network) -> list[list[Operation]]:
     """The products that are terms of one sum, of which nothing else reads what it adds up."""
-    uses = Counter(x for operation in network.operations for x in operation.inputs)
-    uses.update(network.outputs)
+    counts = uses(network)
     terms: dict[Tensor, list[Operation]] = {}
     for operation in network.operations:
         (y, *_) = operation.outputs
         if isinstance(operation.layer, MatrixMultiply):
             terms[y] = [operation]
         elif operation.layer == _SUM or _scales(operation):
-            found = [terms.pop(x) for x in operation.inputs if uses[x] == 1 and x in terms]
+            found = [terms.pop(x) for x in operation.inputs if counts[x] == 1 and x in terms]
             if found:
                 terms[y] = found[0] + found[1] if len(found) > 1 else found[0]
     return [products for products in terms.values() if len(products) > 1]
@@ -63,12 +56,12 @@ def _sums(network: Network) -> list[list[Operation]]:
 
 def _scales(operation: Operation) -> bool:
     """Whether it multiplies with a constant, or divides by one."""
-    layer = operation.layer
-    return (
-        isinstance(layer, ElementWise)
-        and layer.op in _SCALES
-        and any(x.is_constant for x in operation.inputs)
-    )
+    match operation.layer:
+        case ElementWise(op=ElementWiseOperation.PROD):
+            return any(x.is_constant for x in operation.inputs)
+        case ElementWise(op=ElementWiseOperation.DIV):
+            return operation.inputs[1].is_constant
+    return False
 
 
 def _reads_turned(product: Operation, at: int) -> bool:
@@ -78,16 +71,9 @@ def _reads_turned(product: Operation, at: int) -> bool:
         return False
     turns = False
     while (made := x.producer) is not None and isinstance(made.layer, _MOVES):
-        turns = turns or not _only_reshapes(made)
+        turns = turns or (isinstance(made.layer, Shuffle) and not reshapes(made.layer))
         x = made.inputs[0]
     return turns
-
-
-def _only_reshapes(operation: Operation) -> bool:
-    layer = operation.layer
-    if not isinstance(layer, Shuffle):
-        return True
-    return layer.first_transpose is None and layer.second_transpose is None
 
 
 def _negative(x: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from trtdsl.ir.recurrent import Recurrent
 from trtdsl.ir.softmax import SoftMax
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.operators import cast, less
-from trtdsl.passes.rewrite import rewrite
+from trtdsl.passes.rewrite import named, rewrite
 from trtdsl.types import DType
 
 __all__ = ["without_casts"]
@@ -42,13 +42,13 @@ def without_casts(network: Network) -> Network:
 
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
     if isinstance(operation.layer, Attention):
-        return (_named(operation.layer.expand(*inputs, wide=False), operation),)
+        return (named(operation.layer.expand(*inputs, wide=False), operation),)
     if operation.layer == _GELU and inputs[0].dtype is DType.FLOAT16:
-        return (_named(_gelu(inputs[0]), operation),)
+        return (named(_gelu(inputs[0]), operation),)
     if isinstance(operation.layer, Recurrent) and inputs[0].dtype is DType.FLOAT16:
         return _wide(operation, inputs)
     if isinstance(operation.layer, NonZero) and inputs[0].producer is None:
-        return (_named(operation.layer(less(0, cast(inputs[0], DType.INT32))), operation),)
+        return (named(operation.layer(less(0, cast(inputs[0], DType.INT32))), operation),)
     if operation.layer != Cast(dtype=DType.FLOAT16):
         return None
     wide = inputs[0].producer
@@ -61,7 +61,7 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     (x,) = widened.inputs
     if x.dtype is not DType.FLOAT16:
         return None
-    return (_named(wide.layer(x, *(cast(c, DType.FLOAT16) for c in coefficients)), wide),)
+    return (named(wide.layer(x, *(cast(c, DType.FLOAT16) for c in coefficients)), wide),)
 
 
 def _gelu(x: Tensor) -> Tensor:
@@ -77,12 +77,5 @@ def _gelu(x: Tensor) -> Tensor:
 
 def _wide(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     outputs = operation.layer.outputs(*(cast(x, DType.FLOAT32) for x in inputs))
-    _named(outputs[0], operation)
+    named(outputs[0], operation)
     return tuple(cast(y, DType.FLOAT16) for y in outputs)
-
-
-def _named(y: Tensor, operation: Operation) -> Tensor:
-    """y under the name and place of what it stands for."""
-    assert y.producer is not None
-    y.producer.name, y.producer.source = operation.name, operation.source
-    return y
