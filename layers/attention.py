@@ -21,7 +21,7 @@ from .absent import Absent
 from .creation import filled
 from .shape import expanded
 
-__all__ = ["attention"]
+__all__ = ["attention", "mask_of"]
 
 aten = torch.ops.aten
 
@@ -202,20 +202,29 @@ def _masks(
     """The mask, if there is one, as Attention takes it, and which queries attend to a key."""
     if mask is None:
         return ()
-    rows, columns = query.shape[2], key.shape[2]
+    mask, attending = mask_of(query, key, mask, lead, causal=causal)
+    if mask.dtype not in (DType.BOOL, query.dtype):
+        mask = maximum(mask, lowest(query.dtype)).cast(query.dtype)
+    spread = expanded(mask, (-1, -1, query.shape[2], key.shape[2]))
+    return (spread,) if attending is None else (spread, attending)
+
+
+def mask_of(
+    query: Tensor, key: Tensor, mask: Tensor, lead: tuple[Dim, ...], *, causal: bool
+) -> tuple[Tensor, Tensor | None]:
+    """PyTorch's mask as ``(B, N, L, S)``, of which any may be 1, and which queries may attend.
+
+    The latter is bool ``(B, N, L, 1)``, and None where every query may attend to a key.
+    """
     mask = _lifted(mask, len(lead) + 3)
     if causal:
-        below = at_or_below(query.network, rows, columns)
+        below = at_or_below(query.network, query.shape[2], key.shape[2])
         low = False if mask.dtype is DType.BOOL else -math.inf
         mask = where(_lifted(below, mask.rank), mask, low, mask.dtype)
     if any(size != 1 for size in mask.shape[: len(lead)]):
         mask = expanded(mask, (*lead, *(-1,) * 3))
     mask = mask.reshape(math.prod(mask.shape[: len(lead)]), *mask.shape[-3:])
-    attending = _attending(mask)
-    if mask.dtype not in (DType.BOOL, query.dtype):
-        mask = maximum(mask, lowest(query.dtype)).cast(query.dtype)
-    spread = expanded(mask, (-1, -1, rows, columns))
-    return (spread,) if attending is None else (spread, attending)
+    return mask, _attending(mask)
 
 
 def _attending(mask: Tensor) -> Tensor | None:

@@ -9,6 +9,7 @@ from trtdsl.errors import ConversionError, explain
 __all__ = ["ALTERNATIVES", "prefer"]
 
 ALTERNATIVES = (
+    "attention",
     "deformable",
     "fourier",
     "grid_sample_3d",

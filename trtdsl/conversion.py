@@ -162,9 +162,10 @@ def _finished(network: Network, precision: str | None) -> Network:
     from trtdsl.passes.precision import to_precision
     from trtdsl.passes.rotary import fold_rotary
     from trtdsl.passes.shared import shared
+    from trtdsl.passes.untaken import without_untaken
 
     folded = fold_gelu(fold_rotary(fold_scale(network)))
-    return shared(to_precision(folded, precision))
+    return shared(without_untaken(to_precision(folded, precision)))
 
 
 def choose(backend: Backend) -> tuple[Literal["tensorrt", "reference"], str | None]:

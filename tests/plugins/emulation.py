@@ -26,14 +26,17 @@ from trtdsl.types import DType, TensorType, bind
 COMPILER = shutil.which("g++")
 
 HEADER = r"""
+#include <algorithm>
 #include <barrier>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <thread>
 #include <utility>
 #include <vector>
+using std::min;
 using std::size_t;
 #define __global__
 #define __device__
@@ -43,6 +46,7 @@ using std::size_t;
 struct Three { unsigned x, y, z; };
 static thread_local Three threadIdx, blockIdx, blockDim, gridDim;
 static std::barrier<>* block_ends;
+static std::barrier<>* warp_ends[32];
 inline void __syncthreads() { block_ends->arrive_and_wait(); }
 inline int __ffsll(long long bits) { return __builtin_ffsll(bits); }
 struct float16 {
@@ -107,6 +111,8 @@ void grid_of(void (*kernel)(A...), const unsigned* s, void** args, bool together
         }
         std::barrier<> ends(size);
         block_ends = &ends;
+        std::deque<std::barrier<>> of_warps;
+        for (unsigned w = 0; w < size / 32; ++w) warp_ends[w] = &of_warps.emplace_back(32);
         std::vector<std::thread> threads;
         for (unsigned t = 0; t < size; ++t)
             threads.emplace_back([=] { one(kernel, s, args, b, t); });
@@ -114,6 +120,93 @@ void grid_of(void (*kernel)(A...), const unsigned* s, void** args, bool together
     }
 }
 """
+
+MATRIX_UNITS = r"""
+#define __align__(n) __attribute__((aligned(n)))
+// What the threads of a warp tell each other: each a line, and all of them read.
+struct Line { unsigned words[8]; };
+static Line told[32][32];
+template <class R> auto exchanged(const Line& own, R read) {
+    const unsigned warp = threadIdx.x / 32;
+    told[warp][threadIdx.x % 32] = own;
+    warp_ends[warp]->arrive_and_wait();
+    auto result = read(told[warp]);
+    warp_ends[warp]->arrive_and_wait();
+    return result;
+}
+inline T0 half_of(unsigned word, int i) {
+    T0 x;
+    unsigned short bits = word >> 16 * i;
+    std::memcpy(&x, &bits, 2);
+    return x;
+}
+inline unsigned packed(float low, float high) {
+    const T0 both[2] = {T0(low), T0(high)};
+    unsigned word;
+    std::memcpy(&word, both, 4);
+    return word;
+}
+struct Four { float x[4]; };
+struct FourWords { unsigned x[4]; };
+// PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type".
+inline void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    Line own = {{a[0], a[1], a[2], a[3], b0, b1}};
+    const int lane = threadIdx.x % 32;
+    Four more = exchanged(own, [&](const Line* lines) {
+        Four y = {};
+        for (int i = 0; i < 4; ++i)
+            for (int k = 0; k < 16; ++k) {
+                const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+                const int word = row / 8 + k / 8 * 2, from = row % 8 * 4 + k % 8 / 2;
+                const float x = half_of(lines[from].words[word], k % 2);
+                y.x[i] += x * half_of(lines[column * 4 + k % 8 / 2].words[4 + k / 8], k % 2);
+            }
+        return y;
+    });
+    for (int i = 0; i < 4; ++i) sum[i] += more.x[i];
+}
+// PTX ISA, "ldmatrix".
+inline void load_matrices(unsigned (&parts)[4], const T0* row, bool transposed) {
+    Line own = {};
+    std::memcpy(own.words, &row, sizeof row);
+    const int lane = threadIdx.x % 32;
+    FourWords read = exchanged(own, [&](const Line* lines) {
+        FourWords y = {};
+        for (int i = 0; i < 4; ++i)
+            for (int j = 0; j < 2; ++j) {
+                int line = lane / 4, at = lane % 4 * 2 + j;
+                if (transposed) std::swap(line, at);
+                const T0* from;
+                std::memcpy(&from, lines[i * 8 + line].words, sizeof from);
+                unsigned short bits;
+                std::memcpy(&bits, from + at, 2);
+                y.x[i] |= (unsigned)bits << 16 * j;
+            }
+        return y;
+    });
+    std::memcpy(parts, read.x, sizeof parts);
+}
+inline void load(unsigned (&parts)[4], const T0* row) { load_matrices(parts, row, false); }
+inline void load_transposed(unsigned (&parts)[4], const T0* row) {
+    load_matrices(parts, row, true);
+}
+inline float from_lane(float x, int distance) {
+    Line own = {};
+    std::memcpy(own.words, &x, 4);
+    return exchanged(own, [&](const Line* lines) {
+        float y;
+        std::memcpy(&y, lines[threadIdx.x % 32 ^ distance].words, 4);
+        return y;
+    });
+}
+inline void copy(T0* to, const T0* from, bool there) {
+    for (int i = 0; i < 8; ++i) to[i] = there ? from[i] : T0(0.0f);
+}
+inline void copies_begun() {}
+inline void wait_for_all_but_the_last() {}
+inline float power_of_2(float x) { return std::exp2(x); }
+"""
+"""What `attention.cu` takes from a GPU's instructions, by a warp's threads one beside the other."""
 
 _BOUNDS = r"(?:__launch_bounds__\(\d+\)\s+)?"
 _KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)')
@@ -129,13 +222,15 @@ def library(source: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
         f"{{ grid_of({name}, sizes, args, {together}); }}\n"
         for name in _KERNEL.findall(source)
     )
-    text = f"{HEADER}#line 1\n{source}\n{starts}"
+    units = MATRIX_UNITS if "mma.sync" in source else ""
+    text = f"{HEADER}{units}#line 1\n{source}\n{starts}"
     macros = [f"-D{name}={value}" for name, value in defines]
     command = [
         COMPILER,
         "-std=c++20",
         "-O1",
         "-ffp-contract=off",
+        "-fno-gnu-unique",  # the shared memory of a template is each library's own
         "-fPIC",
         "-shared",
         "-pthread",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
 from tests.cases.base import f32, i32, i64
 from trtdsl.ir.plugin import Plugin
 from trtdsl.network import Network
+from trtdsl.plugins.attention import FlashAttention
 from trtdsl.plugins.correlation import Correlation
 from trtdsl.plugins.deformable import DeformableColumns
 from trtdsl.plugins.deformable_attention import DeformableAttention
@@ -216,6 +218,37 @@ def _attention() -> Iterator[PluginCase]:
     yield PluginCase(DeformableAttention(), tuple(x.contiguous() for x in one))
 
 
+def _flash() -> Iterator[PluginCase]:
+    """Lengths and heads that fill no tile; each kind of strides, masks and orders."""
+
+    def rows(*shape: int, seed: int = 0) -> torch.Tensor:
+        return f32(*shape, seed=seed).half()
+
+    def layer(heads: int, groups: int, size: int, **more: Any) -> FlashAttention:
+        given = {"stride": (size,) * 3, "scale": 1.5 * size**-0.5, **more}
+        return FlashAttention(heads=heads, groups=groups, size=size, **given)
+
+    one = rows(2, 21, 3 * 2 * 24)
+    places = {(i, axis): name for i in range(3) for axis, name in enumerate(("b", "n"))}
+    packed = layer(2, 2, 24, first=(0, 48, 96))
+    yield PluginCase(packed, (one, one, one), places, HALF, half=False)
+    interleaved = layer(2, 2, 40, first=(0, 40, 80), stride=(120,) * 3, causal=True)
+    long = rows(1, 70, 3 * 2 * 40)
+    yield PluginCase(interleaved, (long, long, long), {}, HALF, half=False)
+    query, key = rows(19, 2, 4 * 32), rows(41, 2, 2 * 32 + 8)
+    turned = layer(4, 2, 32, first=(0, 8, 8), sequence_first=True)
+    lengths = {(0, 0): "l", (0, 1): "b", (1, 0): "s", (1, 1): "b", (2, 0): "s", (2, 1): "b"}
+    yield PluginCase(turned, (query, key, key.flip(0)), lengths, HALF, half=False)
+    whole = (rows(2, 2, 18, 128), rows(2, 1, 37, 128, seed=1), rows(2, 37, 128, seed=2))
+    for mask, attending in (((2, 1, 1, 37), (2, 1, 1, 1)), ((1, 2, 18, 37), (1, 1, 18, 1))):
+        hidden = torch.where(f32(*mask) > 0.5, -32752.0, f32(*mask, seed=1)).half()
+        attends = (f32(*attending, seed=3) > -0.3).half()
+        yield PluginCase(layer(2, 1, 128), (*whole, hidden), {}, HALF, half=False)
+        yield PluginCase(layer(2, 1, 128), (*whole, hidden, attends), {}, HALF, half=False)
+    single = rows(3, 1, 16), rows(3, 33, 16), rows(3, 33, 16, seed=1)
+    yield PluginCase(layer(1, 1, 16), single, {}, HALF, half=False)
+
+
 def _correlations() -> Iterator[PluginCase]:
     x, other = f32(2, 6, 7, 8), f32(2, 6, 7, 8, seed=1)
     dynamic = {(0, 0): "n", (1, 0): "n", (0, 3): "w", (1, 3): "w"}
@@ -250,6 +283,7 @@ _SINGLE = [
     *_suppressions(),
     *_scatters(),
     *_attention(),
+    *_flash(),
     *_correlations(),
     *_transforms(),
 ]

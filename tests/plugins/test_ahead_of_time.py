@@ -48,6 +48,7 @@ GOING = {
     "DeformableAttention",
     "DeformableColumns",
     "FFT",
+    "FlashAttention",
     "GridSample3d",
     "IRFFT",
     "RFFT",

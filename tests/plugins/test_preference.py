@@ -11,11 +11,15 @@ import trtdsl
 import trtdsl.plugins
 from tests.cases.base import f32, i64
 from tests.models import vision_operators
-from tests.plugins.shipped import regions
+from tests.plugins import attending
+from tests.plugins.shipped import HALF, regions
 from tests.test_ir import assert_close
 from trtdsl import registry
+from trtdsl.ir.attention import Attention
+from trtdsl.plugins.attention import FlashAttention
 from trtdsl.plugins.correlation import correlation
 from trtdsl.plugins.deformable_attention import deformable_attention
+from trtdsl.types import DType
 
 assert vision_operators.SCHEMAS, "torchvision's operators are declared"
 aten, vision = torch.ops.aten, torch.ops.torchvision
@@ -150,3 +154,37 @@ def test_nothing_is_preferred_before_it_is_asked_for(converters: None) -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(trtdsl.ConversionError, match="by the name of x"):
         trtdsl.plugins.prefer("x")
+
+
+@pytest.mark.parametrize("name", attending.MODELS)
+def test_an_attention_reads_heads_where_they_are(name: str, converters: None) -> None:
+    module, inputs = attending.made(name)
+    trtdsl.plugins.prefer("attention")
+    net = trtdsl.trace(module, inputs, precision="fp16")
+    (layer,) = [op for op in net.operations if isinstance(op.layer, FlashAttention)]
+    ranks = [x.rank for x in layer.inputs[:3]]
+    assert (ranks.count(3), ranks.count(4)) == (rows := attending.MODELS[name][2], 3 - rows)
+    assert {x.dtype for x in layer.inputs} == {DType.FLOAT16}
+    assert_close(net.evaluate(*inputs), module(*inputs), HALF)
+
+
+@pytest.mark.parametrize("name", attending.MODELS)
+def test_in_float32_an_attention_stays_tensorrts_own(name: str, converters: None) -> None:
+    module, inputs = attending.made(name)
+    trtdsl.plugins.prefer("attention")
+    net = trtdsl.trace(module, inputs)
+    kinds = [type(op.layer) for op in net.operations]
+    assert (kinds.count(Attention), kinds.count(FlashAttention)) == (1, 0)
+    assert_close(net.evaluate(*inputs), module(*inputs), 2e-6)
+
+
+def test_heads_are_read_at_sizes_that_vary(converters: None) -> None:
+    module, _ = attending.made("packed")
+    trtdsl.plugins.prefer("attention")
+    sizes = {0: torch.export.Dim("b", min=1, max=8), 1: torch.export.Dim("n", min=2, max=99)}
+    net = trtdsl.trace(module, (f32(3, 5, 96),), dynamic_shapes=(sizes,), precision="fp16")
+    (layer,) = [op for op in net.operations if isinstance(op.layer, FlashAttention)]
+    assert [x.rank for x in layer.inputs] == [3, 3, 3]
+    for batch, length in ((1, 2), (4, 31), (8, 99)):
+        x = f32(batch, length, 96)
+        assert_close(net.evaluate(x), module(x), HALF)

@@ -22,7 +22,7 @@ from trtdsl.tensorrt_api import (
 )
 
 if TYPE_CHECKING:
-    from trtdsl.network import Network
+    from trtdsl.network import Network, Operation
     from trtdsl.tensorrt_api import Api
 
 __all__ = ["add_plugin", "configure", "names", "register"]
@@ -63,7 +63,7 @@ def names(network: Network, api: Api) -> tuple[PluginName, ...]:
     found: dict[PluginName, bool] = {}
     for operation in network.everywhere():
         layer = operation.layer
-        if isinstance(layer, Plugin):
+        if isinstance(layer, Plugin) and _is_taken(operation, api):
             cls = type(layer)
             name = PluginName(name=cls.__name__, version=cls.version, module=cls.__module__)
             held = ahead_of_time.embedded(api, operation)
@@ -72,6 +72,12 @@ def names(network: Network, api: Api) -> tuple[PluginName, ...]:
             name = PluginName(name=layer.name, version=layer.version, namespace=layer.namespace)
             found[name] = False
     return tuple(replace(name, embedded=found[name]) for name in sorted(found))
+
+
+def _is_taken(operation: Operation, api: Api) -> bool:
+    """Whether an engine has the plugin itself, and not the layers that it stands for."""
+    types = (x.type.with_dtype(api.physical(x.dtype)) for x in operation.inputs)
+    return operation.layer.takes(*types)
 
 
 def configure(trt: Any, config: Any, network: Network) -> None:

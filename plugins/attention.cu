@@ -1,0 +1,281 @@
+// Attention of 16-bit numbers by matrix units, whose scores never leave the registers.
+//
+// A warp has 16 queries, and a thread of it parts of two: `group` and `group + 8` of theirs, of
+// which it holds the columns `pair` and `pair + 1` of every 8. Keys and values come through shared
+// memory, and while a block of them is read the next one arrives.
+// Sources: https://arxiv.org/abs/2307.08691, PTX ISA, "Matrix Fragments for mma.m16n8k16".
+
+constexpr int WIDTH = (HEAD + 15) / 16 * 16;  // of a head, filled up with zeros
+constexpr int PITCH = WIDTH + 8;              // so that eight rows lie in different banks
+constexpr int KEYS = WIDTH <= 80 ? 64 : 32;   // in a block; two blocks fit 48 KiB
+constexpr float LOG2_E = 1.44269504f;
+
+#ifdef __CUDA_ARCH__  // what else follows is the machine's
+
+#define QUOTED(x) #x
+#define TEXT(x) QUOTED(x)
+#define MMA(SHAPE) "mma.sync.aligned." SHAPE ".row.col.f32." TEXT(TYPE) "." TEXT(TYPE) ".f32 "
+
+#if __CUDA_ARCH__ >= 800
+inline void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    asm(MMA("m16n8k16") "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+inline unsigned packed(float low, float high) {
+    unsigned both;
+    asm("cvt.rn." TEXT(TYPE) "x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
+}
+
+inline void copy(T0* to, const T0* from, bool there) {
+    unsigned place = (unsigned)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(from),
+                 "r"(there ? 16 : 0));
+}
+
+inline void copies_begun() { asm volatile("cp.async.commit_group;"); }
+inline void wait_for_all_but_the_last() { asm volatile("cp.async.wait_group 1;" ::: "memory"); }
+#else
+inline void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    for (int k = 0; k < 2; ++k)
+        asm(MMA("m16n8k8") "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+            : "r"(a[2 * k]), "r"(a[2 * k + 1]), "r"(k ? b1 : b0));
+}
+
+inline unsigned packed(float low, float high) {
+    return (unsigned)T0(high).bits << 16 | T0(low).bits;
+}
+
+inline void copy(T0* to, const T0* from, bool there) {
+    *(uint4*)to = there ? *(const uint4*)from : uint4{0, 0, 0, 0};
+}
+
+inline void copies_begun() {}
+inline void wait_for_all_but_the_last() {}
+#endif
+
+// Four matrices of 8 by 8, of which each thread names a row; its parts of them.
+inline void load(unsigned (&parts)[4], const T0* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(parts[0]), "=r"(parts[1]), "=r"(parts[2]), "=r"(parts[3])
+                 : "r"((unsigned)__cvta_generic_to_shared(row)));
+}
+
+inline void load_transposed(unsigned (&parts)[4], const T0* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(parts[0]), "=r"(parts[1]), "=r"(parts[2]), "=r"(parts[3])
+                 : "r"((unsigned)__cvta_generic_to_shared(row)));
+}
+
+inline float from_lane(float x, int distance) { return __shfl_xor_sync(~0u, x, distance); }
+
+inline float power_of_2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+#endif
+
+#define BELOW_ALL __int_as_float(0xff800000)
+
+// What a mask or a factor for queries has for one head: a stride of 0 repeats it.
+struct Rows {
+    const T0* first;
+    int stride;
+};
+
+struct Head {
+    const T0 *query, *key, *value;
+    T0* y;
+    int query_stride, key_stride, value_stride, y_stride;
+    int queries, keys;
+    float scale;
+    bool causal;
+};
+
+inline unsigned two(const T0* x) { return *(const unsigned*)x; }
+
+inline float largest_of_four(float x) {
+    x = fmaxf(x, from_lane(x, 1));
+    return fmaxf(x, from_lane(x, 2));
+}
+
+inline float sum_of_four(float x) {
+    x += from_lane(x, 1);
+    return x + from_lane(x, 2);
+}
+
+template <bool MASKED>
+inline void attend(const Head& head, int tile, Rows mask, Rows attending) {
+    __shared__ __align__(16) T0 keys[2][KEYS][PITCH], values[2][KEYS][PITCH];
+    const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4 * 2;
+    const int together = blockDim.x / 2, first = tile * together + threadIdx.x / 32 * 16;
+    const int seen = head.causal ? min(head.keys, (tile + 1) * together) : head.keys;
+
+    auto fetch = [&](int from, int stage) {
+        for (int i = threadIdx.x; i < KEYS * (WIDTH / 8); i += blockDim.x) {
+            int row = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8;
+            bool there = from + row < head.keys && column < HEAD;
+            size_t at = there ? from + row : 0;
+            int part = there ? column : 0;
+            copy(&keys[stage][row][column], head.key + at * head.key_stride + part, there);
+            copy(&values[stage][row][column], head.value + at * head.value_stride + part, there);
+        }
+    };
+    fetch(0, 0);
+    copies_begun();
+
+    unsigned query[WIDTH / 16][4];
+#pragma unroll
+    for (int k = 0; k < WIDTH / 16; ++k)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            int row = first + group + i % 2 * 8, column = k * 16 + pair + i / 2 * 8;
+            bool there = row < head.queries && column < HEAD;
+            query[k][i] = there ? two(head.query + (size_t)row * head.query_stride + column) : 0;
+        }
+
+    float y[WIDTH / 8][4] = {}, most[2] = {BELOW_ALL, BELOW_ALL}, total[2] = {};
+    for (int from = 0, stage = 0; from < seen; from += KEYS, stage ^= 1) {
+        if (from + KEYS < seen) fetch(from + KEYS, stage ^ 1);
+        copies_begun();
+        wait_for_all_but_the_last();
+        __syncthreads();
+        const int kept = min(KEYS, seen - from);
+        if (first < head.queries && !(head.causal && from > first + 15)) {
+            float score[KEYS / 8][4] = {};
+#pragma unroll
+            for (int j = 0; j < KEYS / 16; ++j)
+                if (j * 16 < kept)
+#pragma unroll
+                    for (int k = 0; k < WIDTH / 16; ++k) {
+                        unsigned part[4];
+                        int key = j * 16 + lane / 16 * 8 + lane % 8;
+                        load(part, &keys[stage][key][k * 16 + lane / 8 % 2 * 8]);
+                        multiply(score[2 * j], query[k], part[0], part[1]);
+                        multiply(score[2 * j + 1], query[k], part[2], part[3]);
+                    }
+
+            const bool whole = from + KEYS <= head.keys && !(head.causal && from + KEYS > first);
+#pragma unroll
+            for (int n = 0; n < KEYS / 8; ++n)
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    int row = first + group + i / 2 * 8, column = from + n * 8 + pair + i % 2;
+                    float value = score[n][i] * head.scale;
+                    if (MASKED && row < head.queries && column < head.keys)
+                        value += LOG2_E * (float)mask.first[(size_t)row * mask.stride + column];
+                    bool hidden = column >= head.keys || (head.causal && column > row);
+                    score[n][i] = !whole && hidden ? BELOW_ALL : value;
+                }
+
+#pragma unroll
+            for (int r = 0; r < 2; ++r) {
+                float now = most[r];
+#pragma unroll
+                for (int n = 0; n < KEYS / 8; ++n)
+                    now = fmaxf(now, fmaxf(score[n][2 * r], score[n][2 * r + 1]));
+                now = largest_of_four(now);
+                float shift = now == BELOW_ALL ? 0.0f : now, before = power_of_2(most[r] - shift);
+                most[r] = now;
+                total[r] *= before;
+#pragma unroll
+                for (int n = 0; n < WIDTH / 8; ++n) {
+                    y[n][2 * r] *= before;
+                    y[n][2 * r + 1] *= before;
+                }
+#pragma unroll
+                for (int n = 0; n < KEYS / 8; ++n)
+                    if (n / 2 * 16 < kept)
+#pragma unroll
+                        for (int i = 2 * r; i < 2 * r + 2; ++i) {
+                            score[n][i] = power_of_2(score[n][i] - shift);
+                            total[r] += score[n][i];
+                        }
+            }
+
+#pragma unroll
+            for (int j = 0; j < KEYS / 16; ++j)
+                if (j * 16 < kept) {
+                    unsigned weight[4];
+#pragma unroll
+                    for (int i = 0; i < 4; ++i) {
+                        const float(&given)[4] = score[2 * j + i / 2];
+                        weight[i] = packed(given[i % 2 * 2], given[i % 2 * 2 + 1]);
+                    }
+#pragma unroll
+                    for (int n = 0; n < WIDTH / 16; ++n) {
+                        unsigned part[4];
+                        load_transposed(
+                            part, &values[stage][j * 16 + lane % 16][n * 16 + lane / 16 * 8]);
+                        multiply(y[2 * n], weight, part[0], part[1]);
+                        multiply(y[2 * n + 1], weight, part[2], part[3]);
+                    }
+                }
+        }
+        __syncthreads();
+    }
+
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        int row = first + group + r * 8;
+        float sum = sum_of_four(total[r]), factor = sum == 0.0f ? 0.0f : 1.0f / sum;
+        if (row >= head.queries) continue;
+        if (MASKED && attending.first && (float)attending.first[(size_t)row * attending.stride] == 0)
+            factor = 0.0f;
+#pragma unroll
+        for (int n = 0; n < WIDTH / 8; ++n)
+            if (n * 8 < HEAD)
+                *(unsigned*)(head.y + (size_t)row * head.y_stride + n * 8 + pair) =
+                    packed(y[n][2 * r] * factor, y[n][2 * r + 1] * factor);
+    }
+}
+
+struct Block {
+    int tile, head, batch;
+    inline Block(int queries, int heads) {
+        int together = blockDim.x / 2, tiles = (queries + together - 1) / together;
+        int block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+        tile = block % tiles;
+        head = block / tiles % heads;
+        batch = block / tiles / heads;
+    }
+};
+
+// Strides are those of the batch, of heads and of rows; `sharing` heads of the query read one key.
+#define OF_HEADS                                                                                \
+    const T0 *query, const T0 *key, const T0 *value, T0 *y, int queries, int keys, int heads,   \
+        int sharing, float scale, bool causal, int query_first, int query_batch, int query_head, \
+        int query_row, int key_first, int key_batch, int key_head, int key_row, int value_first, \
+        int value_batch, int value_head, int value_row, int y_batch, int y_head, int y_row
+
+inline size_t place(int batch, int batch_stride, int head, int head_stride) {
+    return (size_t)batch * batch_stride + (size_t)head * head_stride;
+}
+
+#define HEAD_OF(block)                                                                           \
+    {query + query_first + place(block.batch, query_batch, block.head, query_head),              \
+     key + key_first + place(block.batch, key_batch, block.head / sharing, key_head),            \
+     value + value_first + place(block.batch, value_batch, block.head / sharing, value_head),    \
+     y + place(block.batch, y_batch, block.head, y_head),                                        \
+     query_row, key_row, value_row, y_row, queries, keys, scale * LOG2_E, causal}
+
+extern "C" __global__ void __launch_bounds__(256) attention(OF_HEADS) {
+    Block block(queries, heads);
+    attend<false>(HEAD_OF(block), block.tile, {}, {});
+}
+
+extern "C" __global__ void __launch_bounds__(256) masked_attention(
+    OF_HEADS, const T0* mask, int mask_batch, int mask_head, int mask_row, const T0* attending,
+    int attending_batch, int attending_head, int attending_row) {
+    Block block(queries, heads);
+    Rows given = {mask + place(block.batch, mask_batch, block.head, mask_head), mask_row};
+    Rows read = {attending, attending_row};
+    if (attending)
+        read.first += place(block.batch, attending_batch, block.head, attending_head);
+    attend<true>(HEAD_OF(block), block.tile, given, read);
+}

@@ -1,0 +1,321 @@
+"""Attention as one kernel that reads heads where a linear layer left them.
+
+``trtdsl.layers.attention`` does the same by two products around a softmax, or by TensorRT's own
+layer from 10.14 on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from trtdsl.extension.buffer import Buffer
+from trtdsl.extension.launch import Launch
+from trtdsl.ir.attention import Attention, lowest
+from trtdsl.ir.gather import Gather
+from trtdsl.ir.plugin import Plugin
+from trtdsl.ir.slice import Slice
+from trtdsl.layers.attention import mask_of
+from trtdsl.layers.attention import scaled_dot_product_attention as of_layers
+from trtdsl.layers.shape import expanded
+from trtdsl.network import Tensor
+from trtdsl.operators import maximum, where
+from trtdsl.types import Dim, DType, Shape, TensorType, is_static
+
+from .columns import Columns, columns
+
+__all__ = ["CONVERTERS", "FlashAttention", "scaled_dot_product_attention"]
+
+_HALVES = {DType.FLOAT16: "f16", DType.BFLOAT16: "bf16"}
+_ALIGNMENT = 8
+"""Elements that are copied at once."""
+_WIDEST = 128
+_WARP = 16
+"""Queries of a warp."""
+_WARPS = range(4, 9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlashAttention(Plugin, kernel="attention.cu"):
+    """``softmax(scale * query @ key.T + mask) @ value``, head by head, sums in float32.
+
+    Inputs: query, key and value, floats of one dtype, each as rows ``(B, L, W)``, or ``(L, B, W)``
+    with ``sequence_first``, whose columns hold the heads: head n begins at column
+    ``first + n * stride``; or as ``(B, N, L, E)``. One tensor may be all three. There are ``heads``
+    of the query of ``size`` elements, and ``groups`` of key and value, each for several heads next
+    to each other. Optionally a mask ``(B, N, L, S)`` to be added, of which B, N and L may be 1; and
+    attending ``(B, N, L, 1)``, of which these may be 1 too: a query for which it is 0 gives 0.
+    With ``causal`` query i attends to the keys up to i.
+
+    Output: rows ``(B, L, heads * size)``, or ``(L, B, heads * size)``.
+
+    The kernel takes float16, and bfloat16 from compute capability 8.0 on, with sizes of a head up
+    to 128 and multiples of 8, as strides and widths have to be; anything else is lowered as
+    ``trtdsl.ir.attention`` has it.
+    Errors: ShapeError. Source: https://arxiv.org/abs/2307.08691;
+    aten::scaled_dot_product_attention.
+    """
+
+    narrows: ClassVar[bool] = True
+
+    heads: int
+    groups: int
+    size: int
+    first: tuple[int, ...] = (0, 0, 0)
+    """Of query, key and value; for those that are rows, as is the next."""
+    stride: tuple[int, ...]
+    scale: float
+    causal: bool = False
+    sequence_first: bool = False
+
+    def infer(
+        self,
+        query: TensorType,
+        key: TensorType,
+        value: TensorType,
+        mask: TensorType | None = None,
+        attending: TensorType | None = None,
+    ) -> TensorType:
+        inputs = [x for x in (query, key, value, mask, attending) if x is not None]
+        given = ", ".join(map(str, inputs))
+        self.require_floats(*inputs)
+        fits = self.heads % self.groups == 0 and self.heads > 0
+        self.require(fits, f"{self.heads} heads do not share {self.groups}")
+        for i, x in enumerate((query, key, value)):
+            self._require_heads(i, x)
+        (batch, length), ours, theirs = map(self._lines, (query, key, value))
+        for one, other in ((batch, ours[0]), *zip(ours, theirs, strict=True)):
+            fits = not is_static((one, other)) or one == other
+            self.require(fits, f"sizes {one} and {other} differ: {given}")
+        for given_mask, width in ((mask, ours[1]), (attending, 1)):
+            if given_mask is not None:
+                self._require_mask(given_mask, (batch, self.heads, length, width))
+        lines = (length, batch) if self.sequence_first else (batch, length)
+        return query.with_shape((*lines, self.heads * self.size))
+
+    def _require_heads(self, index: int, x: TensorType) -> None:
+        count = self.groups if index else self.heads
+        if x.rank == 4:
+            wanted = (count, self.size)
+            self.require(x.shape[1::2] == wanted, f"{x} has no {count} heads of {self.size}")
+            return
+        self.require(x.rank == 3, f"takes rows of rank 3 or heads of rank 4, not {x}")
+        end = self.first[index] + (count - 1) * self.stride[index] + self.size
+        fits = is_static(x.shape[2:]) and end <= x.shape[2]
+        self.require(fits, f"heads end at column {end} of {x}")
+
+    def _require_mask(self, x: TensorType, sizes: Shape) -> None:
+        self.require(x.rank == 4, f"takes a mask of rank 4, not {x}")
+        for axis, (ours, theirs) in enumerate(zip(x.shape, sizes, strict=True)):
+            same = not is_static((ours, theirs)) or ours == theirs
+            self.require(same or (axis < 3 and ours == 1), f"{x} is not of the sizes {sizes}")
+
+    def _lines(self, x: Any) -> tuple[Dim, Dim]:
+        """The batch and the length of what has a shape."""
+        if len(x.shape) == 4:
+            return x.shape[0], x.shape[2]
+        one, other = x.shape[:2]
+        return (other, one) if self.sequence_first else (one, other)
+
+    def evaluate(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        attending: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        given = [self._heads_of(i, x).float() for i, x in enumerate((query, key, value))]
+        given[0] = given[0] * self.scale
+        masks = () if mask is None else (mask.float(),)
+        y = Attention(causal=self.causal).evaluate(*given, *masks)
+        if attending is not None:
+            y = torch.where(attending != 0, y, 0.0)
+        order = (2, 0, 1, 3) if self.sequence_first else (0, 2, 1, 3)
+        return y.permute(order).flatten(2).to(query.dtype)
+
+    def _heads_of(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        if x.ndim == 4:
+            return x
+        x = x.transpose(0, 1) if self.sequence_first else x
+        return x[:, :, self._columns(index).to(x.device)].transpose(1, 2)
+
+    def takes(self, *inputs: TensorType) -> bool:
+        sizes = [self.size, *self.first, *self.stride]
+        sizes += [x.shape[2] for x in inputs[:3] if x.rank == 3]
+        aligned = all(size % _ALIGNMENT == 0 for size in sizes)
+        return inputs[0].dtype in _HALVES and aligned and self.size <= _WIDEST
+
+    def expand(self, *inputs: Tensor) -> Tensor:
+        query, key, value = (self._heads(i, x) for i, x in enumerate(inputs[:3]))
+        masks = list(inputs[3:])
+        if masks:
+            masks[0] = expanded(masks[0], (-1, -1, query.shape[2], -1))
+        if len(masks) > 1:
+            masks[1] = masks[1].cast(DType.BOOL)
+        y = Attention(causal=self.causal)(query * self.scale, key, value, *masks)
+        batch, heads, length, size = y.shape
+        if self.sequence_first:
+            return y.permute(2, 0, 1, 3).reshape(length, batch, heads * size)
+        return y.permute(0, 2, 1, 3).reshape(batch, length, heads * size)
+
+    def _heads(self, index: int, x: Tensor) -> Tensor:
+        if x.rank == 4:
+            return x
+        one, other, _ = x.shape
+        count, first, stride = self._count(index), self.first[index], self.stride[index]
+        if stride == self.size:
+            shape = (one, other, count * self.size)
+            x = Slice(start=(0, 0, first), shape=shape, stride=(1, 1, 1))(x)
+        else:
+            x = Gather(axis=2)(x, x.network.constant(self._columns(index).flatten()))
+        order = (1, 2, 0, 3) if self.sequence_first else (0, 2, 1, 3)
+        return x.reshape(one, other, count, self.size).permute(*order)
+
+    def _count(self, index: int) -> int:
+        return self.groups if index else self.heads
+
+    def _columns(self, index: int) -> torch.Tensor:
+        """The columns of an input that hold heads, int64 ``(heads, size)``."""
+        starts = self.first[index] + torch.arange(self._count(index)) * self.stride[index]
+        return starts[:, None] + torch.arange(self.size)
+
+    def defines(self, *dtypes: DType) -> tuple[tuple[str, str], ...]:
+        kind = _HALVES.get(dtypes[0], "f32")
+        return *super().defines(*dtypes), ("HEAD", str(self.size)), ("TYPE", kind)
+
+    def launch(
+        self, query: Buffer, key: Buffer, value: Buffer, *rest: Buffer, workspace: Buffer | None
+    ) -> Launch:
+        *masks, y = rest
+        (batch, length), (_, keys) = self._lines(query), self._lines(key)
+        together = _WARP * _warps(length)
+        given = (query, key, value, y, length, keys, self.heads, self.heads // self.groups)
+        strides = [n for i, x in enumerate((query, key, value)) for n in self._strides(i, x)]
+        *_, rows = y.shape
+        lines = (rows, self.size, batch * rows)
+        if not self.sequence_first:
+            lines = (length * rows, self.size, rows)
+        args: tuple[Any, ...] = (*given, self.scale, self.causal, *strides, *lines)
+        if masks:
+            args += (masks[0], *_repeating(masks[0].shape))
+            args += (masks[1], *_repeating(masks[1].shape)) if masks[1:] else (None, 0, 0, 0)
+        grid = (-(-length // together), self.heads, batch)
+        return Launch(
+            kernel="masked_attention" if masks else "attention",
+            # The second and third size are below 2 ** 16; open ones, ahead of time, stay apart.
+            grid=math.prod(grid) if is_static(grid) else grid,
+            block=2 * together,
+            args=args,
+        )
+
+    def _strides(self, index: int, x: Buffer) -> tuple[int, int, int, int]:
+        """The first element, and the steps from one of the batch, head and token to the next."""
+        if len(x.shape) == 4:
+            _, heads, length, size = x.shape
+            return 0, heads * length * size, length * size, size
+        _, other, width = x.shape
+        first, head = self.first[index], self.stride[index]
+        return (first, width, head, other * width) if self.sequence_first else (
+            first, other * width, head, width
+        )  # fmt: skip
+
+
+def _warps(length: Any) -> int:
+    """How many warps a block has, so that the fewest queries of the last one are missing."""
+    if not isinstance(length, int):  # the size is open in what is compiled ahead of time
+        return _WARPS[0]
+    tiles = max(-(-length // _WARP), _WARPS[0])
+    return max(_WARPS, key=lambda warps: (-(-(-tiles // warps) * warps), warps))
+
+
+def _repeating(shape: Shape) -> tuple[Dim, ...]:
+    """The strides of the first three axes, 0 where one element is all there is."""
+    _, heads, length, width = shape
+    steps = (heads * length * width, length * width, width)
+    return tuple(0 if n == 1 else step for n, step in zip(shape, steps, strict=False))
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """``aten::scaled_dot_product_attention``, by the kernel where it takes the heads."""
+    if dropout_p or not _is_one_kernel(query, key, value):
+        kept: Tensor = of_layers(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+        return kept
+    batch, heads, length, size = query.shape
+    places = tuple(map(_placed, (query, key, value)))
+    rows = [place for place in places if place is not None]
+    sequence_first = any(not place.batch_first for place in rows)
+    if sequence_first and not all(place.sequence_first for place in rows):
+        places, sequence_first = (None, None, None), False
+    layer = FlashAttention(
+        heads=heads,
+        groups=key.shape[1],
+        size=size,
+        first=tuple(place.first if place else 0 for place in places),
+        stride=tuple(place.stride if place else 0 for place in places),
+        scale=size**-0.5 if scale is None else scale,
+        causal=is_causal and attn_mask is None,
+        sequence_first=sequence_first,
+    )
+    given = [
+        x if place is None else _rows(x, place, sequence_first=sequence_first)
+        for x, place in zip((query, key, value), places, strict=True)
+    ]
+    y = layer(*given, *_masks(query, key, attn_mask, is_causal))
+    if sequence_first:
+        return y.reshape(length, batch, heads, size).permute(1, 2, 0, 3)
+    return y.reshape(batch, length, heads, size).permute(0, 2, 1, 3)
+
+
+def _is_one_kernel(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    if {query.rank, key.rank, value.rank} != {4} or 0 in (*query.shape, *key.shape):
+        return False
+    heads, groups, size = query.shape[1], key.shape[1], query.shape[3]
+    known = is_static((heads, groups, size, value.shape[3])) and query.shape[0] == key.shape[0]
+    alike = key.shape[:3] == value.shape[:3] and key.shape[3] == size == value.shape[3]
+    return known and alike and heads % groups == 0 and size % _ALIGNMENT == 0 and size <= _WIDEST
+
+
+def _placed(heads: Tensor) -> Columns | None:
+    place = columns(heads)
+    if place is None:
+        return None
+    sizes = (place.first, place.stride, place.rows.shape[-1])
+    aligned = is_static(sizes) and all(size % _ALIGNMENT == 0 for size in sizes)
+    return place if aligned else None
+
+
+def _rows(heads: Tensor, place: Columns, *, sequence_first: bool) -> Tensor:
+    lines = (heads.shape[2], heads.shape[0]) if sequence_first else heads.shape[:3:2]
+    shape = (*lines, place.rows.shape[-1])
+    return place.rows if place.rows.shape == shape else place.rows.reshape(*shape)
+
+
+def _masks(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> tuple[Tensor, ...]:
+    """A mask as what is added to scores, no lower than float16 has it, and who attends to a key."""
+    if mask is None:
+        return ()
+    mask, attending = mask_of(query, key, mask, query.shape[:1], causal=causal)
+    low = lowest(DType.FLOAT16)
+    if mask.dtype is DType.BOOL:
+        mask = where(mask, 0.0, low, query.dtype)
+    mask = maximum(expanded(mask, (-1, -1, -1, key.shape[2])), low).cast(query.dtype)
+    return (mask,) if attending is None else (mask, attending.cast(query.dtype))
+
+
+CONVERTERS = {torch.ops.aten.scaled_dot_product_attention.default: scaled_dot_product_attention}
