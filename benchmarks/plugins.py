@@ -1,6 +1,7 @@
 """``plugins``: operators as shipped plugins against the same out of TensorRT's own layers.
 
-Deformable convolution also against the plugin that TensorRT's library has for it.
+Deformable convolution also against the plugin that TensorRT's library has for it; and, when named
+as ``plugins:vit_base_patch16_224@32``, a model in fp16 with attention by TensorRT and by ours.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ from typing import Any
 
 import torch
 
+import trtdsl
+from benchmarks import prepared
 from benchmarks.base import Benchmark, Row, Target
 from benchmarks.execution import Bare, on_gpu
+from benchmarks.models import Case
 from benchmarks.spread import Spread, in_turns
 from trtdsl import plugins
 from trtdsl.build import build
-from trtdsl.layers import counting, deformable, detection, sampling, scan, scatter
-from trtdsl.network import Network
+from trtdsl.layers import attention as attention_layers
+from trtdsl.layers import counting, deformable, detection, joining, sampling, scan, scatter
+from trtdsl.network import Network, Tensor
+from trtdsl.plugins import attention as attention_plugin
 from trtdsl.plugins import deformable as deformable_plugin
 from trtdsl.plugins import (
     fourier,
@@ -28,12 +34,14 @@ from trtdsl.plugins import (
     scatter_reduce,
     search_sorted,
 )
-from trtdsl.registry import find
+from trtdsl.registry import converter, find
+from trtdsl.tree import flatten
 from trtdsl.types import DType, TensorType
 
 __all__ = ["BENCHMARK"]
 
 _ROUNDS = 5
+aten = torch.ops.aten
 _RATIOS = {"layers": "ratio", "library": "over the library's"}
 _Function = Callable[..., Any]
 _Pair = tuple[_Function, _Function, tuple[torch.Tensor, ...]]
@@ -52,11 +60,25 @@ def _spectrum(transform: _Function, x: Any) -> Any:
     return transform(x).real
 
 
+def _attended(attend: _Function, x: Tensor) -> Tensor:
+    """Attention of heads of 64 that one product gave: ``(B, L, 3 * heads * 64)``."""
+    batch, length, width = x.shape
+    split = (batch, length, width // 192, 64)
+    parts = (y.reshape(*split).permute(0, 2, 1, 3) for y in joining.split(x, width // 3, 2))
+    y: Tensor = attend(*parts)
+    return y.permute(0, 2, 1, 3).reshape(batch, length, width // 3)
+
+
 def _made(case: str) -> _Pair:
     """An operator of layers, of a plugin, and its inputs, about as large as models have them."""
     torch.manual_seed(0)
     rest: Any
     match case:
+        case "attention" | "long_attention":
+            shape = (32, 197, 3 * 12 * 64) if case == "attention" else (4, 2048, 3 * 16 * 64)
+            ways = attention_layers, attention_plugin
+            both = [partial(_attended, way.scaled_dot_product_attention) for way in ways]
+            return both[0], both[1], (torch.randn(shape).half(),)
         case "deform_conv2d":
             image = (torch.randn(4, 256, 50, 50), torch.randn(256, 256, 3, 3) / 48)
             moves = (torch.randn(4, 18, 50, 50), torch.rand(4, 9, 50, 50), torch.zeros(256))
@@ -103,6 +125,26 @@ def _network(function: _Function, inputs: Sequence[torch.Tensor]) -> Network:
     return net
 
 
+def _networks(case: str) -> tuple[dict[str, Network], Sequence[torch.Tensor]]:
+    """An operator both ways; or a model of the tests' tables, in fp16, its attention both ways."""
+    if "@" not in case:
+        *functions, inputs = _made(case)
+        ways = zip(("layers", "plugin"), functions, strict=True)
+        return {way: _network(f, inputs) for way, f in ways}, inputs
+    made = prepared.example(Case.parse(case))
+    args, kwargs = made.calls[0]
+    of = aten.scaled_dot_product_attention.default
+    layers = find(of)
+    assert layers is not None
+    networks = {"layers": trtdsl.trace(made.model, args, kwargs, precision="fp16")}
+    try:
+        plugins.prefer("attention")
+        networks["plugin"] = trtdsl.trace(made.model, args, kwargs, precision="fp16")
+    finally:
+        converter(of, override=True)(layers.function)
+    return networks, list(flatten((args, dict(kwargs)))[0])
+
+
 def _of_the_library(inputs: Sequence[torch.Tensor]) -> Network:
     """Deformable convolution by the plugin of TensorRT's library, which wants cuBLAS."""
     plugin = plugins.creator(
@@ -127,11 +169,8 @@ def _of_the_library(inputs: Sequence[torch.Tensor]) -> Network:
 
 def run(case: str) -> Row:
     """Build all, hold one against the other, and time them in turns on the GPU."""
-    *functions, inputs = _made(case)
+    networks, inputs = _networks(case)
     stream = torch.cuda.Stream()
-    networks = {
-        way: _network(f, inputs) for way, f in zip(("layers", "plugin"), functions, strict=True)
-    }
     if case == "deform_conv2d":
         networks["library"] = _of_the_library(inputs)
     bare = {way: Bare(build(network), inputs, stream) for way, network in networks.items()}
@@ -171,6 +210,8 @@ def _targets(rows: Sequence[Row]) -> list[Target]:
 BENCHMARK = Benchmark(
     run=run,
     cases=(
+        "attention",
+        "long_attention",
         "deform_conv2d",
         "roi_align",
         "grid_sample_3d",

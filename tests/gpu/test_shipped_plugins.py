@@ -9,10 +9,13 @@ import torch
 
 import trtdsl
 import trtdsl.plugins
+from tests.cases.base import f32
 from tests.gpu.merge import Row
 from tests.gpu.test_rows import assert_right
-from tests.plugins.shipped import CASES, PluginCase
+from tests.plugins import attending
+from tests.plugins.shipped import CASES, HALF, PluginCase
 from tests.plugins.test_preference import ROWS, Calls
+from tests.test_ir import assert_close
 from trtdsl import registry
 
 pytestmark = pytest.mark.gpu
@@ -74,3 +77,39 @@ def test_models_with_operators_that_become_plugins(monkeypatch: pytest.MonkeyPat
         network = trtdsl.trace(module, inputs)
         rows.append(Row(name, network, list(inputs), (expected,), 1e-4))
     assert_right(rows)
+
+
+@pytest.fixture
+def attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention by our plugin, for one test."""
+    registry.load()
+    monkeypatch.setattr(registry, "_CONVERTERS", dict(registry._CONVERTERS))
+    trtdsl.plugins.prefer("attention")
+
+
+def test_attention_that_reads_heads_where_they_are(attention: None) -> None:
+    rows = []
+    for name in attending.MODELS:
+        module, inputs = attending.made(name)
+        network = trtdsl.trace(module, inputs, precision="fp16")
+        rows.append(Row(name, network, list(inputs), (module(*inputs),), 2 * HALF))
+    assert_right(rows)
+
+
+def test_attention_of_sizes_that_vary(attention: None) -> None:
+    module, _ = attending.made("packed")
+    sizes = {0: torch.export.Dim("b", min=1, max=8), 1: torch.export.Dim("n", min=2, max=300)}
+    engine = trtdsl.convert(
+        module, (f32(3, 5, 96),), dynamic_shapes=(sizes,), precision="fp16", backend="tensorrt"
+    )
+    assert [plugin.name for plugin in engine.manifest.plugins] == ["FlashAttention"]
+    for batch, length in ((1, 2), (4, 31), (8, 300), (2, 129)):
+        x = f32(batch, length, 96)
+        assert_close(engine(x.cuda()).cpu(), module(x), 2 * HALF)
+
+
+def test_attention_in_float32_is_no_plugin(attention: None) -> None:
+    module, inputs = attending.made("interleaved")
+    engine = trtdsl.convert(module, inputs, backend="tensorrt")
+    assert not engine.manifest.plugins
+    assert_close(engine(*(x.cuda() for x in inputs)).cpu(), module(*inputs), FLOAT32)
