@@ -1,13 +1,15 @@
 // Attention of 16-bit numbers by matrix units, whose scores never leave the registers.
 //
-// A warp has 16 queries, and a thread of it parts of two: `group` and `group + 8` of theirs, of
-// which it holds the columns `pair` and `pair + 1` of every 8. Keys and values come through shared
+// A warp has TILES times 16 queries, and a thread of it parts of two in each 16: of `group` and
+// `group + 8` the columns `pair` and `pair + 1` of every 8. Keys and values come through shared
 // memory, and while a block of them is read the next one arrives.
 // Sources: https://arxiv.org/abs/2307.08691, PTX ISA, "Matrix Fragments for mma.m16n8k16".
 
 constexpr int WIDTH = (HEAD + 15) / 16 * 16;  // of a head, filled up with zeros
 constexpr int PITCH = WIDTH + 8;              // so that eight rows lie in different banks
 constexpr int KEYS = WIDTH <= 80 ? 64 : 32;   // in a block; two blocks fit 48 KiB
+constexpr int QUERIES = 16 * TILES;           // of a warp
+constexpr int THREADS = TILES == 1 ? 224 : 128;  // at most, so that registers are enough for two
 constexpr float LOG2_E = 1.44269504f;
 
 #ifdef __CUDA_ARCH__  // what else follows is the machine's
@@ -109,140 +111,238 @@ inline float sum_of_four(float x) {
     return x + from_lane(x, 2);
 }
 
-template <bool MASKED>
-inline void attend(const Head& head, int tile, Rows mask, Rows attending) {
-    __shared__ __align__(16) T0 keys[2][KEYS][PITCH], values[2][KEYS][PITCH];
-    const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4 * 2;
-    const int together = blockDim.x / 2, first = tile * together + threadIdx.x / 32 * 16;
-    const int seen = head.causal ? min(head.keys, (tile + 1) * together) : head.keys;
-
-    auto fetch = [&](int from, int stage) {
-        for (int i = threadIdx.x; i < KEYS * (WIDTH / 8); i += blockDim.x) {
-            int row = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8;
-            bool there = from + row < head.keys && column < HEAD;
-            size_t at = there ? from + row : 0;
-            int part = there ? column : 0;
-            copy(&keys[stage][row][column], head.key + at * head.key_stride + part, there);
-            copy(&values[stage][row][column], head.value + at * head.value_stride + part, there);
-        }
-    };
-    fetch(0, 0);
-    copies_begun();
-
+// 16 queries with what has been summed up for them, as parts of a thread.
+struct Tile {
     unsigned query[WIDTH / 16][4];
+    float score[KEYS / 8][4], y[WIDTH / 8][4], most[2], total[2];
+};
+
+// What follows is for one block of keys, of which `kept` are left: all KEYS where it is WHOLE.
+typedef T0 Shared[KEYS][PITCH];
+
+template <int COUNT, bool WHOLE>
+inline void score(Tile (&tiles)[TILES], const Shared& keys, int kept) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int t = 0; t < COUNT; ++t)
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; ++i) tiles[t].score[i / 4][i % 4] = 0.0f;
+#pragma unroll
+    for (int j = 0; j < KEYS / 16; ++j)
+        if (WHOLE || j * 16 < kept)
+#pragma unroll
+            for (int k = 0; k < WIDTH / 16; ++k) {
+                unsigned part[4];
+                load(part, &keys[j * 16 + lane / 16 * 8 + lane % 8][k * 16 + lane / 8 % 2 * 8]);
+#pragma unroll
+                for (int t = 0; t < COUNT; ++t) {
+                    multiply(tiles[t].score[2 * j], tiles[t].query[k], part[0], part[1]);
+                    multiply(tiles[t].score[2 * j + 1], tiles[t].query[k], part[2], part[3]);
+                }
+            }
+}
+
+// Scores, scaled, plus the mask, both in powers of 2.
+template <bool WHOLE>
+inline void add(Tile& tile, const Head& head, Rows mask, int first, int from) {
+    const int lane = threadIdx.x % 32, pair = lane % 4 * 2;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const int row = min(first + lane / 4 + r * 8, head.queries - 1);
+        const T0* given = mask.first + (size_t)row * mask.stride + from + pair;
+#pragma unroll
+        for (int n = 0; n < KEYS / 8; ++n)
+#pragma unroll
+            for (int i = 0; i < 2; ++i)
+                if (WHOLE || from + pair + n * 8 + i < head.keys) {
+                    float& value = tile.score[n][2 * r + i];
+                    value = value * head.scale + LOG2_E * (float)given[n * 8 + i];
+                }
+    }
+}
+
+// Hides what no query may see.
+inline void hide(Tile& tile, const Head& head, int first, int from) {
+    const int lane = threadIdx.x % 32, pair = lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < KEYS / 8; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            int row = first + lane / 4 + i / 2 * 8, column = from + n * 8 + pair + i % 2;
+            if (column >= head.keys || (head.causal && column > row))
+                tile.score[n][i] = BELOW_ALL;
+        }
+}
+
+// Scores to weights, and what there was to the new largest score.
+template <bool WHOLE>
+inline void weigh(Tile& tile, float scale, int kept) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        float now = tile.most[r];
+#pragma unroll
+        for (int n = 0; n < KEYS / 8; ++n)
+            now = fmaxf(now, fmaxf(tile.score[n][2 * r], tile.score[n][2 * r + 1]));
+        now = largest_of_four(now);
+        const float shift = now == BELOW_ALL ? 0.0f : now * scale;
+        const float before = power_of_2(tile.most[r] * scale - shift);
+        float sum = 0.0f;
+        tile.most[r] = now;
+#pragma unroll
+        for (int n = 0; n < KEYS / 8; ++n)
+            if (WHOLE || n / 2 * 16 < kept)
+#pragma unroll
+                for (int i = 2 * r; i < 2 * r + 2; ++i) {
+                    tile.score[n][i] = power_of_2(tile.score[n][i] * scale - shift);
+                    sum += tile.score[n][i];
+                }
+        tile.total[r] = tile.total[r] * before + sum;
+#pragma unroll
+        for (int n = 0; n < WIDTH / 8; ++n) {
+            tile.y[n][2 * r] *= before;
+            tile.y[n][2 * r + 1] *= before;
+        }
+    }
+}
+
+template <int COUNT, bool WHOLE>
+inline void sum_up(Tile (&tiles)[TILES], const Shared& values, int kept) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int j = 0; j < KEYS / 16; ++j)
+        if (WHOLE || j * 16 < kept) {
+            unsigned weight[COUNT][4];
+#pragma unroll
+            for (int t = 0; t < COUNT; ++t)
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    const float(&given)[4] = tiles[t].score[2 * j + i / 2];
+                    weight[t][i] = packed(given[i % 2 * 2], given[i % 2 * 2 + 1]);
+                }
+#pragma unroll
+            for (int n = 0; n < WIDTH / 16; ++n) {
+                unsigned part[4];
+                load_transposed(part, &values[j * 16 + lane % 16][n * 16 + lane / 16 * 8]);
+#pragma unroll
+                for (int t = 0; t < COUNT; ++t) {
+                    multiply(tiles[t].y[2 * n], weight[t], part[0], part[1]);
+                    multiply(tiles[t].y[2 * n + 1], weight[t], part[2], part[3]);
+                }
+            }
+        }
+}
+
+template <bool MASKED, int COUNT, bool WHOLE>
+inline void take(
+    Tile (&tiles)[TILES], const Head& head, Rows mask, const Shared& keys, const Shared& values,
+    int first, int from) {
+    const int kept = min(KEYS, head.keys - from);
+    score<COUNT, WHOLE>(tiles, keys, kept);
+#pragma unroll
+    for (int t = 0; t < COUNT; ++t) {
+        if (MASKED) add<WHOLE>(tiles[t], head, mask, first + 16 * t, from);
+        if (!WHOLE) hide(tiles[t], head, first + 16 * t, from);
+        weigh<WHOLE>(tiles[t], MASKED ? 1.0f : head.scale, kept);
+    }
+    sum_up<COUNT, WHOLE>(tiles, values, kept);
+}
+
+inline void begin(Tile& tile, const Head& head, int first) {
+    const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int k = 0; k < WIDTH / 16; ++k)
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            int row = first + group + i % 2 * 8, column = k * 16 + pair + i / 2 * 8;
+            int row = first + lane / 4 + i % 2 * 8, column = k * 16 + lane % 4 * 2 + i / 2 * 8;
             bool there = row < head.queries && column < HEAD;
-            query[k][i] = there ? two(head.query + (size_t)row * head.query_stride + column) : 0;
+            const T0* from = head.query + (size_t)row * head.query_stride + column;
+            tile.query[k][i] = there ? two(from) : 0;
         }
-
-    float y[WIDTH / 8][4] = {}, most[2] = {BELOW_ALL, BELOW_ALL}, total[2] = {};
-    for (int from = 0, stage = 0; from < seen; from += KEYS, stage ^= 1) {
-        if (from + KEYS < seen) fetch(from + KEYS, stage ^ 1);
-        copies_begun();
-        wait_for_all_but_the_last();
-        __syncthreads();
-        const int kept = min(KEYS, seen - from);
-        if (first < head.queries && !(head.causal && from > first + 15)) {
-            float score[KEYS / 8][4] = {};
 #pragma unroll
-            for (int j = 0; j < KEYS / 16; ++j)
-                if (j * 16 < kept)
-#pragma unroll
-                    for (int k = 0; k < WIDTH / 16; ++k) {
-                        unsigned part[4];
-                        int key = j * 16 + lane / 16 * 8 + lane % 8;
-                        load(part, &keys[stage][key][k * 16 + lane / 8 % 2 * 8]);
-                        multiply(score[2 * j], query[k], part[0], part[1]);
-                        multiply(score[2 * j + 1], query[k], part[2], part[3]);
-                    }
-
-            const bool whole = from + KEYS <= head.keys && !(head.causal && from + KEYS > first);
-#pragma unroll
-            for (int n = 0; n < KEYS / 8; ++n)
-#pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    int row = first + group + i / 2 * 8, column = from + n * 8 + pair + i % 2;
-                    float value = score[n][i] * head.scale;
-                    if (MASKED && row < head.queries && column < head.keys)
-                        value += LOG2_E * (float)mask.first[(size_t)row * mask.stride + column];
-                    bool hidden = column >= head.keys || (head.causal && column > row);
-                    score[n][i] = !whole && hidden ? BELOW_ALL : value;
-                }
-
-#pragma unroll
-            for (int r = 0; r < 2; ++r) {
-                float now = most[r];
-#pragma unroll
-                for (int n = 0; n < KEYS / 8; ++n)
-                    now = fmaxf(now, fmaxf(score[n][2 * r], score[n][2 * r + 1]));
-                now = largest_of_four(now);
-                float shift = now == BELOW_ALL ? 0.0f : now, before = power_of_2(most[r] - shift);
-                most[r] = now;
-                total[r] *= before;
-#pragma unroll
-                for (int n = 0; n < WIDTH / 8; ++n) {
-                    y[n][2 * r] *= before;
-                    y[n][2 * r + 1] *= before;
-                }
-#pragma unroll
-                for (int n = 0; n < KEYS / 8; ++n)
-                    if (n / 2 * 16 < kept)
-#pragma unroll
-                        for (int i = 2 * r; i < 2 * r + 2; ++i) {
-                            score[n][i] = power_of_2(score[n][i] - shift);
-                            total[r] += score[n][i];
-                        }
-            }
-
-#pragma unroll
-            for (int j = 0; j < KEYS / 16; ++j)
-                if (j * 16 < kept) {
-                    unsigned weight[4];
-#pragma unroll
-                    for (int i = 0; i < 4; ++i) {
-                        const float(&given)[4] = score[2 * j + i / 2];
-                        weight[i] = packed(given[i % 2 * 2], given[i % 2 * 2 + 1]);
-                    }
-#pragma unroll
-                    for (int n = 0; n < WIDTH / 16; ++n) {
-                        unsigned part[4];
-                        load_transposed(
-                            part, &values[stage][j * 16 + lane % 16][n * 16 + lane / 16 * 8]);
-                        multiply(y[2 * n], weight, part[0], part[1]);
-                        multiply(y[2 * n + 1], weight, part[2], part[3]);
-                    }
-                }
-        }
-        __syncthreads();
-    }
-
+    for (int i = 0; i < WIDTH / 2; ++i) tile.y[i / 4][i % 4] = 0.0f;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        int row = first + group + r * 8;
-        float sum = sum_of_four(total[r]), factor = sum == 0.0f ? 0.0f : 1.0f / sum;
-        if (row >= head.queries) continue;
-        if (MASKED && attending.first && (float)attending.first[(size_t)row * attending.stride] == 0)
-            factor = 0.0f;
-#pragma unroll
-        for (int n = 0; n < WIDTH / 8; ++n)
-            if (n * 8 < HEAD)
-                *(unsigned*)(head.y + (size_t)row * head.y_stride + n * 8 + pair) =
-                    packed(y[n][2 * r] * factor, y[n][2 * r + 1] * factor);
+        tile.most[r] = BELOW_ALL;
+        tile.total[r] = 0.0f;
     }
 }
 
+template <bool MASKED>
+inline void end(const Tile& tile, const Head& head, Rows attending, int first) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        int row = first + lane / 4 + r * 8;
+        float sum = sum_of_four(tile.total[r]), factor = sum == 0.0f ? 0.0f : 1.0f / sum;
+        if (row >= head.queries) continue;
+        if (MASKED && attending.first && (float)attending.first[(size_t)row * attending.stride] == 0)
+            factor = 0.0f;
+        T0* y = head.y + (size_t)row * head.y_stride + lane % 4 * 2;
+#pragma unroll
+        for (int n = 0; n < HEAD / 8; ++n)
+            *(unsigned*)(y + n * 8) =
+                packed(tile.y[n][2 * r] * factor, tile.y[n][2 * r + 1] * factor);
+    }
+}
+
+inline void fetch(Shared& to, const T0* rows, int stride, int from, int count) {
+    for (int i = threadIdx.x; i < KEYS * (WIDTH / 8); i += blockDim.x) {
+        int row = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8;
+        bool there = from + row < count && column < HEAD;
+        const T0* given = rows + (there ? (size_t)(from + row) * stride + column : 0);
+        copy(&to[row][column], given, there);
+    }
+}
+
+template <bool MASKED>
+inline void attend(const Head& head, int block, Rows mask, Rows attending) {
+    __shared__ __align__(16) Shared keys[2], values[2];
+    const int warps = blockDim.x / 32, first = (block * warps + threadIdx.x / 32) * QUERIES;
+    const int left = min(TILES, (head.queries - first + 15) / 16);
+    const int end_of_block = (block + 1) * warps * QUERIES;
+    const int seen = head.causal ? min(head.keys, end_of_block) : head.keys;
+
+    fetch(keys[0], head.key, head.key_stride, 0, head.keys);
+    fetch(values[0], head.value, head.value_stride, 0, head.keys);
+    copies_begun();
+    Tile tiles[TILES];
+#pragma unroll
+    for (int t = 0; t < TILES; ++t) begin(tiles[t], head, first + 16 * t);
+
+    for (int from = 0, stage = 0; from < seen; from += KEYS, stage ^= 1) {
+        if (from + KEYS < seen) {
+            fetch(keys[stage ^ 1], head.key, head.key_stride, from + KEYS, head.keys);
+            fetch(values[stage ^ 1], head.value, head.value_stride, from + KEYS, head.keys);
+        }
+        copies_begun();
+        wait_for_all_but_the_last();
+        __syncthreads();
+        if (left > 0 && !(head.causal && from >= first + QUERIES)) {
+            const bool whole = from + KEYS <= (head.causal ? first + 1 : head.keys);
+            const auto& key = keys[stage];
+            const auto& value = values[stage];
+            if (left < TILES)
+                take<MASKED, 1, false>(tiles, head, mask, key, value, first, from);
+            else if (whole && from + KEYS <= head.keys)
+                take<MASKED, TILES, true>(tiles, head, mask, key, value, first, from);
+            else
+                take<MASKED, TILES, false>(tiles, head, mask, key, value, first, from);
+        }
+        __syncthreads();
+    }
+#pragma unroll
+    for (int t = 0; t < TILES; ++t)
+        if (t < left) end<MASKED>(tiles[t], head, attending, first + 16 * t);
+}
+
 struct Block {
-    int tile, head, batch;
+    int number, head, batch;
     inline Block(int queries, int heads) {
-        int together = blockDim.x / 2, tiles = (queries + together - 1) / together;
-        int block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
-        tile = block % tiles;
-        head = block / tiles % heads;
-        batch = block / tiles / heads;
+        int together = blockDim.x / 32 * QUERIES, blocks = (queries + together - 1) / together;
+        int place = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+        number = place % blocks;
+        head = place / blocks % heads;
+        batch = place / blocks / heads;
     }
 };
 
@@ -264,12 +364,12 @@ inline size_t place(int batch, int batch_stride, int head, int head_stride) {
      y + place(block.batch, y_batch, block.head, y_head),                                        \
      query_row, key_row, value_row, y_row, queries, keys, scale * LOG2_E, causal}
 
-extern "C" __global__ void __launch_bounds__(256) attention(OF_HEADS) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) attention(OF_HEADS) {
     Block block(queries, heads);
-    attend<false>(HEAD_OF(block), block.tile, {}, {});
+    attend<false>(HEAD_OF(block), block.number, {}, {});
 }
 
-extern "C" __global__ void __launch_bounds__(256) masked_attention(
+extern "C" __global__ void __launch_bounds__(THREADS, 2) masked_attention(
     OF_HEADS, const T0* mask, int mask_batch, int mask_head, int mask_row, const T0* attending,
     int attending_batch, int attending_head, int attending_row) {
     Block block(queries, heads);
@@ -277,5 +377,5 @@ extern "C" __global__ void __launch_bounds__(256) masked_attention(
     Rows read = {attending, attending_row};
     if (attending)
         read.first += place(block.batch, attending_batch, block.head, attending_head);
-    attend<true>(HEAD_OF(block), block.tile, given, read);
+    attend<true>(HEAD_OF(block), block.number, given, read);
 }

@@ -33,9 +33,10 @@ _HALVES = {DType.FLOAT16: "f16", DType.BFLOAT16: "bf16"}
 _ALIGNMENT = 8
 """Elements that are copied at once."""
 _WIDEST = 128
-_WARP = 16
-"""Queries of a warp."""
-_WARPS = range(4, 9)
+_MODEST = 64
+_TILE = 16
+"""Queries that the matrix units take at once."""
+_WARPS = range(4, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +45,15 @@ class FlashAttention(Plugin, kernel="attention.cu"):
 
     Inputs: query, key and value, floats of one dtype, each as rows ``(B, L, W)``, or ``(L, B, W)``
     with ``sequence_first``, whose columns hold the heads: head n begins at column
-    ``first + n * stride``; or as ``(B, N, L, E)``. One tensor may be all three. There are ``heads``
-    of the query of ``size`` elements, and ``groups`` of key and value, each for several heads next
-    to each other. Optionally a mask ``(B, N, L, S)`` to be added, of which B, N and L may be 1; and
-    attending ``(B, N, L, 1)``, of which these may be 1 too: a query for which it is 0 gives 0.
-    With ``causal`` query i attends to the keys up to i.
+    ``first + n * stride``; as such rows in a matrix ``(B * L, W)`` with L in ``lengths``; or as
+    ``(B, N, L, E)``. One tensor may be all three. There are ``heads`` of the query of ``size``
+    elements, and ``groups`` of key and value, each for several heads next to each other. Optionally
+    a mask ``(B, N, L, S)`` to be added, of which B, N and L may be 1; and attending
+    ``(B, N, L, 1)``, of which these may be 1 too: a query for which it is 0 gives 0. With
+    ``causal`` query i attends to the keys up to i.
 
-    Output: rows ``(B, L, heads * size)``, or ``(L, B, heads * size)``.
+    Output: rows ``(B, L, heads * size)`` or ``(L, B, heads * size)``, as a matrix where the query's
+    are one.
 
     The kernel takes float16, and bfloat16 from compute capability 8.0 on, with sizes of a head up
     to 128 and multiples of 8, as strides and widths have to be; anything else is lowered as
@@ -67,6 +70,7 @@ class FlashAttention(Plugin, kernel="attention.cu"):
     first: tuple[int, ...] = (0, 0, 0)
     """Of query, key and value; for those that are rows, as is the next."""
     stride: tuple[int, ...]
+    lengths: tuple[int, ...] = (0, 0, 0)
     scale: float
     causal: bool = False
     sequence_first: bool = False
@@ -86,15 +90,15 @@ class FlashAttention(Plugin, kernel="attention.cu"):
         self.require(fits, f"{self.heads} heads do not share {self.groups}")
         for i, x in enumerate((query, key, value)):
             self._require_heads(i, x)
-        (batch, length), ours, theirs = map(self._lines, (query, key, value))
+        lines = (self._lines(i, x) for i, x in enumerate((query, key, value)))
+        (batch, length), ours, theirs = lines
         for one, other in ((batch, ours[0]), *zip(ours, theirs, strict=True)):
             fits = not is_static((one, other)) or one == other
             self.require(fits, f"sizes {one} and {other} differ: {given}")
         for given_mask, width in ((mask, ours[1]), (attending, 1)):
             if given_mask is not None:
                 self._require_mask(given_mask, (batch, self.heads, length, width))
-        lines = (length, batch) if self.sequence_first else (batch, length)
-        return query.with_shape((*lines, self.heads * self.size))
+        return query.with_shape((*self._rows(batch, length, query.rank), self.heads * self.size))
 
     def _require_heads(self, index: int, x: TensorType) -> None:
         count = self.groups if index else self.heads
@@ -102,9 +106,12 @@ class FlashAttention(Plugin, kernel="attention.cu"):
             wanted = (count, self.size)
             self.require(x.shape[1::2] == wanted, f"{x} has no {count} heads of {self.size}")
             return
-        self.require(x.rank == 3, f"takes rows of rank 3 or heads of rank 4, not {x}")
+        self.require(x.rank in (2, 3), f"takes rows of rank 2 or 3, or heads of rank 4, not {x}")
+        length, lines = self.lengths[index], x.shape[0]
+        whole = x.rank == 3 or (length > 0 and (not is_static((lines,)) or lines % length == 0))
+        self.require(whole, f"{x} has no rows of sequences of {length}")
         end = self.first[index] + (count - 1) * self.stride[index] + self.size
-        fits = is_static(x.shape[2:]) and end <= x.shape[2]
+        fits = is_static(x.shape[-1:]) and end <= x.shape[-1]
         self.require(fits, f"heads end at column {end} of {x}")
 
     def _require_mask(self, x: TensorType, sizes: Shape) -> None:
@@ -113,12 +120,20 @@ class FlashAttention(Plugin, kernel="attention.cu"):
             same = not is_static((ours, theirs)) or ours == theirs
             self.require(same or (axis < 3 and ours == 1), f"{x} is not of the sizes {sizes}")
 
-    def _lines(self, x: Any) -> tuple[Dim, Dim]:
-        """The batch and the length of what has a shape."""
+    def _lines(self, index: int, x: Any) -> tuple[Dim, Dim]:
+        """The batch and the length of an input."""
         if len(x.shape) == 4:
             return x.shape[0], x.shape[2]
+        if len(x.shape) == 2:
+            return x.shape[0] // self.lengths[index], self.lengths[index]
         one, other = x.shape[:2]
         return (other, one) if self.sequence_first else (one, other)
+
+    def _rows(self, batch: Dim, length: Dim, rank: int) -> tuple[Dim, ...]:
+        """The axes of rows in front of their columns."""
+        if rank == 2:
+            return (batch * length,)
+        return (length, batch) if self.sequence_first else (batch, length)
 
     def evaluate(
         self,
@@ -135,19 +150,23 @@ class FlashAttention(Plugin, kernel="attention.cu"):
         if attending is not None:
             y = torch.where(attending != 0, y, 0.0)
         order = (2, 0, 1, 3) if self.sequence_first else (0, 2, 1, 3)
-        return y.permute(order).flatten(2).to(query.dtype)
+        y = y.permute(order).flatten(2).to(query.dtype)
+        return y.flatten(0, 1) if query.ndim == 2 else y
 
     def _heads_of(self, index: int, x: torch.Tensor) -> torch.Tensor:
         if x.ndim == 4:
             return x
+        if x.ndim == 2:
+            x = x.reshape(*self._rows(*self._lines(index, x), 3), x.shape[1])
         x = x.transpose(0, 1) if self.sequence_first else x
         return x[:, :, self._columns(index).to(x.device)].transpose(1, 2)
 
     def takes(self, *inputs: TensorType) -> bool:
         sizes = [self.size, *self.first, *self.stride]
-        sizes += [x.shape[2] for x in inputs[:3] if x.rank == 3]
+        sizes += [x.shape[-1] for x in inputs[:3] if x.rank < 4]
         aligned = all(size % _ALIGNMENT == 0 for size in sizes)
-        return inputs[0].dtype in _HALVES and aligned and self.size <= _WIDEST
+        fits = aligned and self.size <= _WIDEST and self.scale > 0
+        return inputs[0].dtype in _HALVES and fits
 
     def expand(self, *inputs: Tensor) -> Tensor:
         query, key, value = (self._heads(i, x) for i, x in enumerate(inputs[:3]))
@@ -158,14 +177,15 @@ class FlashAttention(Plugin, kernel="attention.cu"):
             masks[1] = masks[1].cast(DType.BOOL)
         y = Attention(causal=self.causal)(query * self.scale, key, value, *masks)
         batch, heads, length, size = y.shape
-        if self.sequence_first:
-            return y.permute(2, 0, 1, 3).reshape(length, batch, heads * size)
-        return y.permute(0, 2, 1, 3).reshape(batch, length, heads * size)
+        lines = self._rows(batch, length, inputs[0].rank)
+        order = (2, 0, 1, 3) if self.sequence_first else (0, 2, 1, 3)
+        return y.permute(*order).reshape(*lines, heads * size)
 
     def _heads(self, index: int, x: Tensor) -> Tensor:
         if x.rank == 4:
             return x
-        one, other, _ = x.shape
+        one, other = self._rows(*self._lines(index, x), 3)
+        x = x.reshape(one, other, x.shape[-1])
         count, first, stride = self._count(index), self.first[index], self.stride[index]
         if stride == self.size:
             shape = (one, other, count * self.size)
@@ -185,14 +205,17 @@ class FlashAttention(Plugin, kernel="attention.cu"):
 
     def defines(self, *dtypes: DType) -> tuple[tuple[str, str], ...]:
         kind = _HALVES.get(dtypes[0], "f32")
-        return *super().defines(*dtypes), ("HEAD", str(self.size)), ("TYPE", kind)
+        numbers = ("HEAD", str(self.size)), ("TILES", str(_tiles(self.size)))
+        return *super().defines(*dtypes), *numbers, ("TYPE", kind)
 
     def launch(
         self, query: Buffer, key: Buffer, value: Buffer, *rest: Buffer, workspace: Buffer | None
     ) -> Launch:
         *masks, y = rest
-        (batch, length), (_, keys) = self._lines(query), self._lines(key)
-        together = _WARP * _warps(length)
+        (batch, length), (_, keys) = self._lines(0, query), self._lines(1, key)
+        tiles = _tiles(self.size)
+        warps = _warps(length, tiles)
+        together = _TILE * tiles * warps
         given = (query, key, value, y, length, keys, self.heads, self.heads // self.groups)
         strides = [n for i, x in enumerate((query, key, value)) for n in self._strides(i, x)]
         *_, rows = y.shape
@@ -208,7 +231,7 @@ class FlashAttention(Plugin, kernel="attention.cu"):
             kernel="masked_attention" if masks else "attention",
             # The second and third size are below 2 ** 16; open ones, ahead of time, stay apart.
             grid=math.prod(grid) if is_static(grid) else grid,
-            block=2 * together,
+            block=32 * warps,
             args=args,
         )
 
@@ -217,19 +240,24 @@ class FlashAttention(Plugin, kernel="attention.cu"):
         if len(x.shape) == 4:
             _, heads, length, size = x.shape
             return 0, heads * length * size, length * size, size
-        _, other, width = x.shape
-        first, head = self.first[index], self.stride[index]
-        return (first, width, head, other * width) if self.sequence_first else (
-            first, other * width, head, width
-        )  # fmt: skip
+        batch, length = self._lines(index, x)
+        first, head, width = self.first[index], self.stride[index], x.shape[-1]
+        if self.sequence_first:
+            return first, width, head, batch * width
+        return first, length * width, head, width
 
 
-def _warps(length: Any) -> int:
-    """How many warps a block has, so that the fewest queries of the last one are missing."""
-    if not isinstance(length, int):  # the size is open in what is compiled ahead of time
+def _tiles(size: int) -> int:
+    """How often 16 queries a warp has: what registers hold, next to heads of a size."""
+    return 2 if size <= _MODEST else 1
+
+
+def _warps(length: Any, tiles: int) -> int:
+    """How many warps a block has, so that few of its queries are missing."""
+    if tiles > 1 or not isinstance(length, int):  # open sizes are those of what is ahead of time
         return _WARPS[0]
-    tiles = max(-(-length // _WARP), _WARPS[0])
-    return max(_WARPS, key=lambda warps: (-(-(-tiles // warps) * warps), warps))
+    count = max(-(-length // _TILE), _WARPS[0])
+    return max(_WARPS, key=lambda warps: (-(-(-count // warps) * warps), warps))
 
 
 def _repeating(shape: Shape) -> tuple[Dim, ...]:
@@ -257,7 +285,8 @@ def scaled_dot_product_attention(
         )
         return kept
     batch, heads, length, size = query.shape
-    places = tuple(map(_placed, (query, key, value)))
+    inputs = (query, key, value)
+    places = tuple(map(_placed, inputs))
     rows = [place for place in places if place is not None]
     sequence_first = any(not place.batch_first for place in rows)
     if sequence_first and not all(place.sequence_first for place in rows):
@@ -268,13 +297,14 @@ def scaled_dot_product_attention(
         size=size,
         first=tuple(place.first if place else 0 for place in places),
         stride=tuple(place.stride if place else 0 for place in places),
+        lengths=tuple(_length(x) if place else 0 for x, place in zip(inputs, places, strict=True)),
         scale=size**-0.5 if scale is None else scale,
         causal=is_causal and attn_mask is None,
         sequence_first=sequence_first,
     )
     given = [
         x if place is None else _rows(x, place, sequence_first=sequence_first)
-        for x, place in zip((query, key, value), places, strict=True)
+        for x, place in zip(inputs, places, strict=True)
     ]
     y = layer(*given, *_masks(query, key, attn_mask, is_causal))
     if sequence_first:
@@ -300,9 +330,16 @@ def _placed(heads: Tensor) -> Columns | None:
     return place if aligned else None
 
 
+def _length(heads: Tensor) -> int:
+    """The length, where a matrix of rows says all: TensorRT 8.6 copies rows that are reshaped."""
+    batch, _, length, _ = heads.shape
+    return int(length) if is_static((batch, length)) else 0
+
+
 def _rows(heads: Tensor, place: Columns, *, sequence_first: bool) -> Tensor:
-    lines = (heads.shape[2], heads.shape[0]) if sequence_first else heads.shape[:3:2]
-    shape = (*lines, place.rows.shape[-1])
+    batch, _, length, _ = heads.shape
+    lines = (length, batch) if sequence_first else (batch, length)
+    shape = (*((batch * length,) if _length(heads) else lines), place.rows.shape[-1])
     return place.rows if place.rows.shape == shape else place.rows.reshape(*shape)
 
 

@@ -208,7 +208,7 @@ inline float power_of_2(float x) { return std::exp2(x); }
 """
 """What `attention.cu` takes from a GPU's instructions, by a warp's threads one beside the other."""
 
-_BOUNDS = r"(?:__launch_bounds__\(\d+\)\s+)?"
+_BOUNDS = r"(?:__launch_bounds__\([^)]*\)\s+)?"
 _KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)')
 
 

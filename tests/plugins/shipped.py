@@ -245,6 +245,11 @@ def _flash() -> Iterator[PluginCase]:
         attends = (f32(*attending, seed=3) > -0.3).half()
         yield PluginCase(layer(2, 1, 128), (*whole, hidden), {}, HALF, half=False)
         yield PluginCase(layer(2, 1, 128), (*whole, hidden, attends), {}, HALF, half=False)
+    matrix = layer(2, 2, 48, first=(0, 96, 192), lengths=(53,) * 3)
+    yield PluginCase(matrix, (rows(2 * 53, 288),) * 3, {}, HALF, half=False)
+    turned = layer(2, 1, 80, lengths=(17, 40, 40), sequence_first=True)
+    given = rows(17 * 3, 160), rows(40 * 3, 80), rows(40 * 3, 80, seed=1)
+    yield PluginCase(turned, given, {}, HALF, half=False)
     single = rows(3, 1, 16), rows(3, 33, 16), rows(3, 33, 16, seed=1)
     yield PluginCase(layer(1, 1, 16), single, {}, HALF, half=False)
 

@@ -163,7 +163,7 @@ def test_an_attention_reads_heads_where_they_are(name: str, converters: None) ->
     net = trtdsl.trace(module, inputs, precision="fp16")
     (layer,) = [op for op in net.operations if isinstance(op.layer, FlashAttention)]
     ranks = [x.rank for x in layer.inputs[:3]]
-    assert (ranks.count(3), ranks.count(4)) == (rows := attending.MODELS[name][2], 3 - rows)
+    assert (ranks.count(2), ranks.count(4)) == (rows := attending.MODELS[name][2], 3 - rows)
     assert {x.dtype for x in layer.inputs} == {DType.FLOAT16}
     assert_close(net.evaluate(*inputs), module(*inputs), HALF)
 

@@ -11,6 +11,7 @@ from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.half_squares import scaled_squares
+from trtdsl.passes.idle_moves import without_idle_moves
 from trtdsl.passes.infinities import infinities
 from trtdsl.passes.parts import in_parts
 from trtdsl.passes.patches import in_patches
@@ -30,7 +31,7 @@ def prepared_for(network: Network, trt: Any) -> Network:
     network = wide_bytes(network)
     if is_strongly_typed(trt):
         return _and_loops(channel_scales, network)
-    network = in_rows(in_parts(in_patches(network)))
+    network = without_idle_moves(in_rows(in_parts(in_patches(network))))
     return _and_loops(_computed_right, network)
 
 
