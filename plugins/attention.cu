@@ -2,14 +2,16 @@
 //
 // A warp has TILES times 16 queries, and a thread of it parts of two in each 16: of `group` and
 // `group + 8` the columns `pair` and `pair + 1` of every 8. Keys and values come through shared
-// memory, and while a block of them is read the next one arrives.
+// memory, and while a block of them is read the next one arrives. A bias of the keys would change
+// all scores of a query alike, and so is never asked for.
 // Sources: https://arxiv.org/abs/2307.08691, PTX ISA, "Matrix Fragments for mma.m16n8k16".
 
 constexpr int WIDTH = (HEAD + 15) / 16 * 16;  // of a head, filled up with zeros
 constexpr int PITCH = WIDTH + 8;              // so that eight rows lie in different banks
 constexpr int KEYS = WIDTH <= 80 ? 64 : 32;   // in a block; two blocks fit 48 KiB
 constexpr int QUERIES = 16 * TILES;           // of a warp
-constexpr int THREADS = TILES == 1 ? 224 : 128;  // at most, so that registers are enough for two
+constexpr int THREADS = TILES == 1 && KEYS == 64 ? 224 : 128;  // at most, in a block
+constexpr int BLOCKS = KEYS == 64 ? 2 : 3;                     // at once, by their registers
 constexpr float LOG2_E = 1.44269504f;
 
 #ifdef __CUDA_ARCH__  // what else follows is the machine's
@@ -92,14 +94,13 @@ struct Rows {
 
 struct Head {
     const T0 *query, *key, *value;
+    const T0 *query_bias, *value_bias;  // or none
     T0* y;
     int query_stride, key_stride, value_stride, y_stride;
     int queries, keys;
     float scale;
     bool causal;
 };
-
-inline unsigned two(const T0* x) { return *(const unsigned*)x; }
 
 inline float largest_of_four(float x) {
     x = fmaxf(x, from_lane(x, 1));
@@ -247,17 +248,28 @@ inline void take(
     sum_up<COUNT, WHOLE>(tiles, values, kept);
 }
 
-inline void begin(Tile& tile, const Head& head, int first) {
+inline unsigned plus(unsigned both, const T0* bias) {
+    union {
+        unsigned word;
+        T0 each[2];
+    } x = {both};
+    return packed((float)x.each[0] + (float)bias[0], (float)x.each[1] + (float)bias[1]);
+}
+
+// `rows` are the tile's queries.
+inline void begin(Tile& tile, const Head& head, const T0 (*rows)[PITCH]) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
-    for (int k = 0; k < WIDTH / 16; ++k)
+    for (int k = 0; k < WIDTH / 16; ++k) {
+        load(tile.query[k], &rows[lane % 16][k * 16 + lane / 16 * 8]);
+        if (head.query_bias)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            int row = first + lane / 4 + i % 2 * 8, column = k * 16 + lane % 4 * 2 + i / 2 * 8;
-            bool there = row < head.queries && column < HEAD;
-            const T0* from = head.query + (size_t)row * head.query_stride + column;
-            tile.query[k][i] = there ? two(from) : 0;
-        }
+            for (int i = 0; i < 4; ++i) {
+                int column = k * 16 + lane % 4 * 2 + i / 2 * 8;
+                if (column < HEAD)
+                    tile.query[k][i] = plus(tile.query[k][i], head.query_bias + column);
+            }
+    }
 #pragma unroll
     for (int i = 0; i < WIDTH / 2; ++i) tile.y[i / 4][i % 4] = 0.0f;
 #pragma unroll
@@ -267,26 +279,32 @@ inline void begin(Tile& tile, const Head& head, int first) {
     }
 }
 
+// Leaves the tile's answers in `rows`.
 template <bool MASKED>
-inline void end(const Tile& tile, const Head& head, Rows attending, int first) {
+inline void end(const Tile& tile, const Head& head, Rows attending, int first, T0 (*rows)[PITCH]) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        int row = first + lane / 4 + r * 8;
-        float sum = sum_of_four(tile.total[r]), factor = sum == 0.0f ? 0.0f : 1.0f / sum;
-        if (row >= head.queries) continue;
-        if (MASKED && attending.first && (float)attending.first[(size_t)row * attending.stride] == 0)
-            factor = 0.0f;
-        T0* y = head.y + (size_t)row * head.y_stride + lane % 4 * 2;
+        const int place = lane / 4 + r * 8, row = min(first + place, head.queries - 1);
+        const float sum = sum_of_four(tile.total[r]);
+        bool attends = sum != 0.0f;
+        if (MASKED && attending.first)
+            attends = attends && (float)attending.first[(size_t)row * attending.stride] != 0.0f;
+        const float factor = attends ? 1.0f / sum : 0.0f;
 #pragma unroll
-        for (int n = 0; n < HEAD / 8; ++n)
-            *(unsigned*)(y + n * 8) =
-                packed(tile.y[n][2 * r] * factor, tile.y[n][2 * r + 1] * factor);
+        for (int n = 0; n < HEAD / 8; ++n) {
+            float y[2] = {tile.y[n][2 * r] * factor, tile.y[n][2 * r + 1] * factor};
+            const int column = n * 8 + lane % 4 * 2;
+            if (head.value_bias && attends)
+                for (int i = 0; i < 2; ++i) y[i] += (float)head.value_bias[column + i];
+            *(unsigned*)&rows[place][column] = packed(y[0], y[1]);
+        }
     }
 }
 
-inline void fetch(Shared& to, const T0* rows, int stride, int from, int count) {
-    for (int i = threadIdx.x; i < KEYS * (WIDTH / 8); i += blockDim.x) {
+// Rows on their way to shared memory, zeros behind the last one.
+inline void fetch(T0 (*to)[PITCH], int lines, const T0* rows, int stride, int from, int count) {
+    for (int i = threadIdx.x; i < lines * (WIDTH / 8); i += blockDim.x) {
         int row = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8;
         bool there = from + row < count && column < HEAD;
         const T0* given = rows + (there ? (size_t)(from + row) * stride + column : 0);
@@ -294,33 +312,44 @@ inline void fetch(Shared& to, const T0* rows, int stride, int from, int count) {
     }
 }
 
+// Eight numbers, moved at once.
+struct __align__(16) Eight {
+    unsigned words[4];
+};
+
 template <bool MASKED>
 inline void attend(const Head& head, int block, Rows mask, Rows attending) {
-    __shared__ __align__(16) Shared keys[2], values[2];
-    const int warps = blockDim.x / 32, first = (block * warps + threadIdx.x / 32) * QUERIES;
+    // Keys and values of one block, those of the next, and of these two first and last the queries.
+    __shared__ __align__(16) Shared memory[4];
+    T0(*const queries)[PITCH] = memory[2];
+    const int together = blockDim.x / 32 * QUERIES, begins = block * together;
+    const int warp = threadIdx.x / 32 * QUERIES, first = begins + warp;
     const int left = min(TILES, (head.queries - first + 15) / 16);
-    const int end_of_block = (block + 1) * warps * QUERIES;
-    const int seen = head.causal ? min(head.keys, end_of_block) : head.keys;
+    const int seen = head.causal ? min(head.keys, begins + together) : head.keys;
 
-    fetch(keys[0], head.key, head.key_stride, 0, head.keys);
-    fetch(values[0], head.value, head.value_stride, 0, head.keys);
+    fetch(queries, together, head.query, head.query_stride, begins, head.queries);
     copies_begun();
+    fetch(memory[0], KEYS, head.key, head.key_stride, 0, head.keys);
+    fetch(memory[1], KEYS, head.value, head.value_stride, 0, head.keys);
+    copies_begun();
+    wait_for_all_but_the_last();
+    __syncthreads();
     Tile tiles[TILES];
 #pragma unroll
-    for (int t = 0; t < TILES; ++t) begin(tiles[t], head, first + 16 * t);
+    for (int t = 0; t < TILES; ++t) begin(tiles[t], head, queries + warp + 16 * t);
+    __syncthreads();
 
-    for (int from = 0, stage = 0; from < seen; from += KEYS, stage ^= 1) {
+    for (int from = 0, stage = 0; from < seen; from += KEYS, stage ^= 2) {
         if (from + KEYS < seen) {
-            fetch(keys[stage ^ 1], head.key, head.key_stride, from + KEYS, head.keys);
-            fetch(values[stage ^ 1], head.value, head.value_stride, from + KEYS, head.keys);
+            fetch(memory[stage ^ 2], KEYS, head.key, head.key_stride, from + KEYS, head.keys);
+            fetch(memory[(stage ^ 2) + 1], KEYS, head.value, head.value_stride, from + KEYS, head.keys);
         }
         copies_begun();
         wait_for_all_but_the_last();
         __syncthreads();
         if (left > 0 && !(head.causal && from >= first + QUERIES)) {
             const bool whole = from + KEYS <= (head.causal ? first + 1 : head.keys);
-            const auto& key = keys[stage];
-            const auto& value = values[stage];
+            const Shared &key = memory[stage], &value = memory[stage + 1];
             if (left < TILES)
                 take<MASKED, 1, false>(tiles, head, mask, key, value, first, from);
             else if (whole && from + KEYS <= head.keys)
@@ -332,7 +361,14 @@ inline void attend(const Head& head, int block, Rows mask, Rows attending) {
     }
 #pragma unroll
     for (int t = 0; t < TILES; ++t)
-        if (t < left) end<MASKED>(tiles[t], head, attending, first + 16 * t);
+        if (t < left) end<MASKED>(tiles[t], head, attending, first + 16 * t, queries + warp + 16 * t);
+    __syncthreads();
+    for (int i = threadIdx.x; i < together * (HEAD / 8); i += blockDim.x) {
+        int row = i / (HEAD / 8), column = i % (HEAD / 8) * 8;
+        if (begins + row < head.queries)
+            *(Eight*)(head.y + (size_t)(begins + row) * head.y_stride + column) =
+                *(const Eight*)&queries[row][column];
+    }
 }
 
 struct Block {
@@ -347,29 +383,33 @@ struct Block {
 };
 
 // Strides are those of the batch, of heads and of rows; `sharing` heads of the query read one key.
-#define OF_HEADS                                                                                \
-    const T0 *query, const T0 *key, const T0 *value, T0 *y, int queries, int keys, int heads,   \
-        int sharing, float scale, bool causal, int query_first, int query_batch, int query_head, \
-        int query_row, int key_first, int key_batch, int key_head, int key_row, int value_first, \
-        int value_batch, int value_head, int value_row, int y_batch, int y_head, int y_row
+#define OF_HEADS                                                                              \
+    const T0 *query, const T0 *key, const T0 *value, const T0 *bias, T0 *y, int queries,      \
+        int keys, int heads, int sharing, float scale, bool causal, int query_first,          \
+        int query_batch, int query_head, int query_row, int key_first, int key_batch,         \
+        int key_head, int key_row, int value_first, int value_batch, int value_head,          \
+        int value_row, int y_batch, int y_head, int y_row
 
 inline size_t place(int batch, int batch_stride, int head, int head_stride) {
     return (size_t)batch * batch_stride + (size_t)head * head_stride;
 }
 
-#define HEAD_OF(block)                                                                           \
-    {query + query_first + place(block.batch, query_batch, block.head, query_head),              \
-     key + key_first + place(block.batch, key_batch, block.head / sharing, key_head),            \
-     value + value_first + place(block.batch, value_batch, block.head / sharing, value_head),    \
-     y + place(block.batch, y_batch, block.head, y_head),                                        \
+// Biases are those of all heads of the query, and then of the values.
+#define HEAD_OF(block)                                                                        \
+    {query + query_first + place(block.batch, query_batch, block.head, query_head),           \
+     key + key_first + place(block.batch, key_batch, block.head / sharing, key_head),         \
+     value + value_first + place(block.batch, value_batch, block.head / sharing, value_head), \
+     bias ? bias + block.head * HEAD : 0,                                                     \
+     bias ? bias + (heads + block.head / sharing) * HEAD : 0,                                 \
+     y + place(block.batch, y_batch, block.head, y_head),                                     \
      query_row, key_row, value_row, y_row, queries, keys, scale * LOG2_E, causal}
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2) attention(OF_HEADS) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention(OF_HEADS) {
     Block block(queries, heads);
     attend<false>(HEAD_OF(block), block.number, {}, {});
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2) masked_attention(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) masked_attention(
     OF_HEADS, const T0* mask, int mask_batch, int mask_head, int mask_row, const T0* attending,
     int attending_batch, int attending_head, int attending_row) {
     Block block(queries, heads);

@@ -7,8 +7,9 @@ layer from 10.14 on.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -20,20 +21,24 @@ from trtdsl.ir.plugin import Plugin
 from trtdsl.ir.slice import Slice
 from trtdsl.layers.attention import mask_of
 from trtdsl.layers.attention import scaled_dot_product_attention as of_layers
+from trtdsl.layers.joining import cat, split_with_sizes
 from trtdsl.layers.shape import expanded
-from trtdsl.network import Tensor
+from trtdsl.network import Network, Tensor
 from trtdsl.operators import maximum, where
+from trtdsl.passes.fold import biased
 from trtdsl.types import Dim, DType, Shape, TensorType, is_static
 
 from .columns import Columns, columns
 
 __all__ = ["CONVERTERS", "FlashAttention", "scaled_dot_product_attention"]
 
+T = TypeVar("T")
+
 _HALVES = {DType.FLOAT16: "f16", DType.BFLOAT16: "bf16"}
 _ALIGNMENT = 8
 """Elements that are copied at once."""
 _WIDEST = 128
-_MODEST = 64
+_MODEST, _LARGE = 64, 80
 _TILE = 16
 """Queries that the matrix units take at once."""
 _WARPS = range(4, 8)
@@ -47,10 +52,12 @@ class FlashAttention(Plugin, kernel="attention.cu"):
     with ``sequence_first``, whose columns hold the heads: head n begins at column
     ``first + n * stride``; as such rows in a matrix ``(B * L, W)`` with L in ``lengths``; or as
     ``(B, N, L, E)``. One tensor may be all three. There are ``heads`` of the query of ``size``
-    elements, and ``groups`` of key and value, each for several heads next to each other. Optionally
-    a mask ``(B, N, L, S)`` to be added, of which B, N and L may be 1; and attending
-    ``(B, N, L, 1)``, of which these may be 1 too: a query for which it is 0 gives 0. With
-    ``causal`` query i attends to the keys up to i.
+    elements, and ``groups`` of key and value, each for several heads next to each other. With
+    ``biased`` a bias follows, ``((heads + groups) * size,)``: what is added to the queries, and
+    what is added to the values; one of the keys changes no weight. Optionally a mask
+    ``(B, N, L, S)`` to be added, of which B, N and L may be 1; and attending ``(B, N, L, 1)``, of
+    which these may be 1 too: a query for which it is 0 gives 0. With ``causal`` query i attends to
+    the keys up to i.
 
     Output: rows ``(B, L, heads * size)`` or ``(L, B, heads * size)``, as a matrix where the query's
     are one.
@@ -74,18 +81,16 @@ class FlashAttention(Plugin, kernel="attention.cu"):
     scale: float
     causal: bool = False
     sequence_first: bool = False
+    biased: bool = False
 
     def infer(
-        self,
-        query: TensorType,
-        key: TensorType,
-        value: TensorType,
-        mask: TensorType | None = None,
-        attending: TensorType | None = None,
+        self, query: TensorType, key: TensorType, value: TensorType, *rest: TensorType
     ) -> TensorType:
-        inputs = [x for x in (query, key, value, mask, attending) if x is not None]
-        given = ", ".join(map(str, inputs))
-        self.require_floats(*inputs)
+        given = ", ".join(map(str, (query, key, value, *rest)))
+        self.require_floats(query, key, value, *rest)
+        bias, mask, attending = self._optional(rest)
+        width = (self.heads + self.groups) * self.size
+        self.require(bias is None or bias.shape == (width,), f"takes a bias of {width}: {given}")
         fits = self.heads % self.groups == 0 and self.heads > 0
         self.require(fits, f"{self.heads} heads do not share {self.groups}")
         for i, x in enumerate((query, key, value)):
@@ -99,6 +104,12 @@ class FlashAttention(Plugin, kernel="attention.cu"):
             if given_mask is not None:
                 self._require_mask(given_mask, (batch, self.heads, length, width))
         return query.with_shape((*self._rows(batch, length, query.rank), self.heads * self.size))
+
+    def _optional(self, rest: Sequence[T]) -> tuple[T | None, T | None, T | None]:
+        """Bias, mask and attending, of what follows the values."""
+        bias = rest[0] if self.biased and rest else None
+        mask, attending = (*rest[int(self.biased) :], None, None)[:2]
+        return bias, mask, attending
 
     def _require_heads(self, index: int, x: TensorType) -> None:
         count = self.groups if index else self.heads
@@ -140,10 +151,14 @@ class FlashAttention(Plugin, kernel="attention.cu"):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        mask: torch.Tensor | None = None,
-        attending: torch.Tensor | None = None,
+        *rest: torch.Tensor,
     ) -> torch.Tensor:
+        bias, mask, attending = self._optional(rest)
         given = [self._heads_of(i, x).float() for i, x in enumerate((query, key, value))]
+        if bias is not None:
+            of_heads = bias.float().reshape(-1, 1, self.size)
+            of_query, of_value = of_heads[: self.heads], of_heads[self.heads :]
+            given = [given[0] + of_query, given[1], given[2] + of_value]
         given[0] = given[0] * self.scale
         masks = () if mask is None else (mask.float(),)
         y = Attention(causal=self.causal).evaluate(*given, *masks)
@@ -170,11 +185,13 @@ class FlashAttention(Plugin, kernel="attention.cu"):
 
     def expand(self, *inputs: Tensor) -> Tensor:
         query, key, value = (self._heads(i, x) for i, x in enumerate(inputs[:3]))
-        masks = list(inputs[3:])
-        if masks:
-            masks[0] = expanded(masks[0], (-1, -1, query.shape[2], -1))
-        if len(masks) > 1:
-            masks[1] = masks[1].cast(DType.BOOL)
+        bias, mask, attending = self._optional(inputs[3:])
+        if bias is not None:
+            of_heads = bias.reshape(1, -1, 1, self.size)
+            of_query, of_value = split_with_sizes(of_heads, self._counts, 1)
+            query, value = query + of_query, value + of_value
+        masks = [] if mask is None else [expanded(mask, (-1, -1, query.shape[2], -1))]
+        masks += [] if attending is None else [attending.cast(DType.BOOL)]
         y = Attention(causal=self.causal)(query * self.scale, key, value, *masks)
         batch, heads, length, size = y.shape
         lines = self._rows(batch, length, inputs[0].rank)
@@ -195,8 +212,18 @@ class FlashAttention(Plugin, kernel="attention.cu"):
         order = (1, 2, 0, 3) if self.sequence_first else (0, 2, 1, 3)
         return x.reshape(one, other, count, self.size).permute(*order)
 
+    @property
+    def _counts(self) -> tuple[int, int]:
+        return self.heads, self.groups
+
     def _count(self, index: int) -> int:
         return self.groups if index else self.heads
+
+    def bias_of(self, index: int, bias: Tensor | None, network: Network) -> Tensor:
+        """The part of a bias ``(W,)`` of rows that is of heads; zeros for none."""
+        if bias is None:
+            return network.constant(torch.zeros(self._count(index) * self.size))
+        return Gather(axis=0)(bias, network.constant(self._columns(index).flatten()))
 
     def _columns(self, index: int) -> torch.Tensor:
         """The columns of an input that hold heads, int64 ``(heads, size)``."""
@@ -211,24 +238,28 @@ class FlashAttention(Plugin, kernel="attention.cu"):
     def launch(
         self, query: Buffer, key: Buffer, value: Buffer, *rest: Buffer, workspace: Buffer | None
     ) -> Launch:
-        *masks, y = rest
+        *optional, y = rest
+        bias, mask, attending = self._optional(optional)
         (batch, length), (_, keys) = self._lines(0, query), self._lines(1, key)
         tiles = _tiles(self.size)
-        warps = _warps(length, tiles)
+        warps = _warps(length, self.size)
         together = _TILE * tiles * warps
-        given = (query, key, value, y, length, keys, self.heads, self.heads // self.groups)
+        given = (query, key, value, bias, y, length, keys)
+        counts = self.heads, self.heads // self.groups
         strides = [n for i, x in enumerate((query, key, value)) for n in self._strides(i, x)]
         *_, rows = y.shape
         lines = (rows, self.size, batch * rows)
         if not self.sequence_first:
             lines = (length * rows, self.size, rows)
-        args: tuple[Any, ...] = (*given, self.scale, self.causal, *strides, *lines)
-        if masks:
-            args += (masks[0], *_repeating(masks[0].shape))
-            args += (masks[1], *_repeating(masks[1].shape)) if masks[1:] else (None, 0, 0, 0)
+        args: tuple[Any, ...] = (*given, *counts, self.scale, self.causal, *strides, *lines)
+        if mask is not None:
+            args += (mask, *_repeating(mask.shape))
+            args += (None, 0, 0, 0) if attending is None else (
+                attending, *_repeating(attending.shape)
+            )  # fmt: skip
         grid = (-(-length // together), self.heads, batch)
         return Launch(
-            kernel="masked_attention" if masks else "attention",
+            kernel="attention" if mask is None else "masked_attention",
             # The second and third size are below 2 ** 16; open ones, ahead of time, stay apart.
             grid=math.prod(grid) if is_static(grid) else grid,
             block=32 * warps,
@@ -252,9 +283,11 @@ def _tiles(size: int) -> int:
     return 2 if size <= _MODEST else 1
 
 
-def _warps(length: Any, tiles: int) -> int:
+def _warps(length: Any, size: int) -> int:
     """How many warps a block has, so that few of its queries are missing."""
-    if tiles > 1 or not isinstance(length, int):  # open sizes are those of what is ahead of time
+    # More of them have no room for their queries, or no registers. Open sizes, which are those of
+    # what is compiled ahead of time, are tuned for no length.
+    if not _MODEST < size <= _LARGE or not isinstance(length, int):
         return _WARPS[0]
     count = max(-(-length // _TILE), _WARPS[0])
     return max(_WARPS, key=lambda warps: (-(-(-count // warps) * warps), warps))
@@ -302,11 +335,16 @@ def scaled_dot_product_attention(
         causal=is_causal and attn_mask is None,
         sequence_first=sequence_first,
     )
+    # Where others read the sums too, these are there anyhow.
+    alone = all(places)
+    unbiased = [(_unbiased(p) if alone else (p.rows, None)) if p else None for p in places]
+    bias = _bias(layer, unbiased)
     given = [
-        x if place is None else _rows(x, place, sequence_first=sequence_first)
-        for x, place in zip(inputs, places, strict=True)
+        _rows(x, found[0], sequence_first=sequence_first) if found else x
+        for x, found in zip(inputs, unbiased, strict=True)
     ]
-    y = layer(*given, *_masks(query, key, attn_mask, is_causal))
+    masks = _masks(query, key, attn_mask, is_causal)
+    y = layer(*given, *masks) if bias is None else replace(layer, biased=True)(*given, bias, *masks)
     if sequence_first:
         return y.reshape(length, batch, heads, size).permute(1, 2, 0, 3)
     return y.reshape(batch, length, heads, size).permute(0, 2, 1, 3)
@@ -336,11 +374,40 @@ def _length(heads: Tensor) -> int:
     return int(length) if is_static((batch, length)) else 0
 
 
-def _rows(heads: Tensor, place: Columns, *, sequence_first: bool) -> Tensor:
+def _unbiased(place: Columns) -> tuple[Tensor, Tensor | None]:
+    """Rows as a product gave them, and what is added to each of them, ``(W,)``.
+
+    TensorRT 8.6 adds it in a kernel of its own where a plugin reads the sum.
+    """
+    rows, made = place.rows, place.rows.producer
+    found = biased(made) if made is not None else None
+    if found is None:
+        return rows, None
+    (product,), bias = found[0].outputs, found[1]
+    width = rows.shape[-1]
+    by_column = bias.rank > 0 and bias.shape[-1] == width == bias.type.volume
+    if not by_column or product.shape != rows.shape:
+        return rows, None
+    return product, bias.reshape(width)
+
+
+def _bias(
+    layer: FlashAttention, rows: Sequence[tuple[Tensor, Tensor | None] | None]
+) -> Tensor | None:
+    """The biases of queries and values, of all heads; None where there is none."""
+    parts = [(i, found[1] if found else None) for i, found in enumerate(rows) if i != 1]
+    if all(bias is None for _, bias in parts):
+        return None
+    network = next(bias.network for _, bias in parts if bias is not None)
+    together: Tensor = cat([layer.bias_of(i, bias, network) for i, bias in parts])
+    return together
+
+
+def _rows(heads: Tensor, rows: Tensor, *, sequence_first: bool) -> Tensor:
     batch, _, length, _ = heads.shape
     lines = (length, batch) if sequence_first else (batch, length)
-    shape = (*((batch * length,) if _length(heads) else lines), place.rows.shape[-1])
-    return place.rows if place.rows.shape == shape else place.rows.reshape(*shape)
+    shape = (*((batch * length,) if _length(heads) else lines), rows.shape[-1])
+    return rows if rows.shape == shape else rows.reshape(*shape)
 
 
 def _masks(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> tuple[Tensor, ...]:

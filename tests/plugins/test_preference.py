@@ -16,6 +16,7 @@ from tests.plugins.shipped import HALF, regions
 from tests.test_ir import assert_close
 from trtdsl import registry
 from trtdsl.ir.attention import Attention
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.plugins.attention import FlashAttention
 from trtdsl.plugins.correlation import correlation
 from trtdsl.plugins.deformable_attention import deformable_attention
@@ -156,6 +157,9 @@ def test_an_unknown_name_is_refused() -> None:
         trtdsl.plugins.prefer("x")
 
 
+SUM = ElementWise(op=ElementWiseOperation.SUM)
+
+
 @pytest.mark.parametrize("name", attending.MODELS)
 def test_an_attention_reads_heads_where_they_are(name: str, converters: None) -> None:
     module, inputs = attending.made(name)
@@ -165,6 +169,10 @@ def test_an_attention_reads_heads_where_they_are(name: str, converters: None) ->
     ranks = [x.rank for x in layer.inputs[:3]]
     assert (ranks.count(2), ranks.count(4)) == (rows := attending.MODELS[name][2], 3 - rows)
     assert {x.dtype for x in layer.inputs} == {DType.FLOAT16}
+    assert isinstance(layer.layer, FlashAttention)
+    assert layer.layer.biased == (rows == 3)
+    sums = [op for op in net.operations if op.layer == SUM and not op.outputs[0].is_constant]
+    assert len(sums) == (name != "shared"), "of a bias behind the attention, or before a function"
     assert_close(net.evaluate(*inputs), module(*inputs), HALF)
 
 
@@ -184,7 +192,7 @@ def test_heads_are_read_at_sizes_that_vary(converters: None) -> None:
     sizes = {0: torch.export.Dim("b", min=1, max=8), 1: torch.export.Dim("n", min=2, max=99)}
     net = trtdsl.trace(module, (f32(3, 5, 96),), dynamic_shapes=(sizes,), precision="fp16")
     (layer,) = [op for op in net.operations if isinstance(op.layer, FlashAttention)]
-    assert [x.rank for x in layer.inputs] == [3, 3, 3]
+    assert [x.rank for x in layer.inputs] == [3, 3, 3, 1]
     for batch, length in ((1, 2), (4, 31), (8, 99)):
         x = f32(batch, length, 96)
         assert_close(net.evaluate(x), module(x), HALF)
