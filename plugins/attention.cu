@@ -1,6 +1,6 @@
 // Attention of 16-bit numbers by matrix units, whose scores never leave the registers.
 //
-// A warp has TILES times 16 queries, and a thread of it parts of two in each 16: of `group` and
+// A warp has one or two times 16 queries, and a thread of it parts of two in each 16: of `group` and
 // `group + 8` the columns `pair` and `pair + 1` of every 8. Keys and values come through shared
 // memory, and while a block of them is read the next one arrives. A bias of the keys would change
 // all scores of a query alike, and so is never asked for.
@@ -9,9 +9,9 @@
 constexpr int WIDTH = (HEAD + 15) / 16 * 16;  // of a head, filled up with zeros
 constexpr int PITCH = WIDTH + 8;              // so that eight rows lie in different banks
 constexpr int KEYS = WIDTH <= 80 ? 64 : 32;   // in a block; two blocks fit 48 KiB
-constexpr int QUERIES = 16 * TILES;           // of a warp
-constexpr int THREADS = TILES == 1 && KEYS == 64 ? 224 : 128;  // at most, in a block
-constexpr int BLOCKS = KEYS == 64 ? 2 : 3;                     // at once, by their registers
+// How many threads a block has at most, and how many blocks there are at once, by their registers.
+constexpr int THREADS = WIDTH > 64 && WIDTH <= 80 ? 224 : 128;
+constexpr int BLOCKS = WIDTH > 64 && WIDTH <= 80 ? 2 : 3;
 constexpr float LOG2_E = 1.44269504f;
 
 #ifdef __CUDA_ARCH__  // what else follows is the machine's
@@ -121,7 +121,7 @@ struct Tile {
 // What follows is for one block of keys, of which `kept` are left: all KEYS where it is WHOLE.
 typedef T0 Shared[KEYS][PITCH];
 
-template <int COUNT, bool WHOLE>
+template <int COUNT, bool WHOLE, int TILES>
 inline void score(Tile (&tiles)[TILES], const Shared& keys, int kept) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -206,7 +206,7 @@ inline void weigh(Tile& tile, float scale, int kept) {
     }
 }
 
-template <int COUNT, bool WHOLE>
+template <int COUNT, bool WHOLE, int TILES>
 inline void sum_up(Tile (&tiles)[TILES], const Shared& values, int kept) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -233,7 +233,7 @@ inline void sum_up(Tile (&tiles)[TILES], const Shared& values, int kept) {
         }
 }
 
-template <bool MASKED, int COUNT, bool WHOLE>
+template <bool MASKED, int COUNT, bool WHOLE, int TILES>
 inline void take(
     Tile (&tiles)[TILES], const Head& head, Rows mask, const Shared& keys, const Shared& values,
     int first, int from) {
@@ -317,8 +317,9 @@ struct __align__(16) Eight {
     unsigned words[4];
 };
 
-template <bool MASKED>
+template <bool MASKED, int TILES>
 inline void attend(const Head& head, int block, Rows mask, Rows attending) {
+    constexpr int QUERIES = 16 * TILES;  // of a warp
     // Keys and values of one block, those of the next, and of these two first and last the queries.
     __shared__ __align__(16) Shared memory[4];
     T0(*const queries)[PITCH] = memory[2];
@@ -373,8 +374,8 @@ inline void attend(const Head& head, int block, Rows mask, Rows attending) {
 
 struct Block {
     int number, head, batch;
-    inline Block(int queries, int heads) {
-        int together = blockDim.x / 32 * QUERIES, blocks = (queries + together - 1) / together;
+    inline Block(int queries, int heads, int tiles) {
+        int together = blockDim.x / 2 * tiles, blocks = (queries + together - 1) / together;
         int place = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
         number = place % blocks;
         head = place / blocks % heads;
@@ -405,17 +406,24 @@ inline size_t place(int batch, int batch_stride, int head, int head_stride) {
      query_row, key_row, value_row, y_row, queries, keys, scale * LOG2_E, causal}
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention(OF_HEADS) {
-    Block block(queries, heads);
-    attend<false>(HEAD_OF(block), block.number, {}, {});
+    Block block(queries, heads, 1);
+    attend<false, 1>(HEAD_OF(block), block.number, {}, {});
+}
+
+extern "C" __global__ void __launch_bounds__(128, 2) attention_by_pairs(OF_HEADS) {
+    if constexpr (WIDTH <= 64) {  // registers are enough
+        Block block(queries, heads, 2);
+        attend<false, 2>(HEAD_OF(block), block.number, {}, {});
+    }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) masked_attention(
     OF_HEADS, const T0* mask, int mask_batch, int mask_head, int mask_row, const T0* attending,
     int attending_batch, int attending_head, int attending_row) {
-    Block block(queries, heads);
+    Block block(queries, heads, 1);
     Rows given = {mask + place(block.batch, mask_batch, block.head, mask_head), mask_row};
     Rows read = {attending, attending_row};
     if (attending)
         read.first += place(block.batch, attending_batch, block.head, attending_head);
-    attend<true>(HEAD_OF(block), block.number, given, read);
+    attend<true, 1>(HEAD_OF(block), block.number, given, read);
 }

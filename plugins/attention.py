@@ -38,7 +38,7 @@ _HALVES = {DType.FLOAT16: "f16", DType.BFLOAT16: "bf16"}
 _ALIGNMENT = 8
 """Elements that are copied at once."""
 _WIDEST = 128
-_MODEST, _LARGE = 64, 80
+_MODEST, _LARGE, _SEVERAL = 64, 80, 128
 _TILE = 16
 """Queries that the matrix units take at once."""
 _WARPS = range(4, 8)
@@ -232,8 +232,7 @@ class FlashAttention(Plugin, kernel="attention.cu"):
 
     def defines(self, *dtypes: DType) -> tuple[tuple[str, str], ...]:
         kind = _HALVES.get(dtypes[0], "f32")
-        numbers = ("HEAD", str(self.size)), ("TILES", str(_tiles(self.size)))
-        return *super().defines(*dtypes), *numbers, ("TYPE", kind)
+        return *super().defines(*dtypes), ("HEAD", str(self.size)), ("TYPE", kind)
 
     def launch(
         self, query: Buffer, key: Buffer, value: Buffer, *rest: Buffer, workspace: Buffer | None
@@ -241,9 +240,9 @@ class FlashAttention(Plugin, kernel="attention.cu"):
         *optional, y = rest
         bias, mask, attending = self._optional(optional)
         (batch, length), (_, keys) = self._lines(0, query), self._lines(1, key)
-        tiles = _tiles(self.size)
         warps = _warps(length, self.size)
-        together = _TILE * tiles * warps
+        paired = mask is None and _is_paired(length, self.size)
+        together = _TILE * warps * (2 if paired else 1)
         given = (query, key, value, bias, y, length, keys)
         counts = self.heads, self.heads // self.groups
         strides = [n for i, x in enumerate((query, key, value)) for n in self._strides(i, x)]
@@ -257,9 +256,12 @@ class FlashAttention(Plugin, kernel="attention.cu"):
             args += (None, 0, 0, 0) if attending is None else (
                 attending, *_repeating(attending.shape)
             )  # fmt: skip
+        kernel = "attention" if mask is None else "masked_attention"
+        if paired:
+            kernel = "attention_by_pairs"
         grid = (-(-length // together), self.heads, batch)
         return Launch(
-            kernel="attention" if mask is None else "masked_attention",
+            kernel=kernel,
             # The second and third size are below 2 ** 16; open ones, ahead of time, stay apart.
             grid=math.prod(grid) if is_static(grid) else grid,
             block=32 * warps,
@@ -278,15 +280,17 @@ class FlashAttention(Plugin, kernel="attention.cu"):
         return first, length * width, head, width
 
 
-def _tiles(size: int) -> int:
-    """How often 16 queries a warp has: what registers hold, next to heads of a size."""
-    return 2 if size <= _MODEST else 1
+def _is_paired(length: Any, size: int) -> bool:
+    """Whether a warp has 16 queries twice: where there are enough, and registers for them.
+
+    Masks leave no registers. Measured on one H200; open sizes are those of what is ahead of time.
+    """
+    return size <= _MODEST and (not isinstance(length, int) or length >= _SEVERAL)
 
 
 def _warps(length: Any, size: int) -> int:
     """How many warps a block has, so that few of its queries are missing."""
-    # More of them have no room for their queries, or no registers. Open sizes, which are those of
-    # what is compiled ahead of time, are tuned for no length.
+    # More of them have no room for their queries in shared memory, or were slower.
     if not _MODEST < size <= _LARGE or not isinstance(length, int):
         return _WARPS[0]
     count = max(-(-length // _TILE), _WARPS[0])

@@ -249,6 +249,10 @@ def _flash() -> Iterator[PluginCase]:
     matrix = layer(2, 2, 48, first=(0, 96, 192), lengths=(53,) * 3, biased=True)
     bias = rows(4 * 48, seed=4)
     yield PluginCase(matrix, (*[rows(2 * 53, 288)] * 3, bias), {}, HALF, half=False)
+    for causal in (False, True):  # long enough for two times 16 queries a warp
+        paired = layer(1, 1, 56, lengths=(150,) * 3, biased=True, causal=causal)
+        given = [rows(150, 56, seed=i) for i in range(3)]
+        yield PluginCase(paired, (*given, rows(112)), {}, HALF, half=False)
     turned = layer(2, 1, 80, lengths=(17, 40, 40), sequence_first=True)
     given = rows(17 * 3, 160), rows(40 * 3, 80), rows(40 * 3, 80, seed=1)
     yield PluginCase(turned, given, {}, HALF, half=False)
