@@ -11,6 +11,8 @@ otherwise, less time. ``prefer`` chooses them:
 =================== ========================================== =================================
 module              operators                                  TensorRT's layers, otherwise
 =================== ========================================== =================================
+attention           aten::scaled_dot_product_attention         products around a softmax, which
+                                                               8.6 fuses, or a layer from 10.14
 deformable          torchvision::deform_conv2d                 a grid sample of every tap
 roi_align           torchvision::roi_align                     products with whole images
 grid_sample_3d      aten::grid_sampler_3d                      eight gathers
@@ -20,6 +22,8 @@ search_sorted       aten::searchsorted, aten::bucketize        a comparison of a
 scatter_reduce      aten::scatter_reduce, aten::scatter_add    a comparison of all with all
 suppression         torchvision::nms                           an NMS layer, up to 5000 boxes
 =================== ========================================== =================================
+
+``attention`` has a kernel for float16 and bfloat16, and leaves other attention to the layers.
 
 ``deformable_attention`` and ``correlation`` are operators that PyTorch lacks too: each module has
 a function for use in a ``torch.nn.Module``, which becomes the plugin.
