@@ -42,6 +42,8 @@ inline void copy(T0* to, const T0* from, bool there) {
 inline void copies_begun() { asm volatile("cp.async.commit_group;"); }
 inline void wait_for_all_but_the_last() { asm volatile("cp.async.wait_group 1;" ::: "memory"); }
 #else
+static_assert(sizeof(TEXT(TYPE)) == sizeof("f16"), "bfloat16 needs compute capability 8.0");
+
 inline void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     for (int k = 0; k < 2; ++k)
         asm(MMA("m16n8k8") "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"

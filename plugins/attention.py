@@ -88,6 +88,8 @@ class FlashAttention(Plugin, kernel="attention.cu"):
     ) -> TensorType:
         given = ", ".join(map(str, (query, key, value, *rest)))
         self.require_floats(query, key, value, *rest)
+        fits = self.biased <= len(rest) <= self.biased + 2
+        self.require(fits, f"takes {3 + self.biased} to {5 + self.biased} inputs: {given}")
         bias, mask, attending = self._optional(rest)
         width = (self.heads + self.groups) * self.size
         self.require(bias is None or bias.shape == (width,), f"takes a bias of {width}: {given}")
