@@ -16,8 +16,12 @@ from tests import standin
 from tests.cases.base import f32, i64
 from tests.test_ir import assert_close
 from tests.test_lowering import lowered
+from trtdsl import registry
 from trtdsl.errors import ConversionError, RunError
+from trtdsl.ir.slice import Slice
+from trtdsl.network import Tensor
 from trtdsl.reference import spec
+from trtdsl.registry import converter
 from trtdsl.types import DimRange
 
 
@@ -220,3 +224,38 @@ def test_whether_any_or_all_of_what_turns_out_empty(
     for values in ([-1.0, -1, -1], [1.0, 2, -1], [2.0, 3, 4], [0.5, -1, 1]):
         x = torch.tensor(values)
         assert torch.equal(network.evaluate(x), Positive()(x))
+
+
+class Rejoined(nn.Module):
+    """Cuts rows by lengths that are an input, and joins them; they meet rows of a known number."""
+
+    def forward(
+        self, x: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        parts = x.split(lengths.tolist())
+        joined = torch.cat([part * (i + 2) for i, part in enumerate(parts)])
+        weighed = joined * x
+        return weighed, torch.where(x > 0, joined, weighed).relu() + joined, x - joined.sum(1, True)
+
+
+def test_rows_whose_number_values_decide_meet_rows_of_a_known_number() -> None:
+    model, x = Rejoined().eval(), f32(6, 4)
+    network = trtdsl.trace(model, (x, torch.tensor([2, 4])))
+    for lengths in ((2, 4), (6, 0), (1, 5)):
+        given = x, torch.tensor(lengths)
+        for ours, expected in zip(network.evaluate(*given), model(*given), strict=True):
+            torch.testing.assert_close(ours, expected)
+
+
+def test_a_converter_that_gives_another_size_is_refused_where_values_decide_sizes_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry.load()
+    monkeypatch.setattr(registry, "_CONVERTERS", dict(registry._CONVERTERS))
+
+    def half(x: Tensor) -> Tensor:
+        return Slice(start=(0, 0), shape=(x.shape[0], 2), stride=(1, 1))(x)
+
+    converter(torch.ops.aten.relu.default, override=True)(half)
+    with pytest.raises(ConversionError, match="the engine would be wrong"):
+        trtdsl.trace(Rejoined().eval(), (f32(6, 4), torch.tensor([2, 4])))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -286,7 +287,10 @@ class _Walker:
     def compare(self, node: Node, result: Any, source: Source) -> None:
         """Hold what a converter gave against what PyTorch says the operator gives."""
         ours, theirs = several(result), several(node.meta.get("val"))
-        agree = len(ours) == len(theirs) and all(map(self.agrees, ours, theirs))
+        met = self.met(node)
+        agree = len(ours) == len(theirs) and all(
+            self.agrees(x, y, met) for x, y in zip(ours, theirs, strict=True)
+        )
         if not agree:
             given = ", ".join(map(_type, ours))
             expected = ", ".join(shown(x, self.names) for x in theirs)
@@ -297,8 +301,24 @@ class _Walker:
             what = f"the converter of {node.target} gives {given}, PyTorch {expected}"
             raise ConversionError(explain(what, at=str(source), fix=fix))
 
-    def agrees(self, ours: Any, theirs: Any) -> bool:
-        """Whether dtype, rank and sizes are equal; where PyTorch gives no tensor, always."""
+    def met(self, node: Node) -> dict[int, set[Dim]]:
+        """The sizes that an operator broadcasts with each other, by axes from the last one on."""
+        sizes = defaultdict[int, set[Dim]](set)
+        for given in node.all_input_nodes:
+            own, traced = self.values.get(given), given.meta.get("val")
+            if isinstance(own, Tensor) and isinstance(traced, torch.Tensor):
+                for axis, size in enumerate(reversed(own.shape)):
+                    sizes[axis].add(size)
+                for axis, size in enumerate(reversed(traced.shape)):
+                    sizes[axis].add(expression(size, self.names))
+        return sizes
+
+    def agrees(self, ours: Any, theirs: Any, met: Mapping[int, set[Dim]]) -> bool:
+        """Whether dtype, rank and sizes are equal; where PyTorch gives no tensor, always.
+
+        Of two sizes that an operator broadcasts with each other, one that values decide is the
+        other at run time, or there is an error: either may be the result's.
+        """
         if not isinstance(theirs, torch.Tensor) or not isinstance(ours, Tensor | Complex):
             # What is no tensor yet, such as the absent indices of a pooling, refuses to be used.
             return not isinstance(theirs, torch.Tensor) or hasattr(type(ours), "__getattr__")
@@ -307,8 +327,17 @@ class _Walker:
         return (
             dtype == theirs.dtype
             and ours.rank == len(sizes)
-            and all(map(self.is_equal, ours.shape, sizes))
+            and all(
+                self.is_equal(one, other) or self.is_decided((one, other), met.get(axis, set()))
+                for axis, (one, other) in enumerate(
+                    zip(reversed(ours.shape), reversed(sizes), strict=True)
+                )
+            )
         )
+
+    def is_decided(self, sizes: tuple[Dim, Dim], met: set[Dim]) -> bool:
+        """Whether values decide one of two sizes that are broadcast with each other."""
+        return met.issuperset(sizes) and bool(symbols(sizes) & self.net.numbers.keys())
 
     def is_equal(self, ours: Dim, theirs: Dim) -> bool:
         """Whether two sizes are equal wherever a profile looks, at min, opt and max, and between.
