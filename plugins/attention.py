@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import torch
 
@@ -33,6 +33,7 @@ from .columns import Columns, columns
 __all__ = ["CONVERTERS", "FlashAttention", "scaled_dot_product_attention"]
 
 T = TypeVar("T")
+_Places: TypeAlias = tuple[Columns | None, ...]
 
 _HALVES = {DType.FLOAT16: "f16", DType.BFLOAT16: "bf16"}
 _ALIGNMENT = 8
@@ -325,33 +326,12 @@ def scaled_dot_product_attention(
         return kept
     batch, heads, length, size = query.shape
     inputs = (query, key, value)
-    places = tuple(map(_placed, inputs))
-    rows = [place for place in places if place is not None]
-    sequence_first = any(not place.batch_first for place in rows)
-    if sequence_first and not all(place.sequence_first for place in rows):
-        places, sequence_first = (None, None, None), False
-    layer = FlashAttention(
-        heads=heads,
-        groups=key.shape[1],
-        size=size,
-        first=tuple(place.first if place else 0 for place in places),
-        stride=tuple(place.stride if place else 0 for place in places),
-        lengths=tuple(_length(x) if place else 0 for x, place in zip(inputs, places, strict=True)),
-        scale=size**-0.5 if scale is None else scale,
-        causal=is_causal and attn_mask is None,
-        sequence_first=sequence_first,
-    )
-    # Where others read the sums too, these are there anyhow.
-    alone = all(places)
-    unbiased = [(_unbiased(p) if alone else (p.rows, None)) if p else None for p in places]
-    bias = _bias(layer, unbiased)
-    given = [
-        _rows(x, found[0], sequence_first=sequence_first) if found else x
-        for x, found in zip(inputs, unbiased, strict=True)
-    ]
+    places = _together(tuple(map(_placed, inputs)))
+    causal = is_causal and attn_mask is None
+    layer = _layer(inputs, places, size**-0.5 if scale is None else scale, causal=causal)
     masks = _masks(query, key, attn_mask, is_causal)
-    y = layer(*given, *masks) if bias is None else replace(layer, biased=True)(*given, bias, *masks)
-    if sequence_first:
+    y = layer(*_given(layer, inputs, places), *masks)
+    if layer.sequence_first:
         return y.reshape(length, batch, heads, size).permute(1, 2, 0, 3)
     return y.reshape(batch, length, heads, size).permute(0, 2, 1, 3)
 
@@ -372,6 +352,50 @@ def _placed(heads: Tensor) -> Columns | None:
     sizes = (place.first, place.stride, place.rows.shape[-1])
     aligned = is_static(sizes) and all(size % _ALIGNMENT == 0 for size in sizes)
     return place if aligned else None
+
+
+def _together(places: _Places) -> _Places:
+    """The places, where all rows are of one order; else none."""
+    rows = [place for place in places if place is not None]
+    batch_first = all(place.batch_first for place in rows)
+    one_order = batch_first or all(place.sequence_first for place in rows)
+    return places if one_order else (None,) * len(places)
+
+
+def _layer(
+    inputs: tuple[Tensor, ...], places: _Places, scale: float, *, causal: bool
+) -> FlashAttention:
+    query, key, _ = inputs
+    rows = [_unbiased(place) for place in places if place is not None]
+    alone = len(rows) == len(places)  # where others read the sums too, these are there anyhow
+    return FlashAttention(
+        heads=query.shape[1],
+        groups=key.shape[1],
+        size=query.shape[3],
+        first=tuple(place.first if place else 0 for place in places),
+        stride=tuple(place.stride if place else 0 for place in places),
+        lengths=tuple(_length(x) if place else 0 for x, place in zip(inputs, places, strict=True)),
+        scale=scale,
+        causal=causal,
+        sequence_first=any(place is not None and not place.batch_first for place in places),
+        biased=alone and any(bias is not None for _, bias in (rows[0], rows[2])),
+    )
+
+
+def _given(
+    layer: FlashAttention, inputs: tuple[Tensor, ...], places: _Places
+) -> tuple[Tensor, ...]:
+    """Query, key and value where they were, and the bias."""
+    given, biases = [], []
+    alone = all(places)
+    for i, (x, place) in enumerate(zip(inputs, places, strict=True)):
+        if place is None:
+            given.append(x)
+            continue
+        rows, bias = _unbiased(place) if alone else (place.rows, None)
+        given.append(_rows(x, rows, sequence_first=layer.sequence_first))
+        biases += [layer.bias_of(i, bias, x.network)] if layer.biased and i != 1 else []
+    return (*given, cat(biases)) if biases else tuple(given)
 
 
 def _length(heads: Tensor) -> int:
@@ -395,18 +419,6 @@ def _unbiased(place: Columns) -> tuple[Tensor, Tensor | None]:
     if not by_column or product.shape != rows.shape:
         return rows, None
     return product, bias.reshape(width)
-
-
-def _bias(
-    layer: FlashAttention, rows: Sequence[tuple[Tensor, Tensor | None] | None]
-) -> Tensor | None:
-    """The biases of queries and values, of all heads; None where there is none."""
-    parts = [(i, found[1] if found else None) for i, found in enumerate(rows) if i != 1]
-    if all(bias is None for _, bias in parts):
-        return None
-    network = next(bias.network for _, bias in parts if bias is not None)
-    together: Tensor = cat([layer.bias_of(i, bias, network) for i, bias in parts])
-    return together
 
 
 def _rows(heads: Tensor, rows: Tensor, *, sequence_first: bool) -> Tensor:
