@@ -10,6 +10,7 @@ from torch import nn
 from torch.export import Dim
 
 import trtdsl
+from tests.asserting import Asserting
 from tests.cases.base import f32
 from trtdsl.errors import ConversionError
 
@@ -83,6 +84,13 @@ def test_an_assertion_of_values_is_told_and_not_checked() -> None:
         network = trtdsl.trace(Value().eval(), (f32(4, 6),))
     x = f32(4, 6) * 1e3
     assert torch.equal(network.evaluate(x), x * 2)
+
+
+def test_an_assert_of_python_s_is_a_promise_as_torch_check_is() -> None:
+    model, x = Asserting().eval(), f32(2, 5)
+    network = trtdsl.trace(model, (x, torch.tensor([1, 5])))
+    given = x, torch.tensor([2, 3])
+    assert torch.equal(network.evaluate(*given), model(*given))
 
 
 def test_how_much_is_found_needs_no_word() -> None:

@@ -226,3 +226,46 @@ def test_detach_of_a_constant_is_no_update() -> None:
     assert any(n.target is torch.ops.aten.detach_.default for n in graph.nodes)
     assert drop_identities(graph)
     assert not any(n.target is torch.ops.aten.detach_.default for n in graph.nodes)
+
+
+class Scratch(nn.Module):
+    """Chooses frequencies in a buffer, as Phi-3's rotary embedding for long texts does."""
+
+    frequencies: torch.Tensor
+    longer: torch.Tensor
+    shorter: torch.Tensor
+
+    def __init__(self, *, persistent: bool = False, reads: bool = False) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.ones(4), persistent=persistent)
+        self.register_buffer("shorter", torch.linspace(0, 1, 4))
+        self.register_buffer("longer", torch.linspace(2, 3, 4))
+        self.reads = reads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.reads:
+            x = x + self.frequencies
+        length = torch.arange(x.shape[0]).max() + 1
+        self.frequencies.copy_(torch.where(length > 5, self.longer, self.shorter))
+        return x * self.frequencies
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_buffer_that_each_call_writes_before_it_reads_is_no_state(exported: bool) -> None:
+    model, sizes = Scratch().eval(), ({0: torch.export.Dim("n", min=2, max=16)},)
+    if exported:
+        program = torch.export.export(model, (f32(6, 4),), dynamic_shapes=sizes)
+        before = str(program)
+        network = trtdsl.trace(program)
+        assert str(program) == before
+    else:
+        network = trtdsl.trace(model, (f32(6, 4),), dynamic_shapes=sizes)
+    for length in (2, 5, 6, 16):
+        x = f32(length, 4)
+        torch.testing.assert_close(network.evaluate(x), model(x))
+
+
+@pytest.mark.parametrize("how", [{"persistent": True}, {"reads": True}])
+def test_a_buffer_that_another_call_or_a_file_sees_is_state(how: dict[str, bool]) -> None:
+    with pytest.raises(trtdsl.ConversionError, match="updates frequencies in place"):
+        trtdsl.trace(Scratch(**how).eval(), (f32(6, 4),))

@@ -105,3 +105,10 @@ def test_what_is_drawn_is_not_known() -> None:
 
     with pytest.raises(trtdsl.ConversionError):
         trtdsl.trace(Grid(draws).eval(), (f32(6, 3),))
+
+
+@pytest.mark.parametrize("kind", [torch.IntTensor, torch.LongTensor, torch.BoolTensor])
+def test_numbers_of_the_old_types_of_tensors(kind: Callable[[list[int]], torch.Tensor]) -> None:
+    module = Grid(lambda x, grid: x[:, : int(kind([1]) * 2)] + kind([1, 0])).eval()
+    x = f32(3, 4)
+    assert torch.equal(trtdsl.trace(module, (x,)).evaluate(x), module(x))

@@ -11,14 +11,16 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy, deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import compress
 from threading import RLock
 from typing import Any
 
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
 from torch.fx import GraphModule, Node
 
 from trtdsl.errors import ConversionError, TrtdslError, explain
@@ -233,7 +235,7 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
             read_storage(module.graph)
             draw_nothing(module.graph)
             drop_checks(module.graph)
-    return program
+    return _without_scratch(program)
 
 
 def _decomposed(program: ExportedProgram, table: Any) -> ExportedProgram:
@@ -270,6 +272,30 @@ def _refuse_state(program: ExportedProgram, nodes: Sequence[Node], flat: Flat | 
         raise _keeps_state(", ".join(own), fix)
     if flat:
         refuse_history(flat.model, flat.history, flat.called, flat.leaves)
+
+
+def _without_scratch(program: ExportedProgram) -> ExportedProgram:
+    """A program that gives no new values of buffers that are scratch.
+
+    These no ``state_dict`` has, and their values of before the call are not read: a call leaves
+    nothing in them that another one sees.
+    """
+    signature, graph = program.graph_signature, program.graph
+    unread = {node.name for node in graph.nodes if node.op == "placeholder" and not node.users}
+    own = set(signature.non_persistent_buffers)
+    scratch = {v for k, v in signature.inputs_to_buffers.items() if k in unread and v in own}
+    updates = [
+        spec.kind is OutputKind.BUFFER_MUTATION and spec.target in scratch
+        for spec in signature.output_specs
+    ]
+    if any(updates):
+        kept = [not update for update in updates]
+        output: Any = graph.output_node()
+        output.args = (tuple(compress(output.args[0], kept)),)
+        specs = list(compress(signature.output_specs, kept))
+        program._graph_signature = replace(signature, output_specs=specs)
+        program.graph_module.recompile()
+    return program
 
 
 def _constant(name: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import sympy
 import torch
 from torch.fx.experimental.sym_node import SymNode
+from torch.fx.experimental.symbolic_shapes import uninteresting_files
 
 from trtdsl.source import is_users
 
@@ -92,9 +93,13 @@ def asked() -> Iterator[Asked]:
 
     torch.SymBool.__bool__, torch._check = noted_truth, noted_check  # type: ignore[method-assign]
     SymNode.guard_int = noted_int  # type: ignore[method-assign]
+    # PyTorch reads from the first frame, but for these, who asks, and whether it is an assert.
+    passed_through = uninteresting_files()
+    passed_through.add(__file__)
     try:
         yield conditions
     finally:
+        passed_through.discard(__file__)
         torch.SymBool.__bool__, torch._check = truth, check  # type: ignore[method-assign]
         SymNode.guard_int = guard_int  # type: ignore[method-assign]
 

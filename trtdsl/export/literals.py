@@ -103,9 +103,10 @@ def _computed(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         versions, drawn = [x._version for x in values], torch.get_rng_state()
         try:
             found = func(*args, **kwargs)
-        except Exception:
+            same = torch.equal(drawn, torch.get_rng_state())
+        except Exception:  # or within a function of PyTorch's own, which sees no values
             return None
-        if not torch.equal(drawn, torch.get_rng_state()):
+        if not same:
             torch.set_rng_state(drawn)
             return None
     if versions != [x._version for x in values]:
