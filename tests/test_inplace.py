@@ -265,6 +265,22 @@ def test_a_buffer_that_each_call_writes_before_it_reads_is_no_state(exported: bo
         torch.testing.assert_close(network.evaluate(x), model(x))
 
 
+@pytest.mark.parametrize("as_buffer", [False, True])
+def test_a_scratch_buffer_that_is_read_by_another_name_is_refused(as_buffer: bool) -> None:
+    class Aliased(Scratch):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + self.alias.reshape(4)  # type: ignore[operator]
+
+    model = Aliased().eval()
+    alias = model.frequencies.view(2, 2)
+    if as_buffer:
+        model.register_buffer("alias", alias, persistent=False)
+    else:
+        model.alias = alias
+    with pytest.raises(trtdsl.ConversionError, match="cannot decompose"):
+        trtdsl.trace(model, (f32(6, 4),))
+
+
 @pytest.mark.parametrize("how", [{"persistent": True}, {"reads": True}])
 def test_a_buffer_that_another_call_or_a_file_sees_is_state(how: dict[str, bool]) -> None:
     with pytest.raises(trtdsl.ConversionError, match="updates frequencies in place"):

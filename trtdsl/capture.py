@@ -278,7 +278,7 @@ def _without_scratch(program: ExportedProgram) -> ExportedProgram:
     """A program that gives no new values of buffers that are scratch.
 
     These no ``state_dict`` has, and their values of before the call are not read: a call leaves
-    nothing in them that another one sees.
+    nothing in them that another one sees. (Updates of what has another name PyTorch refuses.)
     """
     signature, graph = program.graph_signature, program.graph
     unread = {node.name for node in graph.nodes if node.op == "placeholder" and not node.users}

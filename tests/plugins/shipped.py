@@ -11,11 +11,11 @@ import torch
 from tests.cases.base import f32, i32, i64
 from trtdsl.ir.plugin import Plugin
 from trtdsl.network import Network
-from trtdsl.plugins.attention import FlashAttention
 from trtdsl.plugins.correlation import Correlation
 from trtdsl.plugins.deformable import DeformableColumns
 from trtdsl.plugins.deformable_attention import DeformableAttention
 from trtdsl.plugins.fft import FFT, IRFFT, RFFT
+from trtdsl.plugins.flash_attention import FlashAttention
 from trtdsl.plugins.grid_sample_3d import GridSample3d
 from trtdsl.plugins.roi_align import RoIAlign
 from trtdsl.plugins.running_extreme import RunningExtreme

@@ -10,12 +10,12 @@ import torch
 
 from tests.cases.base import f32
 from tests.plugins.emulation import COMPILER, emulate
-from tests.plugins.shipped import CASES, PluginCase
+from tests.plugins.shipped import CASES, HALF, PluginCase
 from tests.test_ir import assert_close
 from trtdsl.errors import BuildError, ShapeError, UnavailableError
 from trtdsl.extension.nvrtc import compile_cuda
 from trtdsl.network import Network
-from trtdsl.plugins.attention import FlashAttention
+from trtdsl.plugins.flash_attention import FlashAttention
 from trtdsl.types import DType, TensorType
 
 BF16 = 1.6e-2
@@ -105,6 +105,20 @@ def test_bfloat16_wants_a_gpu_that_has_it() -> None:
         pytest.skip(str(error).splitlines()[0])
     with pytest.raises(BuildError, match="bfloat16 needs compute capability 8"):
         compile_cuda(LAYER.kernel, "75", LAYER.defines(*dtypes))
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs g++ to run kernels on the CPU")
+def test_a_mask_that_16_bits_made_infinite_hides_alike() -> None:
+    query, key, value = (f32(*x.shape, seed=i).half() for i, x in enumerate((QUERY, KEY, KEY)))
+    mask = torch.zeros(1, 1, 9, 5).half()
+    mask[..., 2, :], mask[..., 3, :4] = -torch.inf, -torch.inf
+    (y,) = emulate(LAYER, (query, key, value, mask))
+    assert y.isfinite().all()
+    assert_close(y, LAYER.evaluate(query, key, value, mask), HALF)
+    (unseen,) = emulate(LAYER, (query, key, value, torch.zeros_like(mask)))
+    assert_close(y[:, [0, 1, 4, 5, 6, 7, 8]], unseen[:, [0, 1, 4, 5, 6, 7, 8]], HALF)
+    # The last key is all that query 3 sees: its value, of the group that heads 0 and 1 share.
+    assert_close(y[:, 3, :16], value[:, 4, :16], HALF)
 
 
 def test_a_nan_stays_with_its_query() -> None:

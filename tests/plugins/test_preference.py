@@ -17,9 +17,9 @@ from tests.test_ir import assert_close
 from trtdsl import registry
 from trtdsl.ir.attention import Attention
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
-from trtdsl.plugins.attention import FlashAttention
 from trtdsl.plugins.correlation import correlation
 from trtdsl.plugins.deformable_attention import deformable_attention
+from trtdsl.plugins.flash_attention import FlashAttention
 from trtdsl.types import DType
 
 assert vision_operators.SCHEMAS, "torchvision's operators are declared"
@@ -196,3 +196,13 @@ def test_heads_are_read_at_sizes_that_vary(converters: None) -> None:
     for batch, length in ((1, 2), (4, 31), (8, 99)):
         x = f32(batch, length, 96)
         assert_close(net.evaluate(x), module(x), HALF)
+
+
+def test_in_float32_masks_stay_as_low_as_they_are(converters: None) -> None:
+    """Of scores that float32's lowest number leaves alike, all keys count the same."""
+    module = Calls(torch.nn.functional.scaled_dot_product_attention).eval()
+    mask = torch.zeros(6, 5)
+    mask[2], mask[3, :4] = torch.finfo(torch.float32).min, -1e9
+    inputs = 4 * f32(1, 2, 6, 8), 4 * f32(1, 2, 5, 8, seed=1), f32(1, 2, 5, 8, seed=2), mask
+    trtdsl.plugins.prefer("attention")
+    assert_close(trtdsl.trace(module, inputs).evaluate(*inputs), module(*inputs), 2e-6)

@@ -12,7 +12,7 @@ constexpr int KEYS = WIDTH <= 80 ? 64 : 32;   // in a block; two blocks fit 48 K
 // How many threads a block has at most, and how many blocks there are at once, by their registers.
 constexpr int THREADS = WIDTH > 64 && WIDTH <= 80 ? 224 : 128;
 constexpr int BLOCKS = WIDTH > 64 && WIDTH <= 80 ? 2 : 3;
-constexpr float LOG2_E = 1.44269504f;
+constexpr float LOG2_E = 1.44269504f, LOWEST = -32752.0f;
 
 #ifdef __CUDA_ARCH__  // what else follows is the machine's
 
@@ -145,7 +145,8 @@ inline void score(Tile (&tiles)[TILES], const Shared& keys, int kept) {
             }
 }
 
-// Scores, scaled, plus the mask, both in powers of 2.
+// Scores, scaled, plus the mask, both in powers of 2. Numbers that 16 bits turned into infinity
+// hide as much as the others that are so low: a query whose keys are all hidden so has an average.
 template <bool WHOLE>
 inline void add(Tile& tile, const Head& head, Rows mask, int first, int from) {
     const int lane = threadIdx.x % 32, pair = lane % 4 * 2;
@@ -159,7 +160,8 @@ inline void add(Tile& tile, const Head& head, Rows mask, int first, int from) {
             for (int i = 0; i < 2; ++i)
                 if (WHOLE || from + pair + n * 8 + i < head.keys) {
                     float& value = tile.score[n][2 * r + i];
-                    value = value * head.scale + LOG2_E * (float)given[n * 8 + i];
+                    const float summand = given[n * 8 + i];
+                    value = value * head.scale + LOG2_E * (summand < LOWEST ? LOWEST : summand);
                 }
     }
 }
