@@ -206,7 +206,7 @@ inline void copies_begun() {}
 inline void wait_for_all_but_the_last() {}
 inline float power_of_2(float x) { return std::exp2(x); }
 """
-"""What `flash_attention.cu` takes from a GPU's instructions, by a warp's threads one beside the other."""
+"""What `flash_attention.cu` takes from a GPU: the threads of a warp one beside the other."""
 
 _BOUNDS = r"(?:__launch_bounds__\([^)]*\)\s+)?"
 _KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)')
