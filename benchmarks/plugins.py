@@ -1,12 +1,14 @@
 """``plugins``: operators as shipped plugins against the same out of TensorRT's own layers.
 
 Deformable convolution also against the plugin that TensorRT's library has for it; and, when named
-as ``plugins:vit_base_patch16_224@32``, a model in fp16 with attention by TensorRT and by ours.
+as ``plugins:vit_base_patch16_224@32``, a model in fp16 with attention, norms and GELUs by TensorRT
+and by ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -21,8 +23,10 @@ from benchmarks.models import Case
 from benchmarks.spread import Spread, in_turns
 from trtdsl import plugins
 from trtdsl.build import build
+from trtdsl.layers import activation as activation_layers
 from trtdsl.layers import attention as attention_layers
 from trtdsl.layers import counting, deformable, detection, joining, sampling, scan, scatter
+from trtdsl.layers import normalization as norm_layers
 from trtdsl.network import Network, Tensor
 from trtdsl.plugins import attention as attention_plugin
 from trtdsl.plugins import deformable as deformable_plugin
@@ -34,6 +38,8 @@ from trtdsl.plugins import (
     scatter_reduce,
     search_sorted,
 )
+from trtdsl.plugins import gelu as gelu_plugin
+from trtdsl.plugins import normalization as norm_plugin
 from trtdsl.registry import converter, find
 from trtdsl.tree import flatten
 from trtdsl.types import DType, TensorType
@@ -41,7 +47,7 @@ from trtdsl.types import DType, TensorType
 __all__ = ["BENCHMARK"]
 
 _ROUNDS = 5
-aten = torch.ops.aten
+_OF_MODELS = attention_plugin, gelu_plugin, norm_plugin
 _RATIOS = {"layers": "ratio", "library": "over the library's"}
 _Function = Callable[..., Any]
 _Pair = tuple[_Function, _Function, tuple[torch.Tensor, ...]]
@@ -60,6 +66,13 @@ def _spectrum(transform: _Function, x: Any) -> Any:
     return transform(x).real
 
 
+def _normed(norm: _Function, x: Tensor, other: Tensor) -> Tensor:
+    width = x.shape[-1]
+    weights = (x.network.constant(torch.linspace(i, 2, width).half()) for i in (1, 0))
+    y: Tensor = norm(x + other, (width,), *weights)
+    return y
+
+
 def _attended(attend: _Function, x: Tensor) -> Tensor:
     """Attention of heads of 64 that one product gave: ``(B, L, 3 * heads * 64)``."""
     batch, length, width = x.shape
@@ -74,11 +87,6 @@ def _made(case: str) -> _Pair:
     torch.manual_seed(0)
     rest: Any
     match case:
-        case "attention" | "long_attention":
-            shape = (32, 197, 3 * 12 * 64) if case == "attention" else (4, 2048, 3 * 16 * 64)
-            ways = attention_layers, attention_plugin
-            both = [partial(_attended, way.scaled_dot_product_attention) for way in ways]
-            return both[0], both[1], (torch.randn(shape).half(),)
         case "deform_conv2d":
             image = (torch.randn(4, 256, 50, 50), torch.randn(256, 256, 3, 3) / 48)
             moves = (torch.randn(4, 18, 50, 50), torch.rand(4, 9, 50, 50), torch.zeros(256))
@@ -113,8 +121,27 @@ def _made(case: str) -> _Pair:
             pair = partial(_spectrum, by_products.function), partial(_spectrum, fourier.rfft)
             inputs = (torch.randn(512, 4096),)
         case _:
-            raise ValueError(f"no case {case!r}")
+            return _of_transformers(case)
     return *(lambda *x, f=f: f(*x, *rest) for f in pair), inputs
+
+
+def _of_transformers(case: str) -> _Pair:
+    """As ``_made``, in float16: what the plugins are for that a whole model is built with."""
+    ways: tuple[Any, Any]
+    torch.manual_seed(0)
+    match case:
+        case "attention" | "long_attention":
+            shape = (32, 197, 3 * 12 * 64) if case == "attention" else (4, 2048, 3 * 16 * 64)
+            ways = attention_layers, attention_plugin
+            both = [partial(_attended, way.scaled_dot_product_attention) for way in ways]
+            return both[0], both[1], (torch.randn(shape).half(),)
+        case "layer_norm":
+            both = [partial(_normed, way.layer_norm) for way in (norm_layers, norm_plugin)]
+            return both[0], both[1], tuple(torch.randn(2, 32 * 197, 768).half())
+        case "gelu":
+            return activation_layers.gelu, gelu_plugin.gelu, (torch.randn(6304, 3072).half(),)
+        case _:
+            raise ValueError(f"no case {case!r}")
 
 
 def _network(function: _Function, inputs: Sequence[torch.Tensor]) -> Network:
@@ -125,23 +152,31 @@ def _network(function: _Function, inputs: Sequence[torch.Tensor]) -> Network:
     return net
 
 
+@contextmanager
+def _preferred() -> Iterator[None]:
+    """The operators of models by our plugins, within the block."""
+    operators = [operator for module in _OF_MODELS for operator in module.CONVERTERS]
+    before = {operator: find(operator) for operator in operators}
+    try:
+        plugins.prefer(*(module.__name__.rpartition(".")[2] for module in _OF_MODELS))
+        yield
+    finally:
+        for operator, found in before.items():
+            assert found is not None
+            converter(operator, override=True)(found.function)
+
+
 def _networks(case: str) -> tuple[dict[str, Network], Sequence[torch.Tensor]]:
-    """An operator both ways; or a model of the tests' tables, in fp16, its attention both ways."""
+    """An operator both ways; or a model of the tests' tables, in fp16, its operators both ways."""
     if "@" not in case:
         *functions, inputs = _made(case)
         ways = zip(("layers", "plugin"), functions, strict=True)
         return {way: _network(f, inputs) for way, f in ways}, inputs
     made = prepared.example(Case.parse(case))
     args, kwargs = made.calls[0]
-    of = aten.scaled_dot_product_attention.default
-    layers = find(of)
-    assert layers is not None
     networks = {"layers": trtdsl.trace(made.model, args, kwargs, precision="fp16")}
-    try:
-        plugins.prefer("attention")
+    with _preferred():
         networks["plugin"] = trtdsl.trace(made.model, args, kwargs, precision="fp16")
-    finally:
-        converter(of, override=True)(layers.function)
     return networks, list(flatten((args, dict(kwargs)))[0])
 
 
@@ -212,6 +247,8 @@ BENCHMARK = Benchmark(
     cases=(
         "attention",
         "long_attention",
+        "layer_norm",
+        "gelu",
         "deform_conv2d",
         "roi_align",
         "grid_sample_3d",

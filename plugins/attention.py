@@ -17,9 +17,9 @@ from trtdsl.layers.joining import cat
 from trtdsl.layers.shape import expanded
 from trtdsl.network import Tensor
 from trtdsl.operators import maximum, where
-from trtdsl.passes.fold import biased
 from trtdsl.types import DType, is_static
 
+from .biases import unbiased
 from .columns import Columns, columns
 from .flash_attention import ALIGNMENT, WIDEST, FlashAttention
 
@@ -87,7 +87,7 @@ def _layer(
     inputs: tuple[Tensor, ...], places: _Places, scale: float, *, causal: bool
 ) -> FlashAttention:
     query, key, _ = inputs
-    rows = [_unbiased(place) for place in places if place is not None]
+    rows = [unbiased(place.rows) for place in places if place is not None]
     alone = len(rows) == len(places)  # where others read the sums too, these are there anyhow
     return FlashAttention(
         heads=query.shape[1],
@@ -113,7 +113,7 @@ def _given(
         if place is None:
             given.append(x)
             continue
-        rows, bias = _unbiased(place) if alone else (place.rows, None)
+        rows, bias = unbiased(place.rows) if alone else (place.rows, None)
         given.append(_rows(x, rows, sequence_first=layer.sequence_first))
         biases += [layer.bias_of(i, bias, x.network)] if layer.biased and i != 1 else []
     return (*given, cat(biases)) if biases else tuple(given)
@@ -123,23 +123,6 @@ def _length(heads: Tensor) -> int:
     """The length, where a matrix of rows says all: TensorRT 8.6 copies rows that are reshaped."""
     batch, _, length, _ = heads.shape
     return int(length) if is_static((batch, length)) else 0
-
-
-def _unbiased(place: Columns) -> tuple[Tensor, Tensor | None]:
-    """Rows as a product gave them, and what is added to each of them, ``(W,)``.
-
-    TensorRT 8.6 adds it in a kernel of its own where a plugin reads the sum.
-    """
-    rows, made = place.rows, place.rows.producer
-    found = biased(made) if made is not None else None
-    if found is None:
-        return rows, None
-    (product,), bias = found[0].outputs, found[1]
-    width = rows.shape[-1]
-    by_column = bias.rank > 0 and bias.shape[-1] == width == bias.type.volume
-    if not by_column or product.shape != rows.shape:
-        return rows, None
-    return product, bias.reshape(width)
 
 
 def _rows(heads: Tensor, rows: Tensor, *, sequence_first: bool) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from tests.gpu.test_rows import assert_right
 from tests.plugins import attending
 from tests.plugins.shipped import CASES, HALF, PluginCase
 from tests.plugins.test_preference import ROWS, Calls
+from tests.test_in_rows import Encoder
 from tests.test_ir import assert_close
 from trtdsl import registry
 
@@ -80,11 +81,17 @@ def test_models_with_operators_that_become_plugins(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attention by our plugin, for one test."""
+def preferring(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``prefer``, for one test."""
     registry.load()
     monkeypatch.setattr(registry, "_CONVERTERS", dict(registry._CONVERTERS))
-    trtdsl.plugins.prefer("attention")
+    return trtdsl.plugins.prefer
+
+
+@pytest.fixture
+def attention(preferring: Callable[..., None]) -> None:
+    """Attention by our plugin, for one test."""
+    preferring("attention")
 
 
 def test_attention_that_reads_heads_where_they_are(attention: None) -> None:
@@ -113,3 +120,26 @@ def test_attention_in_float32_is_no_plugin(attention: None) -> None:
     engine = trtdsl.convert(module, inputs, backend="tensorrt")
     assert not engine.manifest.plugins
     assert_close(engine(*(x.cuda() for x in inputs)).cpu(), module(*inputs), FLOAT32)
+
+
+@pytest.mark.parametrize("names", [("normalization",), ("gelu",), ("normalization", "gelu")])
+def test_an_encoder_whose_norms_add(
+    names: tuple[str, ...], preferring: Callable[..., None]
+) -> None:
+    """Rows as a matrix, and at sizes that vary."""
+    preferring(*names)
+    torch.manual_seed(0)
+    model = Encoder().eval()
+    model.places = torch.nn.Parameter(f32(1, 1, 16))
+    x = f32(3, 5, 16)
+    sizes = {0: torch.export.Dim("b", min=1, max=8), 1: torch.export.Dim("n", min=2, max=64)}
+    for dynamic, shapes in ((None, [(3, 5)]), ((sizes,), [(1, 2), (8, 33), (8, 64)])):
+        engine = trtdsl.convert(
+            model, (x,), dynamic_shapes=dynamic, precision="fp16", backend="tensorrt"
+        )
+        plugins = {plugin.name for plugin in engine.manifest.plugins}
+        assert plugins == {"LayerNorm" if n == "normalization" else "Gelu" for n in names}
+        for shape in shapes:
+            given = f32(*shape, 16)
+            for actual, wanted in zip(engine(given.cuda()), model(given), strict=True):
+                assert_close(actual.cpu(), wanted, 2 * HALF)

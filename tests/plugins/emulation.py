@@ -70,6 +70,10 @@ struct bfloat16 {
         return x;
     }
 };
+struct alignas(16) uint4 { unsigned x, y, z, w; };
+inline float power_of_2(float x) { return std::exp2(x); }
+inline float inverse(float x) { return 1.0f / x; }
+inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 typedef float float32;
 typedef signed char int8;
 typedef unsigned char uint8;
@@ -121,7 +125,7 @@ void grid_of(void (*kernel)(A...), const unsigned* s, void** args, bool together
 }
 """
 
-MATRIX_UNITS = r"""
+WARPS = r"""
 #define __align__(n) __attribute__((aligned(n)))
 // What the threads of a warp tell each other: each a line, and all of them read.
 struct Line { unsigned words[8]; };
@@ -134,6 +138,19 @@ template <class R> auto exchanged(const Line& own, R read) {
     warp_ends[warp]->arrive_and_wait();
     return result;
 }
+inline float __shfl_xor_sync(unsigned, float x, int distance) {
+    Line own = {};
+    std::memcpy(own.words, &x, 4);
+    return exchanged(own, [&](const Line* lines) {
+        float y;
+        std::memcpy(&y, lines[threadIdx.x % 32 ^ distance].words, 4);
+        return y;
+    });
+}
+"""
+"""The threads of a warp one beside the other."""
+
+MATRIX_UNITS = r"""
 inline T0 half_of(unsigned word, int i) {
     T0 x;
     unsigned short bits = word >> 16 * i;
@@ -190,23 +207,14 @@ inline void load(unsigned (&parts)[4], const T0* row) { load_matrices(parts, row
 inline void load_transposed(unsigned (&parts)[4], const T0* row) {
     load_matrices(parts, row, true);
 }
-inline float from_lane(float x, int distance) {
-    Line own = {};
-    std::memcpy(own.words, &x, 4);
-    return exchanged(own, [&](const Line* lines) {
-        float y;
-        std::memcpy(&y, lines[threadIdx.x % 32 ^ distance].words, 4);
-        return y;
-    });
-}
+inline float from_lane(float x, int distance) { return __shfl_xor_sync(~0u, x, distance); }
 inline void copy(T0* to, const T0* from, bool there) {
     for (int i = 0; i < 8; ++i) to[i] = there ? from[i] : T0(0.0f);
 }
 inline void copies_begun() {}
 inline void wait_for_all_but_the_last() {}
-inline float power_of_2(float x) { return std::exp2(x); }
 """
-"""What `flash_attention.cu` takes from a GPU: the threads of a warp one beside the other."""
+"""What `flash_attention.cu` takes from a GPU besides."""
 
 _BOUNDS = r"(?:__launch_bounds__\([^)]*\)\s+)?"
 _KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)')
@@ -223,7 +231,7 @@ def library(source: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
         for name in _KERNEL.findall(source)
     )
     units = MATRIX_UNITS if "mma.sync" in source else ""
-    text = f"{HEADER}{units}#line 1\n{source}\n{starts}"
+    text = f"{HEADER}{WARPS}{units}#line 1\n{source}\n{starts}"
     macros = [f"-D{name}={value}" for name, value in defines]
     command = [
         COMPILER,

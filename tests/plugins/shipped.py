@@ -16,7 +16,9 @@ from trtdsl.plugins.deformable import DeformableColumns
 from trtdsl.plugins.deformable_attention import DeformableAttention
 from trtdsl.plugins.fft import FFT, IRFFT, RFFT
 from trtdsl.plugins.flash_attention import FlashAttention
+from trtdsl.plugins.gelu import Gelu
 from trtdsl.plugins.grid_sample_3d import GridSample3d
+from trtdsl.plugins.layer_norm import LayerNorm
 from trtdsl.plugins.roi_align import RoIAlign
 from trtdsl.plugins.running_extreme import RunningExtreme
 from trtdsl.plugins.scatter_reduce import ScatterReduce
@@ -260,6 +262,31 @@ def _flash() -> Iterator[PluginCase]:
     yield PluginCase(layer(1, 1, 16), single, {}, HALF, half=False)
 
 
+def _norms() -> Iterator[PluginCase]:
+    """Rows that a warp, four and eight hold, wholly and not; alone, and as a sum."""
+    for width in (768, 40, 1032, 4104):
+        rows = {(0, 0): "n", (0, 1): "m"}
+        x, other = (f32(2, 3, width, seed=i).half() for i in range(2))
+        scale, bias, offset = (f32(1, 1, width, seed=i, low=0.3).half() for i in range(2, 5))
+        yield PluginCase(LayerNorm(width=width), (x, scale, bias), rows, HALF, half=False)
+        rows = {**rows, (3, 0): "n", (3, 1): "m"}
+        kept = LayerNorm(width=width, summed=True, keeps_sum=True)
+        yield PluginCase(kept, (x, scale, bias, other), rows, HALF, half=False)
+        whole = LayerNorm(width=width, epsilon=0.5, summed=True, offset=True, keeps_sum=True)
+        yield PluginCase(whole, (x, scale, bias, other, offset), rows, HALF, half=False)
+    matrix = tuple(f32(n, 64, seed=n).half() for n in (5, 1, 1, 5, 1))
+    layer = LayerNorm(width=64, summed=True, offset=True)
+    yield PluginCase(layer, matrix, {(0, 0): "n", (3, 0): "n"}, HALF, half=False)
+
+
+def _gelus() -> Iterator[PluginCase]:
+    x = 3 * f32(3, 37, 56)
+    rows = {(0, 0): "n", (0, 1): "m"}
+    yield PluginCase(Gelu(), (x.half(),), rows, HALF, half=False)
+    yield PluginCase(Gelu(), (x.half(), f32(1, 1, 56, seed=1).half()), rows, HALF, half=False)
+    yield PluginCase(Gelu(), (x[0].half(), f32(1, 56, seed=1).half()), {}, HALF, half=False)
+
+
 def _correlations() -> Iterator[PluginCase]:
     x, other = f32(2, 6, 7, 8), f32(2, 6, 7, 8, seed=1)
     dynamic = {(0, 0): "n", (1, 0): "n", (0, 3): "w", (1, 3): "w"}
@@ -295,6 +322,8 @@ _SINGLE = [
     *_scatters(),
     *_attention(),
     *_flash(),
+    *_norms(),
+    *_gelus(),
     *_correlations(),
     *_transforms(),
 ]

@@ -65,6 +65,9 @@ class Plugin(Layer):
     ahead_of_time: ClassVar[bool] = False
     narrows: ClassVar[bool] = False
     """Whether ``precision`` may hand it 16-bit numbers where it was traced with float32 ones."""
+    by_row: ClassVar[bool] = False
+    """Whether each row ``(.., C)`` of what it gives is made of the same row of what it reads, other
+    than constants ``(1, .., C)``: then it may be given several axes of rows as one."""
     chooses_boxes: ClassVar[bool] = False
     """Whether it chooses among boxes, which no ``precision`` may round."""
     aliases: ClassVar[Mapping[int, int]] = {}
@@ -140,6 +143,14 @@ class Plugin(Layer):
     def queues_from_python(cls) -> bool:
         """Whether the kernel is ``run``, and not CUDA C++."""
         return cls.run is not Plugin.run
+
+    def of_sum(self, *, offset: bool, keeps: bool) -> Plugin | None:
+        """The plugin whose first input is the sum of two tensors, given those two; if there is one.
+
+        The second one follows all inputs, and with ``offset`` then the constant ``(1, .., C)`` that
+        is added to the first one's rows. With ``keeps`` the last output is the sum.
+        """
+        return None
 
     def attributes(self) -> dict[str, Any]:
         """The fields, as JSON has them."""

@@ -18,6 +18,7 @@ from trtdsl.passes.patches import in_patches
 from trtdsl.passes.rewrite import named, rewrite
 from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
+from trtdsl.passes.summed import with_sums
 from trtdsl.passes.turned import turned_before
 from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.passes.wide_bytes import wide_bytes
@@ -30,8 +31,8 @@ def prepared_for(network: Network, trt: Any) -> Network:
     """The network as this release takes it, and computes it right."""
     network = wide_bytes(network)
     if is_strongly_typed(trt):
-        return _and_loops(channel_scales, network)
-    network = without_idle_moves(in_rows(in_parts(in_patches(network))))
+        return _and_loops(channel_scales, with_sums(network))
+    network = with_sums(without_idle_moves(in_rows(in_parts(in_patches(network)))))
     return _and_loops(_computed_right, network)
 
 

@@ -17,6 +17,7 @@ from trtdsl.ir.cast import Cast
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.normalization import Normalization
+from trtdsl.ir.plugin import Plugin
 from trtdsl.ir.reduce import Reduce
 from trtdsl.ir.shuffle import Shuffle, reshapes
 from trtdsl.network import Network, Operation, Tensor
@@ -133,12 +134,14 @@ def _is_by_row(operation: Operation) -> bool:
     match layer:
         case Normalization(groups=1, axes=axes) | Reduce(keep_dimensions=True, axes=axes):
             return axes == (_RANK - 1,)
+        case Plugin():
+            return layer.by_row
     return isinstance(layer, _ONE_BY_ONE)
 
 
 def _kind(operation: Operation) -> str:
     layer = operation.layer
-    if isinstance(layer, Normalization | Reduce):
+    if isinstance(layer, Normalization | Reduce | Plugin):
         return "norm"
     if isinstance(layer, MatrixMultiply):
         return "product"
