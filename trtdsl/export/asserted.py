@@ -202,17 +202,28 @@ def _place(guard: Any) -> str | None:
 
 
 def warn_of_values(node: Node, bounds: Mapping[Any, Bounds], place: str) -> None:
-    """Tell that an assertion of values is not checked, unless the bounds that are known imply it.
+    """Tell that an assertion of values is not checked, unless it is of sizes within known bounds.
 
-    Numbers of known bounds are sizes of what is found: an engine keeps within them by itself.
+    An engine keeps within these by itself; not so a number that is no tensor's size.
     """
     if str(node.target) == "aten._assert_async.msg":
         _warn(f"the model asserts of values: {node.args[1]}", place)
     value = _asserted(node)
     if value is not None:
         condition = value.node.expr
-        if not condition.free_symbols <= bounds.keys():
+        if not (condition.free_symbols <= bounds.keys() and _are_sizes(condition, node.graph)):
             _warn(f"the model asserts {condition} of values", place)
+
+
+def _are_sizes(condition: Any, graph: Graph) -> bool:
+    """Whether all symbols of a condition are in sizes of tensors."""
+    missing = set(condition.free_symbols)
+    values = (v for node in graph.nodes for v in _tensors(node.meta.get("val")))
+    for size in (size for v in values for size in _symbolic(v)):
+        missing -= size.node.expr.free_symbols
+        if not missing:
+            break
+    return not missing
 
 
 def only_checked(graph: Graph) -> set[Node]:
