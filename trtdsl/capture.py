@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,6 +28,7 @@ from trtdsl.export import dynamic, missing_shapes
 from trtdsl.export.admission import refuse_weight
 from trtdsl.export.attempts import exported
 from trtdsl.export.branches import Asked, asked
+from trtdsl.export.constants import Constants
 from trtdsl.export.doubles import without_doubles
 from trtdsl.export.drawn import draw_nothing
 from trtdsl.export.dynamic import Bounds
@@ -39,7 +40,7 @@ from trtdsl.export.lengths import symbolic_lengths
 from trtdsl.export.library_forms import exportable
 from trtdsl.export.paths import Trace, hold
 from trtdsl.export.quantized_forms import pair_quantizers
-from trtdsl.export.refusal import quiet, refusal
+from trtdsl.export.refusal import asks_for_values, quiet, refusal
 from trtdsl.export.scalars import known_scalars
 from trtdsl.export.snapshot import restored
 from trtdsl.export.storage import read_storage
@@ -139,6 +140,7 @@ def _captured(
         parameters=parameters,
         prefix="model" if flat else "",
         bounds=dynamic.bounds(program),
+        settled=flat.settled if flat else {},
     )
 
 
@@ -189,19 +191,31 @@ def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgr
     specs = flat.specs(dynamic_shapes)
     missing_shapes.registered()
     leaves = dynamic.widened(flat.leaves, specs)
-    try:
-        with _traceable(flat.model), torch.no_grad(), _as_made(flat.model), quiet():
+
+    def attempt(constants: Constants | None = None) -> ExportedProgram:
+        with _traceable(flat.model, constants):
             return exported(flat, leaves, specs, conditions)
-    except TrtdslError:
-        raise
-    except Exception as error:
-        raise refusal(error, flat, conditions) from error
+
+    with torch.no_grad(), _as_made(flat.model), quiet():
+        try:
+            return attempt()
+        except TrtdslError:
+            raise
+        except Exception as error:
+            if asks_for_values(error):
+                constants = Constants(flat.model)
+                with suppress(Exception):
+                    program = attempt(constants)
+                    flat.settled = constants.settled
+                    return program
+            raise refusal(error, flat, conditions) from error
 
 
 @contextmanager
-def _traceable(model: nn.Module) -> Iterator[None]:
+def _traceable(model: nn.Module, constants: Constants | None) -> Iterator[None]:
     """Have the model, and what it calls, in the form that torch.export can capture."""
-    with restored(model), whole(), exportable(), symbolic_lengths(model), known_scalars(model):
+    kept = whole(constants)
+    with restored(model), kept, exportable(), symbolic_lengths(model), known_scalars(model):
         yield
 
 

@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtdsl.ir.constant import Weights, digest
+from trtdsl.ir.constant import Constant, Weights
+from trtdsl.ir.constant import digest as value_of
 from trtdsl.ir.plugin import Plugin
 from trtdsl.network import Network
 
@@ -88,6 +89,17 @@ def _add_network(digest: _Digest, network: Network) -> None:
             digest.add(x.name, x.type)
     digest.add({name: numbers[x] for name, x in network.numbers.items()})
     digest.add("outputs", [numbers[x] for x in network.outputs])
+    digest.add("settled", _settled(network))
+
+
+def _settled(network: Network) -> dict[str, str]:
+    """What decided the layers and is in none of them: a refit asks whether it is still the same.
+
+    What a lowering reads of the constants is settled then, and so not yet at every time.
+    """
+    layers = (operation.layer for operation in network.operations)
+    held = {layer.weights.name for layer in layers if isinstance(layer, Constant)}
+    return {k: value_of(w.tensor) for k, w in network.settled.items() if k not in held}
 
 
 @cache
@@ -121,7 +133,7 @@ class _Digest:
         """The digest of all that was taken in: weights' values last, by threads."""
         if self._weights:
             with ThreadPoolExecutor() as pool:
-                self.add(*pool.map(digest, (w.tensor for w in self._weights)))
+                self.add(*pool.map(value_of, (w.tensor for w in self._weights)))
             self._weights.clear()
         return self._hash.hexdigest()
 

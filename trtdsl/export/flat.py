@@ -105,6 +105,8 @@ class Flat(nn.Module):
         self.leaves = [x.detach() if isinstance(x, torch.Tensor) else x for x in leaves]
         self.result = _Result(self.input_tree)
         self.history = History()
+        self.settled: dict[str, torch.Tensor] = {}
+        """What Python was told of the model's ``state_dict`` while it was exported."""
         self.input_names = input_names(self.input_tree, self.parameter_names)
         for leaf, name in zip(self.leaves, self.input_names, strict=True):
             refuse_input(name, leaf)

@@ -16,20 +16,20 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
-__all__ = ["Literals"]
+__all__ = ["READ", "SYMBOLIC", "Literals", "is_writing"]
 
 _MOST = 4096
 """So many elements a tensor has at most that is followed."""
 
 Tensor = torch.Tensor
-_READ = {
+READ = {
     Tensor.tolist, Tensor.item, Tensor.__int__, Tensor.__bool__, Tensor.__index__, Tensor.__float__,
 }  # fmt: skip
 _IN_PLACE = {
     f"__i{name}__"
     for name in ("add", "sub", "mul", "matmul", "div", "truediv", "floordiv", "mod", "pow", "and")
 } | {"__ior__", "__ixor__", "__ilshift__", "__irshift__"}
-_SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
+SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Literals:
         kwargs: Mapping[str, Any],
     ) -> Any:
         """``operator(*args, **kwargs)``, which stands for ``func``; a number where one is read."""
-        if func in _READ and (value := self.value(args[0])) is not None:
+        if func in READ and (value := self.value(args[0])) is not None:
             with _disable_current_modes():
                 return func(value, *args[1:], **kwargs)
         result = operator(*args, **kwargs)
-        if _writes(func, kwargs):
+        if is_writing(func, kwargs):
             self.known.clear()  # a view of it may be among them
             return result
         several = list(result) if isinstance(result, Iterator) else result
@@ -77,7 +77,7 @@ class Literals:
         values = [self.value(x) if isinstance(x, Tensor) else x for x in given]
         if any(x is None and y is not None for x, y in zip(values, given, strict=True)):
             return result
-        if any(isinstance(x, _SYMBOLIC) for x in values):
+        if any(isinstance(x, SYMBOLIC) for x in values):
             return result
         plain_args, plain_kwargs = pytree.tree_unflatten(values, arguments)
         found = _computed(func, plain_args, plain_kwargs)
@@ -122,7 +122,7 @@ def _is_small(x: Any) -> bool:
     return all(isinstance(n, torch.SymInt) or n <= _MOST for n in x.shape)
 
 
-def _writes(func: Any, kwargs: Mapping[str, Any]) -> bool:
+def is_writing(func: Any, kwargs: Mapping[str, Any]) -> bool:
     name = getattr(func, "__name__", "")
     in_place = name.endswith("_") and not name.endswith("__")
     return "out" in kwargs or in_place or name == "__setitem__" or name in _IN_PLACE

@@ -24,7 +24,7 @@ from trtdsl.export.flat import Flat
 from trtdsl.export.snapshot import restored
 from trtdsl.source import Source, is_users
 
-__all__ = ["quiet", "refusal"]
+__all__ = ["asks_for_values", "quiet", "refusal"]
 
 _MAX_LINES = 12
 _SPECIALIZED = re.compile(r"marked (\S+) as dynamic but your code specialized it to .*?\((\d+)\)")
@@ -102,6 +102,11 @@ def _nothing(*values: object, file: object = None) -> None:
     """Print nothing."""
 
 
+def asks_for_values(error: Exception) -> bool:
+    """Whether Python asked for what only values tell."""
+    return isinstance(error, GuardOnDataDependentSymNode)
+
+
 def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
     """The error to raise: the model's own where it cannot be called with its example inputs."""
     name = type(flat.model).__name__
@@ -124,7 +129,7 @@ def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
         _text(error),
         "make torch.export.export(model, inputs, strict=False) work; see above",
     )
-    if isinstance(error, GuardOnDataDependentSymNode):
+    if asks_for_values(error):
         fix = _ONE_PATH
     for known, said, advice in _KNOWN:
         if known.search(str(error)):

@@ -18,6 +18,7 @@ import torch
 from torch.nn.modules import rnn
 from torch.overrides import TorchFunctionMode
 
+from trtdsl.export.constants import Constants
 from trtdsl.export.literals import Literals
 from trtdsl.export.packed import PackedSequences
 from trtdsl.export.recurrent import RECURRENT
@@ -95,12 +96,12 @@ _OTHERS = {
 
 
 @contextmanager
-def whole() -> Iterator[None]:
-    """Inside, these functions are single operators.
+def whole(constants: Constants | None = None) -> Iterator[None]:
+    """Inside, these functions are single operators, and the values of ``constants`` are known.
 
     Errors: ConversionError for packed sequences that the module did not pack itself.
     """
-    with _Whole(), symbolic_integers(rnn), warnings.catch_warnings():
+    with _Whole(constants or Literals()), symbolic_integers(rnn), warnings.catch_warnings():
         # PyTorch's own modules keep a list of their weights, which it then warns of.
         warnings.filterwarnings("ignore", ".*_flat_weights.*assigned during export", UserWarning)
         yield
@@ -109,10 +110,10 @@ def whole() -> Iterator[None]:
 class _Whole(TorchFunctionMode):
     """Calls of PyTorch's functions become calls of ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, values: Literals | Constants) -> None:
         super().__init__()
         self.packed = PackedSequences()
-        self.literals = Literals()
+        self.values = values
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -121,4 +122,4 @@ class _Whole(TorchFunctionMode):
         operator = packed or RECURRENT.get(func) or _OTHERS.get(func) or FORMS.get(func) or func
         if torch.compiler.is_dynamo_compiling():  # the body of a loop, where no value is known
             return operator(*args, **(kwargs or {}))
-        return self.literals.call(func, operator, args, kwargs or {})
+        return self.values.call(func, operator, args, kwargs or {})
