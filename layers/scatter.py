@@ -102,6 +102,9 @@ def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     source = source.reshape(*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :])
     numbers = iota(x.network, index.shape[0]).cast(DType.INT32).reshape(1, -1)
     last = Reduce(op=ReduceOperation.MAX, axes=(1,))(where(_hits(x, axis, index), numbers, -1))
+    if x.network.bounds(index.shape[0])[0] == 0:  # something has to be read, if only to be dropped
+        row = filled(x.network, (*x.shape[:axis], 1, *x.shape[axis + 1 :]), 0, x.dtype)
+        source = Concatenation(axis=axis)(source, row)
     copied = Gather(axis=axis)(source, maximum(last, 0))
     return where(along(last, axis, x.rank) < 0, x, copied)
 
@@ -115,7 +118,7 @@ def index_fill(x: Tensor, dim: int, index: Tensor, value: Tensor | Scalar) -> Te
         return x
     axis = dim % x.rank
     hits = _hits(x, axis, wrapped(index.reshape(-1), x.shape[axis]))
-    hit = Reduce(op=ReduceOperation.MAX, axes=(1,))(hits.cast(DType.INT32))
+    hit = Reduce(op=ReduceOperation.MAX, axes=(1,))(hits.cast(DType.INT32)) > 0
     return where(along(hit, axis, x.rank), value, x, x.dtype)
 
 

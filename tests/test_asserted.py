@@ -210,7 +210,7 @@ class Numbers(nn.Module):
             "return x / operator.index(x.shape[0])",
             "leave n out",
         ),
-        ("loop", "makes the number 4 of the size n", "range(x.shape[0])", "without int"),
+        ("loop", "makes the number 4 of the size n", "range(x.shape[0])", "int()"),
         ("ones", "makes the number 4 of the size n", "return x + torch.ones(4, 1)", "a tensor of"),
         ("pad", "4 <= x.shape[0] and x.shape[0] <= 9", "", "fix: n = Dim('n', min=4, max=9)"),
     ],

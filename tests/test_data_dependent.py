@@ -259,3 +259,55 @@ def test_a_converter_that_gives_another_size_is_refused_where_values_decide_size
     converter(torch.ops.aten.relu.default, override=True)(half)
     with pytest.raises(ConversionError, match="the engine would be wrong"):
         trtdsl.trace(Rejoined().eval(), (f32(6, 4), torch.tensor([2, 4])))
+
+
+class Routed(nn.Module):
+    """What a choice finds is written back, as experts do with their tokens: there may be none."""
+
+    def __init__(self, write: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.write = write
+
+    def forward(self, x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        (places,) = torch.where(chosen == 1)
+        return self.write(x.exp(), places, x[places] * 2)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y, i, rows: y.index_add(0, i, rows),
+        lambda y, i, rows: y.index_copy(0, i, rows),
+        lambda y, i, rows: y.index_reduce(0, i, rows, "amax"),
+        lambda y, i, rows: y.index_reduce(0, i, rows, "mean", include_self=False),
+        lambda y, i, rows: y.scatter_reduce(0, i[:, None].expand(-1, 4), rows, "amin"),
+        lambda y, i, rows: y.scatter(0, i[:, None].expand(-1, 4), rows),
+        lambda y, i, rows: y.index_put((i,), rows, accumulate=True),
+        lambda y, i, rows: y.index_fill(0, i, 0.5),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:index_reduce")
+def test_what_was_found_is_written_back_also_where_nothing_was(
+    write: Callable[..., torch.Tensor],
+) -> None:
+    model, x = Routed(write).eval(), f32(6, 4)
+    network = trtdsl.trace(model, (x, torch.tensor([0, 1, 1, 0, 2, 1])))
+    for chosen in ([1, 1, 1, 1, 1, 1], [0, 1, 0, 0, 1, 2], [0, 0, 2, 2, 0, 0]):
+        given = x, torch.tensor(chosen)
+        torch.testing.assert_close(network.evaluate(*given), model(*given))
+
+
+class Counted(nn.Module):
+    """Adds what is as long as the mask is expected to find, with no word of it."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return (x[mask] + torch.arange(3)) * 2
+
+
+def test_a_number_that_the_model_counts_on_finding() -> None:
+    model, x = Counted().eval(), f32(6)
+    mask = torch.tensor([True, False, True, False, False, True])
+    with pytest.warns(trtdsl.UncheckedWarning, match="counts on 3 of what aten.index(.|\n)*mask"):
+        network = trtdsl.trace(model, (x, mask))
+    for given in (mask, mask.flip(0), torch.arange(6) > 2):
+        torch.testing.assert_close(network.evaluate(x, given), model(x, given))

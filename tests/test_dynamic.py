@@ -189,6 +189,30 @@ def test_variadic_inputs_are_specified_as_torch_export_has_them() -> None:
     close(network.evaluate(y, y, last=y), model(y, y, last=y))
 
 
+class Terms(nn.Module):
+    def forward(self, x: torch.Tensor, *terms: torch.Tensor) -> torch.Tensor:
+        return x + sum(terms)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ({0: BATCH}, ({0: BATCH}, {0: BATCH})),  # as torch.export has it
+        ({0: BATCH}, {0: BATCH}, {0: BATCH}),
+        [{0: BATCH}, [(BATCH, None), [BATCH, None]]],
+    ],
+)
+def test_variadic_inputs_in_order(shapes: Any) -> None:
+    model, x = Terms().eval(), f32(3, 4)
+    network = trtdsl.trace(model, (x, x, x), dynamic_shapes=shapes)
+    assert [str(y.type) for y in network.inputs] == ["f32[batch, 4]"] * 3
+
+
+def test_one_variadic_input_whose_axes_are_in_order() -> None:
+    network = trtdsl.trace(Terms().eval(), (f32(3), f32(3)), dynamic_shapes=((BATCH,), (BATCH,)))
+    assert [str(y.type) for y in network.inputs] == ["f32[batch]"] * 2
+
+
 def test_a_nested_specification_that_names_no_place() -> None:
     with pytest.raises(ConversionError, match="input batch has no place 'z' in it; it has 'x'"):
         trtdsl.trace(

@@ -285,3 +285,48 @@ def test_a_scratch_buffer_that_is_read_by_another_name_is_refused(as_buffer: boo
 def test_a_buffer_that_another_call_or_a_file_sees_is_state(how: dict[str, bool]) -> None:
     with pytest.raises(trtdsl.ConversionError, match="updates frequencies in place"):
         trtdsl.trace(Scratch(**how).eval(), (f32(6, 4),))
+
+
+class Unbound(nn.Module):
+    """Writes to parts that ``unbind`` gives, as torchvision does to the channels of images."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        whole = x * 2
+        red, green, blue = whole.unbind(1)
+        green.add_(4.0).sub_(red)
+        torch.relu_(blue)
+        return whole + green[:, None]
+
+
+def test_a_part_of_an_unbind_is_written_to_at_every_size() -> None:
+    model, batch = Unbound().eval(), torch.export.Dim("batch", min=1, max=8)
+    network = trtdsl.trace(model, (f32(2, 3, 4),), dynamic_shapes={"x": {0: batch}})
+    for n in (1, 2, 7):
+        x = f32(n, 3, 4)
+        torch.testing.assert_close(network.evaluate(x), model(x))
+
+
+class Angles(nn.Module):
+    @torch.autocast("cuda", enabled=False)
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        steps = torch.arange(x.shape[1], dtype=x.dtype)
+        return steps.sin(), steps.cos()
+
+
+class Dropped(nn.Module):
+    """Hands a slice to a region that only looks at its size: torch.export leaves it, dead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout, self.angles = nn.Dropout(0.1), Angles()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.dropout(x)
+        sine, cosine = self.angles(x[:, 1:])
+        return x[:, 1:] * sine + x[:, :-1] * cosine
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+def test_a_dead_slice_of_a_dropout() -> None:
+    model, x = Dropped().eval(), f32(2, 5)
+    torch.testing.assert_close(trtdsl.trace(model, (x,)).evaluate(x), model(x))

@@ -157,6 +157,34 @@ def test_modules_without_a_forward(model: nn.Module) -> None:
         trtdsl.trace(model.eval(), (f32(2),))
 
 
+def test_a_container_may_have_a_forward() -> None:
+    class Named(nn.ModuleDict):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in self.values():
+                x = layer(x)
+            return x
+
+    model = Named({"first": nn.ReLU(), "second": nn.Sigmoid()}).eval()
+    torch.testing.assert_close(trtdsl.trace(model, (f32(3),)).evaluate(f32(3)), model(f32(3)))
+
+
+@pytest.mark.parametrize(
+    ("function", "line"),
+    [
+        (lambda x: x.view(4, 2) * 2, "x.view(4, 2) * 2"),
+        (lambda x: x.reshape(2, 4), "x.reshape(2, 4)"),
+        (lambda x: x if x.shape[0] != 4 else x + 1, "if x.shape[0] != 4"),
+        (lambda x: x + torch.ones(x.shape.numel()).view_as(x), "x.shape.numel()"),
+    ],
+)
+def test_a_number_in_place_of_a_size_is_told_with_its_line(function: Any, line: str) -> None:
+    model = type("Calls", (nn.Module,), {"forward": lambda self, x: function(x)})().eval()
+    sizes = {"x": {0: torch.export.Dim("rows", min=2, max=8)}}
+    with pytest.raises(ConversionError, match="makes the number 4 of the size rows") as caught:
+        trtdsl.trace(model, (f32(4, 2),), dynamic_shapes=sizes)
+    assert line in str(caught.value)
+
+
 def test_a_method_is_told_from_its_module() -> None:
     linear = nn.Linear(2, 2).eval()
     with pytest.raises(ConversionError, match=r"method forward of Linear(.|\n)*the module itself"):
@@ -273,6 +301,7 @@ def looked_up(x: torch.Tensor) -> torch.Tensor:
         (least_squares, "solves least squares", "torch.linalg.solve"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # once a process
 def test_what_python_cannot_do_is_said_in_a_sentence(function: Any, what: str, fix: str) -> None:
     model = type("Calls", (nn.Module,), {"forward": lambda self, x: function(x)})().eval()
     sizes = {"x": {0: torch.export.Dim("rows", min=2, max=8)}}

@@ -96,6 +96,21 @@ def test_a_spectrum_stays_in_float32(precision: str) -> None:
     assert_close(network.evaluate(x), Power()(x), 1e-5)
 
 
+def test_transforms_by_the_names_of_their_arguments() -> None:
+    """As torchaudio calls them; without padding there is no way to pad."""
+
+    class There(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            window = torch.hann_window(32)
+            given = {"n_fft": 32, "hop_length": 8, "window": window, "return_complex": True}
+            bare = torch.stft(input=x, **given, center=False, pad_mode=None)
+            back = torch.istft(input=torch.stft(x, **given), n_fft=32, hop_length=8, window=window)
+            return torch.cat([bare.abs().flatten(1), back], 1)
+
+    x = f32(2, 128)
+    assert_close(trtdsl.trace(There().eval(), (x,)).evaluate(x), There()(x), 1e-5)
+
+
 def test_a_length_that_is_not_static_is_refused() -> None:
     class Spectrum(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -35,7 +35,13 @@ from trtdsl.export.dynamic import Bounds
 from trtdsl.export.effects import drop_checks, without_tokens
 from trtdsl.export.flat import Flat, input_names
 from trtdsl.export.history import refuse_history
-from trtdsl.export.inplace import drop_identities, has_inplace, hides_views, rewrite_inplace
+from trtdsl.export.inplace import (
+    drop_identities,
+    has_inplace,
+    hides_views,
+    rewrite_inplace,
+    select_unbound,
+)
 from trtdsl.export.lengths import symbolic_lengths
 from trtdsl.export.library_forms import exportable
 from trtdsl.export.paths import Trace, hold
@@ -231,6 +237,9 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
     graphs = [m.graph for m in modules]
     for module in modules:
         if drop_identities(module.graph):
+            module.recompile()
+        if has_inplace(module.graph):
+            select_unbound(module.graph)
             module.recompile()
     simple = all(rewrite_inplace(g) for g in graphs if has_inplace(g))
     targets = {n.target for g in graphs for n in g.nodes if _is_operator(n)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
 from trtdsl.control import OPERATORS, Bodies, lower_control
 from trtdsl.errors import ConversionError, UnsupportedError, explain
-from trtdsl.export.asserted import CHECKS, only_checked, warn_of_values
+from trtdsl.export.asserted import CHECKS, only_checked, unchecked, warn_of_values
 from trtdsl.export.dynamic import output_names
 from trtdsl.expression import expression
 from trtdsl.ir.constant import Weights
@@ -25,7 +25,7 @@ from trtdsl.nodes import REGIONS, converter_of, is_number, is_symbolic, several,
 from trtdsl.registry import Converter
 from trtdsl.report import report
 from trtdsl.source import Source
-from trtdsl.types import Dim, DimRange, DType, TensorType, bind, symbols
+from trtdsl.types import Dim, DimRange, DType, TensorType, bind, is_static, symbols
 
 __all__ = ["keeps", "network"]
 
@@ -300,6 +300,10 @@ class _Walker:
                 fix = f"give {', '.join(ones)} min=2, which torch.export assumes, or {fix}"
             what = f"the converter of {node.target} gives {given}, PyTorch {expected}"
             raise ConversionError(explain(what, at=str(source), fix=fix))
+        for x, y in zip(ours, theirs, strict=True):
+            for one, other in self.counted_on(x, y):
+                what = f"the model counts on {other} of what {node.target} finds, {one}"
+                unchecked(what, str(source))
 
     def met(self, node: Node) -> dict[int, set[Dim]]:
         """The sizes that an operator broadcasts with each other, by axes from the last one on."""
@@ -328,16 +332,28 @@ class _Walker:
             dtype == theirs.dtype
             and ours.rank == len(sizes)
             and all(
-                self.is_equal(one, other) or self.is_decided((one, other), met.get(axis, set()))
+                self.is_equal(one, other) or self.is_decided(one, other, met.get(axis, set()))
                 for axis, (one, other) in enumerate(
                     zip(reversed(ours.shape), reversed(sizes), strict=True)
                 )
             )
         )
 
-    def is_decided(self, sizes: tuple[Dim, Dim], met: set[Dim]) -> bool:
-        """Whether values decide one of two sizes that are broadcast with each other."""
-        return met.issuperset(sizes) and bool(symbols(sizes) & self.net.numbers.keys())
+    def is_decided(self, ours: Dim, theirs: Dim, met: set[Dim]) -> bool:
+        """Whether values decide one of two sizes that are broadcast with each other.
+
+        Or what is found is to be as much as the model has for it elsewhere.
+        """
+        decided = bool(symbols((ours, theirs)) & self.net.numbers.keys())
+        return decided and (met.issuperset((ours, theirs)) or is_static((theirs,)))
+
+    def counted_on(self, ours: Any, theirs: Any) -> Iterator[tuple[Dim, Dim]]:
+        """The sizes that values decide, with the number that PyTorch was told that each is."""
+        if isinstance(ours, Tensor) and isinstance(theirs, torch.Tensor):
+            for one, size in zip(ours.shape, theirs.shape, strict=True):
+                other = expression(size, self.names)
+                if getattr(one, "name", None) in self.net.numbers and is_static((other,)):
+                    yield one, other
 
     def is_equal(self, ours: Dim, theirs: Dim) -> bool:
         """Whether two sizes are equal wherever a profile looks, at min, opt and max, and between.

@@ -22,8 +22,6 @@ __all__ = [
     "refuse_weight",
 ]
 
-_HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
-
 
 def refuse_other_models(model: Any) -> None:
     """Refuse what is no module, and modules that torch.export cannot look into."""
@@ -36,7 +34,7 @@ def refuse_other_models(model: Any) -> None:
         if found is not None:
             what, fix = found
             raise ConversionError(explain(what, at=f"module {name}" if name else None, fix=fix))
-    if isinstance(model, _HOLDERS) or type(model) is nn.Module:
+    if getattr(model.forward, "__func__", None) is nn.Module.forward:
         raise ConversionError(
             explain(
                 f"the model is a {type(model).__name__}, which has no forward",

@@ -32,6 +32,7 @@ __all__ = [
     "conditions_of",
     "only_checked",
     "refused",
+    "unchecked",
     "warn_of_values",
 ]
 
@@ -207,12 +208,12 @@ def warn_of_values(node: Node, bounds: Mapping[Any, Bounds], place: str) -> None
     An engine keeps within these by itself; not so a number that is no tensor's size.
     """
     if str(node.target) == "aten._assert_async.msg":
-        _warn(f"the model asserts of values: {node.args[1]}", place)
+        unchecked(f"the model asserts of values: {node.args[1]}", place)
     value = _asserted(node)
     if value is not None:
         condition = value.node.expr
         if not (condition.free_symbols <= bounds.keys() and _are_sizes(condition, node.graph)):
-            _warn(f"the model asserts {condition} of values", place)
+            unchecked(f"the model asserts {condition} of values", place)
 
 
 def _are_sizes(condition: Any, graph: Graph) -> bool:
@@ -240,7 +241,8 @@ def only_checked(graph: Graph) -> set[Node]:
     return found
 
 
-def _warn(what: str, place: str) -> None:
+def unchecked(what: str, place: str) -> None:
+    """Warn that an engine does not look at what the model says of values."""
     warnings.warn(
         explain(
             f"{what}; an engine does not check it, and computes with what it is given",

@@ -58,8 +58,9 @@ class Asked:
         place = _place(frame)
         if direct:
             self.by_model.setdefault(condition, (answer, place))
-        if answer and getattr(condition, "rel_op", "") == "==":
-            self.equal.setdefault(condition, place)
+        relation = getattr(condition, "rel_op", "")
+        if relation == ("==" if answer else "!="):
+            self.equal.setdefault(sympy.Eq(condition.lhs, condition.rhs), place)
 
 
 @contextmanager

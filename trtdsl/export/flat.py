@@ -130,7 +130,7 @@ class Flat(nn.Module):
         return self.result.tree
 
     def specs(self, dynamic_shapes: Any) -> list[Any]:
-        spread = _spread(self.model, dynamic_shapes)
+        spread = _spread(self.model, dynamic_shapes, self.parameter_names)
         found = dynamic.specs(spread, self.input_tree, self.parameter_names)
         specs = dynamic.axes(found, self.leaves, self.input_names)
         for leaf, name, spec in zip(self.leaves, self.input_names, specs, strict=True):
@@ -158,8 +158,10 @@ def _parameters(model: nn.Module, count: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _spread(model: nn.Module, dynamic_shapes: Any) -> Any:
+def _spread(model: nn.Module, dynamic_shapes: Any, parameters: Sequence[str]) -> Any:
     """With those of ``*args`` and ``**kwargs``, nested as torch.export has them, by input."""
+    if isinstance(dynamic_shapes, tuple | list):
+        return _spread_in_order(model, dynamic_shapes, parameters)
     if not isinstance(dynamic_shapes, Mapping):
         return dynamic_shapes
     shapes = dict(dynamic_shapes)
@@ -171,4 +173,20 @@ def _spread(model: nn.Module, dynamic_shapes: Any) -> Any:
         elif parameter.kind is parameter.VAR_KEYWORD and isinstance(spec, Mapping):
             del shapes[parameter.name]
             shapes.update(spec)
+    return shapes
+
+
+def _spread_in_order(
+    model: nn.Module, shapes: Sequence[Any], parameters: Sequence[str]
+) -> Sequence[Any]:
+    """Of a tuple whose last entry is that of all ``*args``, one for each of these."""
+    kinds = [p.kind for p in inspect.signature(model.forward).parameters.values()]
+    several = inspect.Parameter.VAR_POSITIONAL
+    first = kinds.index(several) if several in kinds else len(parameters)
+    if len(shapes) != first + 1 or first >= len(parameters):
+        return shapes
+    *own, spec = shapes
+    each = isinstance(spec, tuple | list) and len(spec) == len(parameters) - first
+    if each and all(s is None or isinstance(s, Mapping | tuple | list) for s in spec):
+        return (*own, *spec)
     return shapes

@@ -7,12 +7,13 @@ rewrites those where no view can see the change, and says so where it cannot.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
 from torch.fx import Graph, Node
 
-__all__ = ["drop_identities", "has_inplace", "hides_views", "rewrite_inplace"]
+__all__ = ["drop_identities", "has_inplace", "hides_views", "rewrite_inplace", "select_unbound"]
 
 aten = torch.ops.aten
 
@@ -74,10 +75,30 @@ def drop_identities(graph: Graph) -> bool:
         for n in graph.nodes
         if n.target is aten.detach_.default or (n.target in _DROPOUTS and n.args[2] is False)
     ]
+    for node in graph.nodes if found else ():
+        for read in node.all_input_nodes:  # PyTorch leaves dead nodes that these do not know of
+            read.users.setdefault(node)
     for node in found:
         node.replace_all_uses_with(node.args[0])
         graph.erase_node(node)
     return bool(found)
+
+
+def select_unbound(graph: Graph) -> None:
+    """Write ``unbind`` as the selections that it is.
+
+    Where one of them is written to, PyTorch makes numbers of symbolic sizes as it traces anew.
+    """
+    for node in [n for n in graph.nodes if n.target is aten.unbind.int]:
+        axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+        for part in [user for user in node.users if user.target is operator.getitem]:
+            with graph.inserting_before(part):
+                made = graph.call_function(aten.select.int, (node.args[0], axis, part.args[1]))
+            made.meta = dict(part.meta)
+            part.replace_all_uses_with(made)
+            graph.erase_node(part)
+        if not node.users:
+            graph.erase_node(node)
 
 
 def hides_views(operator: torch._ops.OpOverload) -> bool:
@@ -111,8 +132,8 @@ def rewrite_inplace(graph: Graph) -> bool:
         earlier = [user for user in users if order[user] < order[node]]
         if not (new and _is_private(node) and all(map(_gives_fresh, earlier))):
             return False
-    for node, operator in replacements:
-        node.target = operator
+    for node, functional in replacements:
+        node.target = functional
         written = node.args[0]
         # What reads the written tensor from here on reads the new one.
         written.replace_all_uses_with(

@@ -123,6 +123,7 @@ def _is_small(x: Any) -> bool:
 
 
 def is_writing(func: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function writes to a tensor that it is given."""
     name = getattr(func, "__name__", "")
     in_place = name.endswith("_") and not name.endswith("__")
     return "out" in kwargs or in_place or name == "__setitem__" or name in _IN_PLACE

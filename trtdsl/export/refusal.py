@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from sympy.logic.boolalg import Boolean
@@ -157,15 +158,24 @@ def _violation(message: str, flat: Flat, asked: Asked) -> ConversionError:
             )
         )
     size, value = _named(number[1], flat), number[2]
-    places = [place for c, place in asked.equal.items() if value in (str(c.lhs), str(c.rhs))]
+    places = [place for c, place in asked.equal.items() if _is_of(c, int(value))]
     return ConversionError(
         explain(
             f"{name} makes the number {value} of the size {size}, which is dynamic",
             at=places[0] if places else None,
-            fix="use x.shape[...] as it is, without int(), float(), range(), a tensor of that size "
-            f"or a function that takes plain numbers only, or leave {size} out of dynamic_shapes",
+            fix="use x.shape[...] as it is, without a number for it in view() or a comparison, "
+            "int(), float(), range(), shape.numel(), a tensor of that size or a function that "
+            f"takes plain numbers only, or leave {size} out of dynamic_shapes",
         )
     )
+
+
+def _is_of(equation: Any, value: int) -> bool:
+    """Whether an equation of one size holds for this value, and not for the next one."""
+    if len(equation.free_symbols) != 1:
+        return False
+    (size,) = equation.free_symbols
+    return [bool(equation.subs(size, n)) for n in (value, value + 1)] == [True, False]
 
 
 def _named(guard: str, flat: Flat) -> str:

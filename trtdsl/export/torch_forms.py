@@ -85,6 +85,15 @@ def _isin(
     return ~found if invert else found
 
 
+def _einsum(equation: Any, *operands: Any) -> Tensor:
+    """``torch.einsum`` from the left on: opt_einsum, where it is installed, compares sizes."""
+    if not isinstance(equation, str):
+        return torch.einsum(equation, *operands)
+    given = operands[0] if isinstance(operands[0], list | tuple) else operands
+    result: Tensor = torch._VF.einsum(equation, given)  # type: ignore[attr-defined]
+    return result
+
+
 def _conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
     """``torch.conv_tbc``, whose sizes torch.export takes for constants."""
     x, kernel = input.permute(1, 2, 0), weight.permute(2, 1, 0)
@@ -159,10 +168,16 @@ def _one_hot(input: Tensor, num_classes: Any = -1) -> Tensor:
 
 
 def _chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """``torch.chunk`` into just as many parts as asked for, which has to hold for all sizes."""
+    """``torch.chunk`` into just as many parts as asked for, which has to hold for all sizes.
+
+    Of a size that is known there may be fewer.
+    """
     whole = input.shape[dim]
     size = (whole + chunks - 1) // chunks
-    torch._check(size * (chunks - 1) < whole)  # type: ignore[no-untyped-call]
+    if isinstance(whole, int):
+        return torch.split(input, max(size, 1), dim)
+    fits = size * (chunks - 1) < whole
+    torch._check(fits, lambda: f"chunk gives fewer than {chunks} parts of {whole}")
     starts = [i * size for i in range(chunks)]
     parts = [input.narrow(dim, start, size) for start in starts[:-1]]
     return (*parts, input.narrow(dim, starts[-1], whole - starts[-1]))
@@ -303,6 +318,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
     **_of_numbers(F.max_pool2d, _pool_of_all(F.max_pool2d)),
     **_of_sizes(_cdist, torch.cdist),
     **_of_sizes(_conv_tbc, torch.conv_tbc),
+    **_of_sizes(_einsum, torch.einsum),
     **_of_sizes(_isin, torch.isin),
     **_of_sizes(_max_pool1d, F.max_pool1d, torch.max_pool1d),
     **_of_sizes(_chunk, torch.chunk, torch.Tensor.chunk),

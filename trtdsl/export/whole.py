@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
@@ -89,9 +90,26 @@ def _defined(original: Any, shapes: Callable[..., Any]) -> Callable[..., Any]:
     return operator
 
 
+def _named(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator by the names that PyTorch's function has for its arguments.
+
+    What pads is nothing where nothing is padded: ``center=False, pad_mode=None``.
+    """
+
+    @wraps(operator)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if "input" in kwargs:
+            args = (kwargs.pop("input"), *args)
+        if kwargs.get("pad_mode", "") is None and not kwargs.get("center", True):
+            del kwargs["pad_mode"]
+        return operator(*args, **kwargs)
+
+    return function
+
+
 _OTHERS = {
-    torch.stft: _defined(aten.stft.center, _stft),
-    torch.istft: _defined(aten.istft.default, _istft),
+    torch.stft: _named(_defined(aten.stft.center, _stft)),
+    torch.istft: _named(_defined(aten.istft.default, _istft)),
 }
 
 

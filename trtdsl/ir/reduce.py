@@ -34,7 +34,9 @@ _WIDE_ENOUGH = {DType.INT32, DType.INT64}
 class Reduce(Layer):
     """``op`` over ``axes``, which stay as sizes of 1 with ``keep_dimensions`` and vanish without.
 
-    Floats, int32 and int64 (AVG floats only), in x's dtype. Source: INetworkDefinition.add_reduce.
+    Floats, int32 and int64 (AVG floats only), in x's dtype. Of no elements MAX is the lowest number
+    of the dtype and MIN the largest, infinite ones of floats.
+    Source: INetworkDefinition.add_reduce.
     """
 
     op: ReduceOperation
@@ -62,13 +64,26 @@ class Reduce(Layer):
             case ReduceOperation.AVG:
                 return torch.mean(x, self.axes, self.keep_dimensions)
             case ReduceOperation.MAX:
-                return torch.amax(x, self.axes, self.keep_dimensions)
+                return torch.amax(self._with_limit(x), self.axes, self.keep_dimensions)
             case ReduceOperation.MIN:
-                return torch.amin(x, self.axes, self.keep_dimensions)
+                return torch.amin(self._with_limit(x), self.axes, self.keep_dimensions)
             case ReduceOperation.PROD:
                 for axis in sorted(self.axes, reverse=True):
                     x = torch.prod(x, axis, self.keep_dimensions, dtype=x.dtype)
                 return x
+
+    def _with_limit(self, x: torch.Tensor) -> torch.Tensor:
+        """x, or of no elements to reduce one that any other is instead of."""
+        import torch
+
+        if all(x.shape[axis] for axis in self.axes):
+            return x
+        kept = [1 if a in self.axes else n for a, n in enumerate(x.shape)]
+        largest = self.op is ReduceOperation.MIN
+        if x.is_floating_point():
+            return x.new_full(kept, torch.inf if largest else -torch.inf)
+        limits = torch.iinfo(x.dtype)
+        return x.new_full(kept, limits.max if largest else limits.min)
 
     def lower(self, api: Api, x: Any) -> Any:
         axes = sum(1 << axis for axis in self.axes)
