@@ -86,6 +86,8 @@ class Captured:
     """The least and greatest value of PyTorch's symbols that values decide, as far as known."""
     prefix: str
     """What stands before the user's own names in module paths."""
+    promised: frozenset[Any] = frozenset()
+    """The conditions that the model itself asserts, of PyTorch's symbols."""
     settled: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """The weights, by name, that were computed with already: a refit cannot change them."""
 
@@ -145,6 +147,7 @@ def _captured(
         output_tree=output_tree,
         parameters=parameters,
         prefix="model" if flat else "",
+        promised=frozenset(conditions.by_model),
         bounds=dynamic.bounds(program),
         settled=flat.settled if flat else {},
     )

@@ -111,9 +111,7 @@ class _Walker:
         if node.target is operator.getitem:
             return self.argument(node.args[0])[node.args[1]]
         if str(node.target) in CHECKS:
-            return warn_of_values(
-                node, self.captured.bounds, source_of(node, self.captured.prefix).line
-            )
+            return warn_of_values(node, self.captured)
         if is_number(node):
             return node.meta.get("val")
         if str(node.target) in REGIONS:

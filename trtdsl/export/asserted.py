@@ -13,15 +13,18 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.fx import Graph, Node
 
 from trtdsl.errors import ConversionError, explain
 from trtdsl.export.branches import Asked
-from trtdsl.export.dynamic import Bounds
+from trtdsl.nodes import source_of
 from trtdsl.source import Source, is_ours
+
+if TYPE_CHECKING:
+    from trtdsl.capture import Captured
 
 __all__ = [
     "CHECKS",
@@ -202,17 +205,21 @@ def _place(guard: Any) -> str | None:
     return f"{framework.filename}:{framework.lineno}, {framework.name}: {framework.line}"
 
 
-def warn_of_values(node: Node, bounds: Mapping[Any, Bounds], place: str) -> None:
+def warn_of_values(node: Node, captured: Captured) -> None:
     """Tell that an assertion of values is not checked, unless it is of sizes within known bounds.
 
-    An engine keeps within these by itself; not so a number that is no tensor's size.
+    An engine keeps within these by itself; not so a number that is no tensor's size, of which the
+    model asserts something. (What PyTorch asserts of an index, the layers see to.)
     """
+    place = source_of(node, captured.prefix).line
     if str(node.target) == "aten._assert_async.msg":
         unchecked(f"the model asserts of values: {node.args[1]}", place)
     value = _asserted(node)
     if value is not None:
         condition = value.node.expr
-        if not (condition.free_symbols <= bounds.keys() and _are_sizes(condition, node.graph)):
+        known = condition.free_symbols <= captured.bounds.keys()
+        promised = condition in captured.promised and not _are_sizes(condition, node.graph)
+        if not known or promised:
             unchecked(f"the model asserts {condition} of values", place)
 
 

@@ -152,7 +152,7 @@ def _hybrid(
 def _warn_of_checks(captured: Captured) -> None:
     for node in captured.module.graph.nodes:
         if str(node.target) in CHECKS:
-            warn_of_values(node, captured.bounds, source_of(node, captured.prefix).line)
+            warn_of_values(node, captured)
 
 
 def _parted(flow: Flow, name: str) -> tuple[list[Piece], dict[Node, str], int]:
