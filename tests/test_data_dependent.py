@@ -261,6 +261,27 @@ def test_a_converter_that_gives_another_size_is_refused_where_values_decide_size
         trtdsl.trace(Rejoined().eval(), (f32(6, 4), torch.tensor([2, 4])))
 
 
+class Cut(nn.Module):
+    """Python's ``int`` and ``float`` of tensors, as a size, in a mask and in arithmetic."""
+
+    def forward(self, x: torch.Tensor, ends: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        last = int(torch.round(ends.max() * 0.5))
+        most = int(ends.max())
+        torch._check(most >= 0)
+        torch._check(most <= x.shape[1])
+        places = torch.arange(most).expand(x.shape[0], most)
+        return x[:, :last].sum(1), places < ends[:, None], x * float(ends.min()) + most
+
+
+def test_numbers_of_tensors_by_python_s_own_classes() -> None:
+    model, x = Cut().eval(), f32(2, 5)
+    network = trtdsl.trace(model, (x, torch.tensor([4, 3])))
+    for ends in ([4, 3], [2, 0], [1, 5]):
+        given = x, torch.tensor(ends)
+        for ours, expected in zip(network.evaluate(*given), model(*given), strict=True):
+            torch.testing.assert_close(ours, expected)
+
+
 class Routed(nn.Module):
     """What a choice finds is written back, as experts do with their tokens: there may be none."""
 

@@ -11,6 +11,8 @@ from torch import nn
 from torch.export import Dim
 
 import trtdsl
+from tests import measuring
+from tests.measuring import is_before
 from trtdsl.export.lengths import symbolic_lengths
 
 
@@ -46,3 +48,23 @@ def test_a_file_s_own_len_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "len", own, raising=False)
     with symbolic_lengths(Counted()):
         assert sys.modules[__name__].len is own  # type: ignore[attr-defined]
+
+
+class Elsewhere(nn.Module):
+    """Has another file count, by a function and as a module."""
+
+    def forward(self, x: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+        windows = x.reshape(-1, 2, 2) * is_before(ends, 4).sum()
+        return measuring.put_together(windows, 4, 4)
+
+
+def test_helpers_in_other_files_count_alike() -> None:
+    model, batch = Elsewhere().eval(), Dim("batch", min=1, max=8)
+    example = torch.ones(2, 4, 4), torch.tensor([3, 1])
+    network = trtdsl.trace(model, example, dynamic_shapes=({0: batch}, {0: batch}))
+    for size in (1, 2, 5):
+        generator = torch.Generator().manual_seed(0)
+        given = torch.rand(size, 4, 4, generator=generator), torch.arange(size)
+        assert torch.equal(network.evaluate(*given), model(*given))
+    assert not hasattr(measuring, "len")
+    assert not hasattr(measuring, "int")

@@ -50,6 +50,7 @@ from trtdsl.export.refusal import asks_for_values, quiet, refusal
 from trtdsl.export.scalars import known_scalars
 from trtdsl.export.snapshot import restored
 from trtdsl.export.storage import read_storage
+from trtdsl.export.symbolic_numbers import symbolic_numbers
 from trtdsl.export.whole import whole
 from trtdsl.module_plugins import kept_whole
 from trtdsl.tree import Placeholder, Tree, flatten
@@ -213,7 +214,7 @@ def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgr
         except Exception as error:
             if asks_for_values(error):
                 constants = Constants(flat.model)
-                with suppress(Exception):
+                with suppress(Exception), symbolic_numbers(flat.model):
                     program = attempt(constants)
                     flat.settled = constants.settled
                     return program

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import builtins
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+
+from trtdsl.export.source_files import sources
 
 __all__ = ["symbolic_lengths"]
 
@@ -19,14 +20,13 @@ _plain_sqrt = math.sqrt
 
 @contextmanager
 def symbolic_lengths(model: nn.Module) -> Iterator[None]:
-    """Inside, in the source files of the module's classes, ``len(x)`` is ``x.shape[0]``.
+    """Inside, in the model's source files, ``len(x)`` is ``x.shape[0]``.
 
     Python's own ``len`` has to be a number. Files with a ``len`` of their own keep it. The square
     root of a symbolic size is ``torch.sym_sqrt``'s, for everyone who takes it from ``math``.
     """
-    names = {type(m).__module__ for m in model.modules()}
-    files = [sys.modules[name] for name in names if name in sys.modules]
-    places = [f for f in files if not f.__name__.startswith("torch.") and not hasattr(f, "len")]
+    files = (f for f in sources(model) if not f.__name__.startswith("torch."))
+    places = [f for f in files if not hasattr(f, "len")]
     try:
         for file in places:
             setattr(file, "len", _length)  # noqa: B010 - it is no attribute of a module's type

@@ -33,7 +33,7 @@ _LEAF = re.compile(r"L\['leaves'\]\[(\d+)\]\.size\(\)")
 _SUGGESTED = re.compile(r"Suggested fixes:\n((?:  .+\n)+)")
 _ONE_PATH = (
     "keep values in their tensors and choose with torch.where: an engine has one path for all "
-    "values, so no if, int(), float() or bool() on a tensor; n = x.item() is fine, with "
+    "values, so no if, while or bool() on what an input decides; n = x.item() is fine, with "
     "torch._check(n >= 0) and torch._check(n <= ...) where it becomes a size"
 )
 _KNOWN = (

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["is_theirs", "places"]
+__all__ = ["is_theirs", "places", "sources"]
 
 _NOT_THEIRS = ("torch", "trtdsl", "builtins")
 _CONTAINERS = (dict, list, set)
@@ -27,7 +27,7 @@ _Remembering = functools._lru_cache_wrapper
 
 def is_theirs(kind: type) -> bool:
     """Whether a class is of the model's authors, and none of PyTorch's, trtdsl's or Python's."""
-    return kind.__module__.partition(".")[0] not in _NOT_THEIRS
+    return _package(kind.__module__) not in _NOT_THEIRS
 
 
 def places(model: nn.Module) -> Iterator[tuple[Any, str]]:
@@ -43,6 +43,23 @@ def places(model: nn.Module) -> Iterator[tuple[Any, str]]:
         for value in tuple(vars(cls).values()):
             if type(value) is FunctionType:
                 yield from _defaults(value)
+
+
+def sources(model: nn.Module) -> list[ModuleType]:
+    """The files of a model's classes, and those of the same package that they get anything from."""
+    names = {type(m).__module__ for m in model.modules()}
+    found = {name: sys.modules[name] for name in names if name in sys.modules}
+    for module in [m for name, m in found.items() if _package(name) not in _NOT_THEIRS]:
+        for home in {_home(value) for value in tuple(vars(module).values())}:
+            alike = _package(home) == _package(module.__name__)
+            other = sys.modules.get(home)
+            if other is not None and (alike or (_is_the_users(module) and _is_the_users(other))):
+                found[home] = other
+    return list(found.values())
+
+
+def _package(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _reached(names: Iterable[str]) -> list[ModuleType]:
@@ -75,14 +92,14 @@ def _home(value: Any) -> str:
 
 
 def _is_the_users(module: ModuleType) -> bool:
-    if module.__name__.partition(".")[0] in _NOT_THEIRS:
+    if _package(module.__name__) in _NOT_THEIRS:
         return False
     file = getattr(module, "__file__", None)
     if file is None:
         return module.__name__ == "__main__"
     if str(file).startswith(tuple(f"{folder}/" for folder in _pythons())):
         return False
-    return module.__name__.partition(".")[0] not in _installed(tuple(sys.path))
+    return _package(module.__name__) not in _installed(tuple(sys.path))
 
 
 @cache

@@ -1,6 +1,7 @@
-"""``int(x)`` and ``float(x)`` of sizes while a module is exported: symbolic, not the example's.
+"""``int(x)`` and ``float(x)`` of sizes, and of tensors, while a module is exported: symbolic.
 
-Python's own have to give a number, so that ``int(0.5 * x.shape[2])`` fixes the size.
+Python's own have to give a number, so that ``int(0.5 * x.shape[2])`` fixes the size at the
+example's.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import builtins
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from trtdsl.export.source_files import sources
 
 __all__ = ["rounds_sizes", "symbolic_integers", "symbolic_numbers"]
 
@@ -28,9 +30,10 @@ class _Number(type):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         own, symbolic = _STANDS_FOR[cls.__name__]
-        if args and isinstance(args[0], _SYMBOLIC):
-            return symbolic(args[0])
-        return own(*args, **kwargs)
+        value = args[0] if args else None
+        if isinstance(value, torch.Tensor) and torch.compiler.is_exporting():
+            value = (value.long() if own is builtins.int else value).item()
+        return symbolic(value) if isinstance(value, _SYMBOLIC) else own(*args, **kwargs)
 
     def __instancecheck__(cls, value: Any) -> bool:
         return isinstance(value, _STANDS_FOR[cls.__name__][0])
@@ -61,13 +64,12 @@ _STANDS_FOR: dict[str, Any] = {
 
 @contextmanager
 def symbolic_numbers(model: nn.Module) -> Iterator[None]:
-    """Inside, in the source files of the module's classes, numbers made of sizes stay symbolic.
+    """Inside, in the model's source files, numbers made of sizes stay symbolic.
 
     Files with an ``int`` or ``float`` of their own, or that ask whether a type is one of them, keep
     Python's.
     """
-    names = {type(m).__module__ for m in model.modules()}
-    files = [f for f in map(sys.modules.get, names) if f is not None and _allows(f)]
+    files = [f for f in sources(model) if _allows(f)]
     try:
         for file in files:
             vars(file).update(int=_Int, float=_Float)
