@@ -53,6 +53,7 @@ from trtdsl.export.storage import read_storage
 from trtdsl.export.symbolic_numbers import symbolic_numbers
 from trtdsl.export.whole import whole
 from trtdsl.module_plugins import kept_whole
+from trtdsl.parts.regions import inline_regions
 from trtdsl.tree import Placeholder, Tree, flatten
 from trtdsl.types import DimRange
 from trtdsl.weights.state import StateKey
@@ -150,7 +151,7 @@ def _captured(
         prefix="model" if flat else "",
         promised=frozenset(conditions.by_model),
         bounds=dynamic.bounds(program),
-        settled=flat.settled if flat else {},
+        settled=_settled(flat, weights) if flat else {},
     )
 
 
@@ -252,6 +253,7 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
         table = torch.export.default_decompositions()
         for operator in [o for o in table if keep(o) and (simple or not hides_views(o))]:
             del table[operator]
+        inline_regions(program.graph_module)  # PyTorch would lose the lines of what is in them
         with warnings.catch_warnings():
             # PyTorch copies a deprecated class of its own.
             warnings.filterwarnings("ignore", ".*treespec, LeafSpec", FutureWarning)
@@ -427,12 +429,24 @@ def _state(
     program: ExportedProgram, prefix: str, weights: Mapping[Node, tuple[torch.Tensor, str]]
 ) -> dict[str, StateKey]:
     """Every key of the model's ``state_dict``, and the name of the weight that it is."""
-    names = {_memory(tensor): name for tensor, name in weights.values()}
+    names = _by_memory(weights)
     return {
         key.removeprefix(prefix): StateKey.of(names.get(_memory(tensor), ""), tensor)
         for key, tensor in program.state_dict.items()
         if isinstance(tensor, torch.Tensor)
     }
+
+
+def _settled(
+    flat: Flat, weights: Mapping[Node, tuple[torch.Tensor, str]]
+) -> dict[str, torch.Tensor]:
+    """What Python was told of the model's state, by the names of the weights."""
+    names = _by_memory(weights)
+    return {names.get(_memory(x), key): x for key, x in flat.settled.items()}
+
+
+def _by_memory(weights: Mapping[Node, tuple[torch.Tensor, str]]) -> dict[Any, str]:
+    return {_memory(tensor): name for tensor, name in weights.values()}
 
 
 def _memory(tensor: torch.Tensor) -> tuple[Any, ...]:

@@ -78,10 +78,11 @@ class Constants:
         """``operator(*args, **kwargs)``, which stands for ``func``; the answer where it asks."""
         if not torch.compiler.is_exporting():
             return operator(*args, **kwargs)
-        leaves, tree = pytree.tree_flatten((tuple(args), dict(kwargs)))
         if is_writing(func, kwargs):
-            self._forget(x for x in leaves if isinstance(x, Tensor))
+            written = pytree.tree_leaves((args[:1], kwargs.get("out")))
+            self._forget(x for x in written if isinstance(x, Tensor))
             return operator(*args, **kwargs)
+        leaves, tree = pytree.tree_flatten((tuple(args), dict(kwargs)))
         origins = [self._origin(x) if isinstance(x, Tensor) else x for x in leaves]
         known = not any(x is None and y is not None for x, y in zip(origins, leaves, strict=True))
         known = known and not any(isinstance(x, SYMBOLIC) for x in leaves)
@@ -161,6 +162,7 @@ class Constants:
                 return None
             if not torch.equal(drawn, torch.get_rng_state()):
                 torch.set_rng_state(drawn)
+                self._values.clear()  # what was drawn is not to be found there
                 return None
         self.settled.update((key, self._state[key]) for key in _roots(made))
         return (found,)
