@@ -214,9 +214,8 @@ def test_vmap_is_what_it_computes() -> None:
 
 @pytest.mark.parametrize(
     "branch",
-    [lambda x: x if x.sum() > 0 else -x, lambda x: x * 2 if bool(x.any()) else x,
-     lambda x: x[: int(x.sum())]],
-)  # fmt: skip
+    [lambda x: x if x.sum() > 0 else -x, lambda x: x * 2 if bool(x.any()) else x],
+)
 def test_python_branches_on_values_are_refused_at_their_line(
     branch: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:

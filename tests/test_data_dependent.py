@@ -270,7 +270,12 @@ class Cut(nn.Module):
         torch._check(most >= 0)
         torch._check(most <= x.shape[1])
         places = torch.arange(most).expand(x.shape[0], most)
-        return x[:, :last].sum(1), places < ends[:, None], x * float(ends.min()) + most
+        return (
+            x[:, :last].sum(1),
+            x[:, : int(ends.sum())],
+            places < ends[:, None],
+            x * float(ends.min()) + most,
+        )
 
 
 def test_numbers_of_tensors_by_python_s_own_classes() -> None:

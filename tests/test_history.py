@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import trtdsl
 from tests import remembering
 from trtdsl.export import source_files
-from trtdsl.export.asserted import UncheckedWarning
+from trtdsl.export.unchecked import UncheckedWarning
 
 X = torch.arange(12.0).reshape(3, 4) - 5
 

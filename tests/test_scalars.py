@@ -222,6 +222,16 @@ class Answered(nn.Module):
         return x * 2 if x.max() > self.limit else x
 
 
+class AskedLater(Answered):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) if self.limit > 0 else x
+
+
+def test_the_question_that_is_left_is_told() -> None:
+    with pytest.raises(ConversionError, match=r"data-dependent(.|\n)*if x.max\(\) > self.limit"):
+        trtdsl.trace(AskedLater().eval(), (f32(3),))
+
+
 def test_values_of_inputs_stay_unknown() -> None:
     with pytest.raises(ConversionError, match=r"data-dependent(.|\n)*if x.max\(\) > self.limit"):
         trtdsl.trace(Answered().eval(), (f32(3),))

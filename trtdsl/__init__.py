@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
-    from trtdsl.export.asserted import UncheckedWarning
     from trtdsl.export.paths import SizeOneWarning
+    from trtdsl.export.unchecked import UncheckedWarning
     from trtdsl.extension.ahead_of_time import PythonNeededWarning
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
@@ -74,7 +74,7 @@ _HOME = {
     "Tensor": "network",
     "TrtdslError": "errors",
     "UnavailableError": "errors",
-    "UncheckedWarning": "export.asserted",
+    "UncheckedWarning": "export.unchecked",
     "UnsupportedError": "errors",
     "check": "conversion",
     "compare": "comparison",

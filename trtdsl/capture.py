@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -51,6 +51,7 @@ from trtdsl.export.scalars import known_scalars
 from trtdsl.export.snapshot import restored
 from trtdsl.export.storage import read_storage
 from trtdsl.export.symbolic_numbers import symbolic_numbers
+from trtdsl.export.unchecked import UncheckedWarning
 from trtdsl.export.whole import whole
 from trtdsl.module_plugins import kept_whole
 from trtdsl.parts.regions import inline_regions
@@ -149,7 +150,7 @@ def _captured(
         output_tree=output_tree,
         parameters=parameters,
         prefix="model" if flat else "",
-        promised=frozenset(conditions.by_model),
+        promised=frozenset(conditions.by_model) - conditions.told,
         bounds=dynamic.bounds(program),
         settled=_settled(flat, weights) if flat else {},
     )
@@ -213,13 +214,26 @@ def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgr
         except TrtdslError:
             raise
         except Exception as error:
-            if asks_for_values(error):
-                constants = Constants(flat.model)
-                with suppress(Exception), symbolic_numbers(flat.model):
-                    program = attempt(constants)
-                    flat.settled = constants.settled
-                    return program
-            raise refusal(error, flat, conditions) from error
+            tried = _answered(attempt, flat) if asks_for_values(error, flat) else error
+            if isinstance(tried, ExportedProgram):
+                return tried
+            raise refusal(tried, flat, conditions) from error
+
+
+def _answered(
+    attempt: Callable[[Constants], ExportedProgram], flat: Flat
+) -> ExportedProgram | Exception:
+    """The module exported with answers to what it asks of its state, and demands of inputs."""
+    constants = Constants(flat.model)
+    try:
+        with symbolic_numbers(flat.model):
+            program = attempt(constants)
+    except UncheckedWarning:  # which someone has made an error of
+        raise
+    except Exception as error:
+        return error
+    flat.settled = constants.settled
+    return program
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from trtdsl.capture import Captured
 from trtdsl.complex import Complex, part_dtype
 from trtdsl.control import OPERATORS, Bodies, lower_control
 from trtdsl.errors import ConversionError, UnsupportedError, explain
-from trtdsl.export.asserted import CHECKS, only_checked, unchecked, warn_of_values
+from trtdsl.export.asserted import CHECKS, only_checked, warn_of_values
 from trtdsl.export.dynamic import output_names
+from trtdsl.export.unchecked import unchecked
 from trtdsl.expression import expression
 from trtdsl.ir.constant import Weights
 from trtdsl.located import carried, explained, located

@@ -10,7 +10,6 @@ what the network's inputs are.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from torch.fx import Graph, Node
 
 from trtdsl.errors import ConversionError, explain
 from trtdsl.export.branches import Asked
+from trtdsl.export.unchecked import unchecked
 from trtdsl.nodes import source_of
 from trtdsl.source import Source, is_ours
 
@@ -30,12 +30,10 @@ __all__ = [
     "CHECKS",
     "Condition",
     "Layout",
-    "UncheckedWarning",
     "compiled",
     "conditions_of",
     "only_checked",
     "refused",
-    "unchecked",
     "warn_of_values",
 ]
 
@@ -47,10 +45,6 @@ CHECKS = {
     "aten.sym_constrain_range_for_size.default",
 }
 """The operators of conditions that torch.export leaves behind."""
-
-
-class UncheckedWarning(UserWarning):
-    """The model asserts something about values, and an engine runs without looking."""
 
 
 def conditions_of(inputs: Sequence[Node], asked: Asked | None) -> Iterator[Condition]:
@@ -246,16 +240,3 @@ def only_checked(graph: Graph) -> set[Node]:
         if calls and reads and all(reads) and not node.meta.get("unbacked_bindings"):
             found.add(node)
     return found
-
-
-def unchecked(what: str, place: str) -> None:
-    """Warn that an engine does not look at what the model says of values."""
-    warnings.warn(
-        explain(
-            f"{what}; an engine does not check it, and computes with what it is given",
-            at=place,
-            fix="check the inputs before the engine runs, and filter this UncheckedWarning",
-        ),
-        UncheckedWarning,
-        stacklevel=2,
-    )

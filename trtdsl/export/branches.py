@@ -18,8 +18,10 @@ from typing import Any
 import sympy
 import torch
 from torch.fx.experimental.sym_node import SymNode
-from torch.fx.experimental.symbolic_shapes import uninteresting_files
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, uninteresting_files
 
+from trtdsl.export.demands import REFUSES, Demand, demanded
+from trtdsl.export.unchecked import unchecked
 from trtdsl.source import is_users
 
 __all__ = ["Asked", "asked"]
@@ -40,6 +42,8 @@ class Asked:
     """By condition: whether it was found to be true, and the line that asked."""
     equal: dict[Any, str] = field(default_factory=dict)
     """The equations that anything found to be true, and the model's line at that time."""
+    told: set[Any] = field(default_factory=set)
+    """The conditions of values that a warning has told of."""
     unproved: bool = False
     """Whether torch.export could not prove that what was found to be true always is."""
 
@@ -75,9 +79,16 @@ def asked() -> Iterator[Asked]:
     guard_int: Any = SymNode.guard_int
 
     def noted_truth(self: torch.SymBool) -> bool:
-        condition = self.node.expr
-        answer: bool = truth(self)
-        conditions.note(condition, answer, sys._getframe(1))
+        condition, frame = self.node.expr, sys._getframe(1)
+        try:
+            answer: bool = truth(self)
+        except GuardOnDataDependentSymNode:
+            demand = demanded(frame)
+            if demand is None:
+                raise
+            answer = demand.answer
+            _promise(self, demand, conditions)
+        conditions.note(condition, answer, frame)
         return answer
 
     def noted_check(cond: Any, message: Any = None) -> None:
@@ -85,15 +96,8 @@ def asked() -> Iterator[Asked]:
             conditions.note(cond.node.expr, True, sys._getframe(1))
         check(cond, message)
 
-    def noted_int(self: SymNode, file: str, line: int) -> int:
-        size = self.expr
-        number: int = guard_int(self, file, line)
-        if size.free_symbols:
-            conditions.note(sympy.Eq(size, number), True, sys._getframe(1))
-        return number
-
     torch.SymBool.__bool__, torch._check = noted_truth, noted_check  # type: ignore[method-assign]
-    SymNode.guard_int = noted_int  # type: ignore[method-assign]
+    SymNode.guard_int = _noting(conditions, guard_int)  # type: ignore[method-assign]
     # PyTorch reads from the first frame, but for these, who asks, and whether it is an assert.
     passed_through = uninteresting_files()
     passed_through.add(__file__)
@@ -103,6 +107,27 @@ def asked() -> Iterator[Asked]:
         passed_through.discard(__file__)
         torch.SymBool.__bool__, torch._check = truth, check  # type: ignore[method-assign]
         SymNode.guard_int = guard_int  # type: ignore[method-assign]
+
+
+def _noting(conditions: Asked, guard_int: Any) -> Any:
+    """``guard_int``, by which a size becomes a number, with a note of it."""
+
+    def noted_int(self: SymNode, file: str, line: int) -> int:
+        size = self.expr
+        number: int = guard_int(self, file, line)
+        if size.free_symbols:
+            conditions.note(sympy.Eq(size, number), True, sys._getframe(1))
+        return number
+
+    return noted_int
+
+
+def _promise(asked: torch.SymBool, demand: Demand, conditions: Asked) -> None:
+    """Have PyTorch count on what the model demands, and tell that nobody checks it."""
+    met = asked if demand.answer else torch.sym_not(asked)  # type: ignore[no-untyped-call]
+    torch._check(met)  # type: ignore[no-untyped-call]
+    unchecked(REFUSES, demand.place)
+    conditions.told |= {asked.node.expr, sympy.Not(asked.node.expr)}
 
 
 def _is_between(file: str) -> bool:

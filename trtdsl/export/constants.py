@@ -9,8 +9,11 @@ noted.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -19,11 +22,14 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
+from trtdsl.export.demands import REFUSES, demanded
 from trtdsl.export.literals import READ, SYMBOLIC, is_writing
+from trtdsl.export.unchecked import unchecked
 
 __all__ = ["Constants"]
 
 Tensor = torch.Tensor
+_HERE = Path(__file__).parent
 _ASKING = {torch.equal, torch.allclose, torch.is_nonzero, Tensor.equal, Tensor.allclose}
 """Functions of tensors that give a bool."""
 _MOST = 4096
@@ -63,6 +69,7 @@ class Constants:
     """The model's weights as they are traced now, by their ids."""
     _made: dict[int, tuple[Tensor, _Made]] = field(default_factory=dict)
     _written: dict[int, Tensor] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
     _values: dict[_Made, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,7 +94,13 @@ class Constants:
         known = not any(x is None and y is not None for x, y in zip(origins, leaves, strict=True))
         known = known and not any(isinstance(x, SYMBOLIC) for x in leaves)
         if not known:
-            return operator(*args, **kwargs)
+            demand = demanded(_asker()) if func is Tensor.__bool__ else None
+            if demand is None:
+                return operator(*args, **kwargs)
+            if demand.place not in self._told:
+                unchecked(REFUSES, demand.place)
+            self._told.add(demand.place)
+            return demand.answer
         made = _Made(func=func, arguments=(origins, tree), index=0)
         if func in READ or func in _ASKING:
             answer = self._known(made, lambda: self._called(made))
@@ -182,6 +195,18 @@ class Constants:
             leaves = pytree.tree_leaves(list(found) if isinstance(found, Iterator) else found)
             self._values[origin] = leaves[origin.index]
         return self._values[origin]
+
+
+def _asker() -> FrameType | None:
+    """The frame that asked, before PyTorch's other modes of its functions and this one."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and (_is_here(frame) or frame.f_code.co_name == "__torch_function__"):
+        frame = frame.f_back
+    return frame
+
+
+def _is_here(frame: FrameType) -> bool:
+    return Path(frame.f_code.co_filename).parent == _HERE
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from trtdsl.errors import ConversionError, explain
-from trtdsl.export.asserted import UncheckedWarning
 from trtdsl.export.snapshot import restored, snapshot
+from trtdsl.export.unchecked import UncheckedWarning
 
 __all__ = ["History", "refuse_history"]
 

@@ -103,9 +103,9 @@ def _nothing(*values: object, file: object = None) -> None:
     """Print nothing."""
 
 
-def asks_for_values(error: Exception) -> bool:
-    """Whether Python asked for what only values tell."""
-    return isinstance(error, GuardOnDataDependentSymNode)
+def asks_for_values(error: Exception, flat: Flat) -> bool:
+    """Whether Python asked for what only values tell, of a model that works."""
+    return isinstance(error, GuardOnDataDependentSymNode) and _own_error(flat) is None
 
 
 def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
@@ -130,7 +130,7 @@ def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
         _text(error),
         "make torch.export.export(model, inputs, strict=False) work; see above",
     )
-    if asks_for_values(error):
+    if isinstance(error, GuardOnDataDependentSymNode):
         fix = _ONE_PATH
     for known, said, advice in _KNOWN:
         if known.search(str(error)):
