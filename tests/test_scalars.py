@@ -150,6 +150,10 @@ class Rising(nn.Module):
         times = torch.linspace(0, 1, 5)
         assert (times[1:] > times[:-1]).all(), "times have to rise"
         assert (self.window.repeat(40) > 1e-6).all()
+        found = torch.empty(2, 3)
+        found[0] = x[0]
+        found.view(-1)[3:].copy_(x[1])
+        x = x + found.sum(0)
         a, b = self.linear.weight.chunk(2, 0)
         if not torch.equal(a, b.expand_as(a)) and self.linear.bias.isfinite().all():
             x = self.linear(x)

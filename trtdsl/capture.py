@@ -46,7 +46,7 @@ from trtdsl.export.lengths import symbolic_lengths
 from trtdsl.export.library_forms import exportable
 from trtdsl.export.paths import Trace, hold
 from trtdsl.export.quantized_forms import pair_quantizers
-from trtdsl.export.refusal import asks_for_values, quiet, refusal
+from trtdsl.export.refusal import asks_for_values, quiet, refusal, works
 from trtdsl.export.scalars import known_scalars
 from trtdsl.export.snapshot import restored
 from trtdsl.export.storage import read_storage
@@ -214,10 +214,12 @@ def _export(flat: Flat, dynamic_shapes: Any, conditions: Asked) -> ExportedProgr
         except TrtdslError:
             raise
         except Exception as error:
-            tried = _answered(attempt, flat) if asks_for_values(error, flat) else error
-            if isinstance(tried, ExportedProgram):
-                return tried
-            raise refusal(tried, flat, conditions) from error
+            asks = asks_for_values(error) and works(flat)
+            answered = _answered(attempt, flat) if asks else None
+            if isinstance(answered, ExportedProgram):
+                return answered
+            left = answered if answered and asks_for_values(answered) else error
+            raise refusal(left, flat, conditions) from error
 
 
 def _answered(

@@ -154,16 +154,14 @@ class Constants:
             self._traced.setdefault(id(x), (x, weight))
 
     def _forget(self, written: Iterator[Tensor]) -> None:
-        """Nothing that was made is known any more: it may share the memory that is written to."""
-        for x in written:
+        """What shares the memory that is written to is not known any more."""
+        tensors = list(written)
+        places = set(map(_memory, tensors))
+        self._follow()
+        known = [x for x, _ in (*self._made.values(), *self._traced.values())]
+        for x in (*tensors, *(x for x in known if _memory(x) in places)):
             self._written[id(x)] = x
-            for key in _roots(self._origin_of_view(x)):
-                traced = _weight(self.model, key)
-                self._written[id(traced)] = traced
-        self._made.clear()
-
-    def _origin_of_view(self, x: Tensor) -> Any:
-        return self._made[id(x)][1] if id(x) in self._made else None
+            self._made.pop(id(x), None)
 
     def _known(self, made: _Made, compute: Callable[[], Any]) -> tuple[Any] | None:
         """What is computed; None where it is drawn, or fails, as on a tensor without values."""
@@ -217,6 +215,10 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _weight(model: nn.Module, key: str) -> Any:
     path, _, name = key.rpartition(".")
     return getattr(model.get_submodule(path), name)
+
+
+def _memory(x: Tensor) -> int:
+    return int(x.untyped_storage()._cdata)
 
 
 def _roots(origin: Any) -> set[str]:

@@ -25,7 +25,7 @@ from trtdsl.export.flat import Flat
 from trtdsl.export.snapshot import restored
 from trtdsl.source import Source, is_users
 
-__all__ = ["asks_for_values", "quiet", "refusal"]
+__all__ = ["asks_for_values", "quiet", "refusal", "works"]
 
 _MAX_LINES = 12
 _SPECIALIZED = re.compile(r"marked (\S+) as dynamic but your code specialized it to .*?\((\d+)\)")
@@ -103,9 +103,14 @@ def _nothing(*values: object, file: object = None) -> None:
     """Print nothing."""
 
 
-def asks_for_values(error: Exception, flat: Flat) -> bool:
-    """Whether Python asked for what only values tell, of a model that works."""
-    return isinstance(error, GuardOnDataDependentSymNode) and _own_error(flat) is None
+def asks_for_values(error: Exception) -> bool:
+    """Whether Python asked for what only values tell."""
+    return isinstance(error, GuardOnDataDependentSymNode)
+
+
+def works(flat: Flat) -> bool:
+    """Whether the module can be called with its example inputs."""
+    return _own_error(flat) is None
 
 
 def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
@@ -130,7 +135,7 @@ def refusal(error: Exception, flat: Flat, asked: Asked) -> ConversionError:
         _text(error),
         "make torch.export.export(model, inputs, strict=False) work; see above",
     )
-    if isinstance(error, GuardOnDataDependentSymNode):
+    if asks_for_values(error):
         fix = _ONE_PATH
     for known, said, advice in _KNOWN:
         if known.search(str(error)):
