@@ -86,14 +86,9 @@ class Constants:
         if not torch.compiler.is_exporting():
             return operator(*args, **kwargs)
         if is_writing(func, kwargs):
-            written = pytree.tree_leaves((args[:1], kwargs.get("out")))
-            self._forget(x for x in written if isinstance(x, Tensor))
-            return operator(*args, **kwargs)
-        leaves, tree = pytree.tree_flatten((tuple(args), dict(kwargs)))
-        origins = [self._origin(x) if isinstance(x, Tensor) else x for x in leaves]
-        known = not any(x is None and y is not None for x, y in zip(origins, leaves, strict=True))
-        known = known and not any(isinstance(x, SYMBOLIC) for x in leaves)
-        if not known:
+            return self._written_to(func, operator, args, kwargs)
+        arguments = self._arguments(args, kwargs)
+        if arguments is None:
             demand = demanded(_asker()) if func is Tensor.__bool__ else None
             if demand is None:
                 return operator(*args, **kwargs)
@@ -101,11 +96,40 @@ class Constants:
                 unchecked(REFUSES, demand.place)
             self._told.add(demand.place)
             return demand.answer
-        made = _Made(func=func, arguments=(origins, tree), index=0)
+        made = _Made(func=func, arguments=arguments, index=0)
         if func in READ or func in _ASKING:
             answer = self._known(made, lambda: self._called(made))
             return operator(*args, **kwargs) if answer is None else answer[0]
         return self._noted(made, operator(*args, **kwargs))
+
+    def _arguments(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[list[Any], Any] | None:
+        """Where all arguments come from, and how they are nested; None where one is not known."""
+        leaves, tree = pytree.tree_flatten((tuple(args), dict(kwargs)))
+        origins = [self._origin(x) if isinstance(x, Tensor) else x for x in leaves]
+        unknown = any(x is None and y is not None for x, y in zip(origins, leaves, strict=True))
+        return None if unknown or any(isinstance(x, SYMBOLIC) for x in leaves) else (origins, tree)
+
+    def _written_to(
+        self,
+        func: Any,
+        operator: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """A write: what is known is written to a tensor of the model's own making is known too."""
+        target = args[0] if args else None
+        own = isinstance(target, Tensor) and id(target) in self._made and "out" not in kwargs
+        arguments = self._arguments(args, kwargs) if own else None
+        result = operator(*args, **kwargs)
+        written = pytree.tree_leaves((args[:1], kwargs.get("out")))
+        self._forget(x for x in written if isinstance(x, Tensor))
+        if arguments is not None and target is not None:
+            del self._written[id(target)]
+            made = _Made(func=_copying(func), arguments=arguments, index=0)
+            self._made[id(target)] = target, made
+        return result
 
     def _noted(self, made: _Made, result: Any) -> Any:
         """The result, whose tensors are known from now on."""
@@ -215,6 +239,17 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _weight(model: nn.Module, key: str) -> Any:
     path, _, name = key.rpartition(".")
     return getattr(model.get_submodule(path), name)
+
+
+def _copying(func: Callable[..., Any]) -> Callable[..., Tensor]:
+    """A function that writes to its first argument, as one that gives what that is then."""
+
+    def written(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        copy = x.clone()
+        func(copy, *args, **kwargs)
+        return copy
+
+    return written
 
 
 def _memory(x: Tensor) -> int:
