@@ -4,7 +4,7 @@ A layer that has initialized itself looks at a flag, a solver at whether its tim
 torch.export a weight may have any value, and it stops there. While a module is exported anew, what
 is computed of its state and of literals alone is remembered, function by function; where Python
 then asks for a value, that much is computed of the tensors themselves, and what decided it is
-noted.
+noted. Of inputs there are no values: what a model demands of those is taken as met (``demands``).
 """
 
 from __future__ import annotations
