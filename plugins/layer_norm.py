@@ -13,7 +13,7 @@ from trtdsl.extension.launch import Launch
 from trtdsl.ir.normalization import Normalization
 from trtdsl.ir.plugin import Plugin
 from trtdsl.network import Tensor
-from trtdsl.types import DType, TensorType
+from trtdsl.types import DType, TensorType, is_static
 
 __all__ = ["ALIGNMENT", "WIDEST", "LayerNorm"]
 
@@ -61,7 +61,7 @@ class LayerNorm(Plugin, kernel="layer_norm.cu"):
         scale, bias, other, offset = self._optional(rest)
         rows = all(t in (None, row) for t in (scale, bias, offset))
         self.require(rows, f"takes scale, bias and offset {row}: {given}")
-        self.require(other in (None, x), f"adds another tensor like x: {given}")
+        self.require(other is None or _alike(x, other), f"adds another tensor like x: {given}")
         return (x, x) if self.keeps_sum else x
 
     def _optional(self, rest: Sequence[T]) -> tuple[T, T, T | None, T | None]:
@@ -117,6 +117,12 @@ class LayerNorm(Plugin, kernel="layer_norm.cu"):
             block=block,
             args=(x, *self._optional(given), *(*made, None)[:2], rows, self.epsilon),
         )
+
+
+def _alike(x: TensorType, other: TensorType) -> bool:
+    """Whether sizes are equal where both are known: TensorRT has each input's by another name."""
+    pairs = zip(x.shape, other.shape, strict=False)
+    return x.rank == other.rank and all(a == b or not is_static((a, b)) for a, b in pairs)
 
 
 def _team(width: int) -> int:
