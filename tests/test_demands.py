@@ -28,7 +28,7 @@ DEMANDS = [
     d.with_a_message, d.both, d.negated, d.between, d.raised, d.raised_otherwise, d.counted,
     d.distinct,
 ]  # fmt: skip
-CHOICES = [d.chosen, d.returned, d.either, d.both_raise, d.not_between, d.left]
+CHOICES = [d.chosen, d.returned, d.either, d.both_raise, d.not_between, d.left, d.caught]
 
 
 @pytest.mark.parametrize("check", DEMANDS)

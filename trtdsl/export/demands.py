@@ -63,13 +63,28 @@ def _tests(file: str) -> tuple[tuple[ast.expr, bool], ...]:
 
 
 def _in(tree: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
+    caught = {part for node in ast.walk(tree) for part in _caught(node)}
     for node in ast.walk(tree):
+        if node in caught:  # whose error may be another path
+            continue
         if isinstance(node, ast.Assert):
             yield node.test, True
         elif isinstance(node, ast.If) and _only_raises(node.body):
             yield node.test, False
         elif isinstance(node, ast.If) and _only_raises(node.orelse):
             yield node.test, True
+
+
+def _caught(node: ast.AST) -> Iterator[ast.AST]:
+    """What is within a ``try`` that has an ``except``, or within ``with suppress(...)``."""
+    body: list[ast.stmt] = []
+    if isinstance(node, ast.Try | ast.TryStar) and node.handlers:
+        body = node.body
+    elif isinstance(node, ast.With):
+        suppresses = any("suppress" in ast.unparse(item.context_expr) for item in node.items)
+        body = node.body if suppresses else []
+    for statement in body:
+        yield from ast.walk(statement)
 
 
 def _only_raises(body: list[ast.stmt]) -> bool:
