@@ -23,10 +23,11 @@ aten = torch.ops.aten
 
 Results = tuple[Tensor, Absent, Absent]
 
-_STATISTICS = (
+STATISTICS = (
     Absent("the saved mean of a normalization", "compute it with mean()"),
     Absent("the saved deviation of a normalization", "compute it with var()"),
 )
+"""The further results of normalizations, which no engine gives."""
 
 
 @converter(aten.batch_norm.default)
@@ -59,7 +60,7 @@ def _native_batch_norm_legit_no_training(
     eps: float,
 ) -> Results:
     """``batch_norm`` in evaluation."""
-    return _by_statistics(input, weight, bias, running_mean, running_var, eps), *_STATISTICS
+    return _by_statistics(input, weight, bias, running_mean, running_var, eps), *STATISTICS
 
 
 @converter(aten._native_batch_norm_legit.no_stats)
@@ -72,7 +73,7 @@ def _native_batch_norm_legit_no_stats(
     eps: float,
 ) -> Results:
     """By the batch's own statistics: instance norms and standardized weights come to this."""
-    return _over_batch(input, weight, bias, eps), *_STATISTICS
+    return _over_batch(input, weight, bias, eps), *STATISTICS
 
 
 @converter(aten.native_batch_norm.default)
@@ -88,7 +89,7 @@ def native_batch_norm(
 ) -> Results:
     """``batch_norm`` with its statistics as further results."""
     y = batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, False)
-    return y, *_STATISTICS
+    return y, *STATISTICS
 
 
 @converter(aten.instance_norm.default)
@@ -135,7 +136,7 @@ def native_layer_norm(
     eps: float,
 ) -> Results:
     """``layer_norm`` with its statistics as further results."""
-    return layer_norm(input, normalized_shape, weight, bias, eps), *_STATISTICS
+    return layer_norm(input, normalized_shape, weight, bias, eps), *STATISTICS
 
 
 @converter(aten.group_norm.default)
@@ -169,7 +170,7 @@ def native_group_norm(
     eps: float,
 ) -> Results:
     """``group_norm`` with its statistics as further results."""
-    return group_norm(input, group, weight, bias, eps), *_STATISTICS
+    return group_norm(input, group, weight, bias, eps), *STATISTICS
 
 
 @converter(aten.rms_norm.default)

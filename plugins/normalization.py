@@ -12,8 +12,8 @@ import torch
 
 from trtdsl.layers.absent import Absent
 from trtdsl.layers.creation import filled
+from trtdsl.layers.normalization import STATISTICS
 from trtdsl.layers.normalization import layer_norm as of_layers
-from trtdsl.layers.normalization import native_layer_norm as statistics_of_layers
 from trtdsl.network import Tensor
 from trtdsl.types import Dim
 
@@ -55,8 +55,7 @@ def native_layer_norm(
     eps: float,
 ) -> tuple[Tensor, Absent, Absent]:
     """``aten::native_layer_norm``: ``layer_norm`` with its statistics as further results."""
-    _, *statistics = statistics_of_layers(input, normalized_shape, weight, bias, eps)
-    return layer_norm(input, normalized_shape, weight, bias, eps), *statistics
+    return layer_norm(input, normalized_shape, weight, bias, eps), *STATISTICS
 
 
 aten = torch.ops.aten

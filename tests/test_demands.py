@@ -28,7 +28,10 @@ DEMANDS = [
     d.with_a_message, d.both, d.negated, d.between, d.raised, d.raised_otherwise, d.counted,
     d.distinct,
 ]  # fmt: skip
-CHOICES = [d.chosen, d.returned, d.either, d.both_raise, d.not_between, d.left, d.caught]
+CHOICES = [
+    d.chosen, d.returned, d.either, d.both_raise, d.not_between, d.left, d.caught,
+    d.caught_by_a_caller,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("check", DEMANDS)

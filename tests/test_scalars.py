@@ -293,3 +293,19 @@ def test_a_number_that_changes_is_refused(count: Callable[[Counts], None]) -> No
     with pytest.raises(ConversionError, match="the model updates calls in place"):
         trtdsl.trace(model, (f32(3),))
     assert int(model.calls) == 2
+
+
+def test_what_a_size_that_varies_cuts_is_not_known() -> None:
+    """A slice and a shape hold it: what Python asks of them has no one answer."""
+
+    class Cutting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("table", torch.arange(8.0))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2 if self.table[: x.shape[0]].sum() > 3 else x
+
+    sizes = {"x": {0: torch.export.Dim("n", min=2, max=8)}}
+    with pytest.raises(ConversionError):
+        trtdsl.trace(Cutting().eval(), (f32(4),), dynamic_shapes=sizes)

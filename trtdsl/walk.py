@@ -351,7 +351,7 @@ class _Walker:
         if isinstance(ours, Tensor) and isinstance(theirs, torch.Tensor):
             for one, size in zip(ours.shape, theirs.shape, strict=True):
                 other = expression(size, self.names)
-                if getattr(one, "name", None) in self.net.numbers and is_static((other,)):
+                if symbols((one,)) & self.net.numbers.keys() and is_static((other,)):
                     yield one, other
 
     def is_equal(self, ours: Dim, theirs: Dim) -> bool:

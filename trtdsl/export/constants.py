@@ -109,7 +109,7 @@ class Constants:
         leaves, tree = pytree.tree_flatten((tuple(args), dict(kwargs)))
         origins = [self._origin(x) if isinstance(x, Tensor) else x for x in leaves]
         unknown = any(x is None and y is not None for x, y in zip(origins, leaves, strict=True))
-        return None if unknown or any(isinstance(x, SYMBOLIC) for x in leaves) else (origins, tree)
+        return None if unknown or any(map(_is_symbolic, leaves)) else (origins, tree)
 
     def _written_to(
         self,
@@ -217,6 +217,15 @@ class Constants:
             leaves = pytree.tree_leaves(list(found) if isinstance(found, Iterator) else found)
             self._values[origin] = leaves[origin.index]
         return self._values[origin]
+
+
+def _is_symbolic(leaf: Any) -> bool:
+    """Whether an argument is a symbolic number, or holds one: a slice, or the sizes of a tensor."""
+    if isinstance(leaf, slice):
+        return any(isinstance(n, SYMBOLIC) for n in (leaf.start, leaf.stop, leaf.step))
+    if isinstance(leaf, tuple | list):
+        return any(map(_is_symbolic, leaf))
+    return isinstance(leaf, SYMBOLIC)
 
 
 def _asker() -> FrameType | None:

@@ -11,13 +11,19 @@ import linecache
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
+
+from trtdsl.source import is_users
 
 __all__ = ["REFUSES", "Demand", "demanded"]
 
 REFUSES = "the model refuses inputs by what they hold"
 """What there is to say of a demand that nothing checks."""
+
+_OUTERMOST = str(Path(__file__).with_name("flat.py"))
+"""The file that calls the model: what is around that is nobody's who wrote the model."""
 
 _Place: TypeAlias = tuple[int | None, int | None, int | None, int | None]
 """First and last line, first and last column, as Python has them of an instruction."""
@@ -40,6 +46,8 @@ def demanded(frame: FrameType | None) -> Demand | None:
     """
     if frame is None:
         return None
+    if _is_caught(frame):
+        return None
     code, at = frame.f_code, frame.f_lasti // 2
     # A jump has the place of its whole statement, and what is before it that of the expression.
     place = next(islice(code.co_positions(), at - 1, None), None) if at else None
@@ -52,14 +60,37 @@ def demanded(frame: FrameType | None) -> Demand | None:
     return None
 
 
+def _is_caught(frame: FrameType) -> bool:
+    """Whether one of the callers may catch the error, and go on by another path."""
+    caller = frame.f_back
+    while caller is not None and not caller.f_code.co_filename.endswith(_OUTERMOST):
+        file = caller.f_code.co_filename
+        within = (first <= caller.f_lineno <= last for first, last in _catching(file))
+        if is_users(file) and any(within):
+            return True
+        caller = caller.f_back
+    return False
+
+
+@cache
+def _catching(file: str) -> tuple[tuple[int, int], ...]:
+    """The first and last lines of each statement that a source file has within a ``try``."""
+    found = (n for node in ast.walk(_tree(file)) for n in _caught(node))
+    statements = (n for n in found if isinstance(n, ast.stmt))
+    return tuple((n.lineno, n.end_lineno or n.lineno) for n in statements)
+
+
+def _tree(file: str) -> ast.AST:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])
+
+
 @cache
 def _tests(file: str) -> tuple[tuple[ast.expr, bool], ...]:
     """What a source file tests so that an error follows, and what has to be the answer."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError):
-        return ()
-    return tuple(_in(tree))
+    return tuple(_in(_tree(file)))
 
 
 def _in(tree: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
