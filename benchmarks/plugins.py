@@ -26,6 +26,7 @@ from trtdsl.build import build
 from trtdsl.layers import activation as activation_layers
 from trtdsl.layers import attention as attention_layers
 from trtdsl.layers import counting, deformable, detection, joining, sampling, scan, scatter
+from trtdsl.layers import linear as linear_layers
 from trtdsl.layers import normalization as norm_layers
 from trtdsl.network import Network, Tensor
 from trtdsl.plugins import attention as attention_plugin
@@ -39,6 +40,7 @@ from trtdsl.plugins import (
     search_sorted,
 )
 from trtdsl.plugins import gelu as gelu_plugin
+from trtdsl.plugins import linear as linear_plugin
 from trtdsl.plugins import normalization as norm_plugin
 from trtdsl.registry import converter, find
 from trtdsl.tree import flatten
@@ -47,7 +49,7 @@ from trtdsl.types import DType, TensorType
 __all__ = ["BENCHMARK"]
 
 _ROUNDS = 5
-_OF_MODELS = attention_plugin, gelu_plugin, norm_plugin
+_OF_MODELS = attention_plugin, gelu_plugin, linear_plugin, norm_plugin
 _RATIOS = {"layers": "ratio", "library": "over the library's"}
 _Function = Callable[..., Any]
 _Pair = tuple[_Function, _Function, tuple[torch.Tensor, ...]]
@@ -70,6 +72,15 @@ def _normed(norm: _Function, x: Tensor, other: Tensor) -> Tensor:
     width = x.shape[-1]
     weights = (x.network.constant(torch.linspace(i, 2, width).half()) for i in (1, 0))
     y: Tensor = norm(x + other, (width,), *weights)
+    return y
+
+
+def _multiplied(linear: _Function, x: Tensor) -> Tensor:
+    """A linear layer of a transformer to four times its width, and GELU."""
+    width = x.shape[-1]
+    weight = torch.randn(4 * width, width, generator=torch.Generator().manual_seed(1))
+    weights = (x.network.constant(t.half()) for t in (weight / width**0.5, weight[:, 0]))
+    y: Tensor = activation_layers.gelu(linear(x, *weights))
     return y
 
 
@@ -138,6 +149,9 @@ def _of_transformers(case: str) -> _Pair:
         case "layer_norm":
             both = [partial(_normed, way.layer_norm) for way in (norm_layers, norm_plugin)]
             return both[0], both[1], tuple(torch.randn(2, 32 * 197, 768).half())
+        case "linear":
+            both = [partial(_multiplied, way.linear) for way in (linear_layers, linear_plugin)]
+            return both[0], both[1], (torch.randn(6304, 768).half(),)
         case "gelu":
             return activation_layers.gelu, gelu_plugin.gelu, (torch.randn(6304, 3072).half(),)
         case _:
@@ -249,6 +263,7 @@ BENCHMARK = Benchmark(
         "long_attention",
         "layer_norm",
         "gelu",
+        "linear",
         "deform_conv2d",
         "roi_align",
         "grid_sample_3d",

@@ -14,7 +14,7 @@ from trtdsl.registry import converter
 
 from .arithmetic import scaled_before
 
-__all__ = ["multiply"]
+__all__ = ["addmm", "linear", "multiply", "order_of_rows", "rows_of"]
 
 aten = torch.ops.aten
 
@@ -22,7 +22,7 @@ aten = torch.ops.aten
 @converter(aten.linear.default)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias``: ``(*B, K), (N, K) -> (*B, N)``, or ``(K,)`` to ``(*B,)``."""
-    if order := _order_of_rows(input):
+    if order := order_of_rows(input):
         assert input.producer is not None
         return linear(input.producer.inputs[0], weight, bias).permute(*order)
     if weight.rank == 1:
@@ -37,7 +37,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @converter(aten.addmm.default)
 def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * x + alpha * mat1 @ mat2``: ``(M, K), (K, N) -> (M, N)``."""
-    rows = _rows(mat1) if mat2.is_constant and x.shape[:-1] in ((), (1,)) else mat1
+    rows = rows_of(mat1) if mat2.is_constant and x.shape[:-1] in ((), (1,)) else mat1
     rows, alpha = scaled_before(rows, alpha)
     y = _added(x, multiply(rows, mat2), beta, alpha)
     return y.reshape(mat1.shape[0], mat2.shape[1])
@@ -71,7 +71,7 @@ def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float 
 @converter(aten.mm.default)
 def mm(x: Tensor, mat2: Tensor) -> Tensor:
     """``(M, K), (K, N) -> (M, N)``."""
-    rows = _rows(x) if mat2.is_constant else x
+    rows = rows_of(x) if mat2.is_constant else x
     return multiply(rows, mat2).reshape(x.shape[0], mat2.shape[1])
 
 
@@ -132,7 +132,7 @@ def _added(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     return product + (x if beta == 1 else x * beta)
 
 
-def _order_of_rows(x: Tensor) -> tuple[int, ...]:
+def order_of_rows(x: Tensor) -> tuple[int, ...]:
     """How the axes of x before its last were transposed; nothing where they were not.
 
     A product is the same before as after. For rows that are not where they lie in memory, as those
@@ -146,7 +146,7 @@ def _order_of_rows(x: Tensor) -> tuple[int, ...]:
     return order if order and order[-1] == x.rank - 1 else ()
 
 
-def _rows(x: Tensor) -> Tensor:
+def rows_of(x: Tensor) -> Tensor:
     """A matrix as the batch that it was made of: linear layers are written with ``view`` too.
 
     TensorRT 8.6 was seen to fuse less around a reshape.

@@ -62,6 +62,7 @@ class FlashAttention(Plugin, kernel="flash_attention.cu"):
     """
 
     narrows: ClassVar[bool] = True
+    multiplies: ClassVar[bool] = True
 
     heads: int
     groups: int

@@ -29,7 +29,7 @@ _ALIGNMENT = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gelu(Plugin, kernel="gelu.cu"):
+class Gelu(Plugin, kernel=("gelu_of.cu", "gelu.cu")):
     """``0.5 * x * (1 + erf(x / sqrt(2)))`` of ``x + bias``, in float32.
 
     Inputs: x ``(.., W)``; optionally a bias of x's rank and dtype, ``(1, .., W)``. Output: like x.

@@ -14,6 +14,7 @@ ALTERNATIVES = (
     "fourier",
     "gelu",
     "grid_sample_3d",
+    "linear",
     "normalization",
     "roi_align",
     "running_extreme",

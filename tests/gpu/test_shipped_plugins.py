@@ -18,6 +18,9 @@ from tests.plugins.test_preference import ROWS, Calls
 from tests.test_in_rows import Encoder
 from tests.test_ir import assert_close
 from trtdsl import registry
+from trtdsl.network import Network
+from trtdsl.plugins.linear import Linear
+from trtdsl.types import DType
 
 pytestmark = pytest.mark.gpu
 
@@ -143,3 +146,60 @@ def test_an_encoder_whose_norms_add(
             given = f32(*shape, 16)
             for actual, wanted in zip(engine(given.cuda()), model(given), strict=True):
                 assert_close(actual.cpu(), wanted, 2 * HALF)
+
+
+LINEAR = ((6304, 768, 768), (2000, 72, 1048), (1100, 1032, 2304), (20000, 64, 80), (131, 8, 8200))
+"""Rows, and sizes of a weight: whole tiles of the kernels, and parts of them."""
+
+
+@pytest.mark.parametrize("function", ["", "relu", "gelu", "gelu_tanh"])
+def test_linear_layers(function: str) -> None:
+    """Static, and of sizes that vary."""
+    layer, rows = Linear(function=function), []
+    for i, (height, depth, width) in enumerate(LINEAR):
+        whole = f32(1, height, depth), f32(1, width, depth) / depth**0.5, f32(1, 1, width)
+        x, *constants = (t.half() for t in whole[: 3 - i % 2])
+        expected = layer.evaluate(*(t.float() for t in (x, *constants))).half()
+        for dynamic in (False, True):
+            net = Network(f"linear_{i}_{dynamic}")
+            count = net.dim(f"n_{i}", min=1, opt=height, max=height) if dynamic else height
+            given = net.input("x0", (1, count, depth), DType.FLOAT16)
+            net.output(layer(given, *map(net.constant, constants)), "y0")
+            rows.append(Row(f"{i}, {dynamic}", net, [x], (expected,), HALF))
+    assert_right(rows)
+
+
+class Feed(torch.nn.Module):
+    """A transformer's layer without its attention, wide enough for the kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = torch.nn.LayerNorm(1024)
+        self.wide, self.narrow = torch.nn.Linear(1024, 4096), torch.nn.Linear(4096, 1024)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.narrow(torch.nn.functional.gelu(self.wide(self.norm(x))))
+
+
+def test_linear_layers_of_a_model(preferring: Callable[..., None]) -> None:
+    """Rows as a matrix, sizes that vary, and other weights."""
+    preferring("linear")
+    model, other = Feed().eval(), Feed().eval()
+    torch.nn.init.normal_(other.wide.weight, std=0.02)
+    sizes = {0: torch.export.Dim("b", min=1, max=8), 1: torch.export.Dim("n", min=2, max=300)}
+    for dynamic, shapes in ((None, [(8, 150)]), ((sizes,), [(8, 150), (1, 2), (7, 299)])):
+        engine = trtdsl.convert(
+            model,
+            (f32(8, 150, 1024),),
+            dynamic_shapes=dynamic,
+            precision="fp16",
+            backend="tensorrt",
+            refit=True,
+        )
+        assert [plugin.name for plugin in engine.manifest.plugins] == ["Linear"]
+        for now in (model, other):
+            engine.refit(now.state_dict())
+            for shape in shapes:
+                x = f32(*shape, 1024)
+                assert_close(engine(x.cuda()).cpu(), now(x), 2 * HALF)

@@ -14,12 +14,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
+from tests.plugins.hopper import CLUSTERS, HOPPER, encoded
 from trtdsl.extension.ahead_of_time import Embedded
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.launch import Launch, _three, scalar
+from trtdsl.extension.tensor_map import TensorMap
 from trtdsl.ir.plugin import Plugin
 from trtdsl.types import DType, TensorType, bind
 
@@ -73,6 +76,7 @@ struct bfloat16 {
 struct alignas(16) uint4 { unsigned x, y, z, w; };
 inline float power_of_2(float x) { return std::exp2(x); }
 inline float inverse(float x) { return 1.0f / x; }
+inline float largest(float x, float y) { return x != x ? x : y != y ? y : x > y ? x : y; }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 typedef float float32;
 typedef signed char int8;
@@ -150,18 +154,22 @@ inline float __shfl_xor_sync(unsigned, float x, int distance) {
 """
 """The threads of a warp one beside the other."""
 
+PACKED = r"""
+inline unsigned packed(float low, float high) {
+    const T0 both[2] = {T0(low), T0(high)};
+    unsigned word;
+    std::memcpy(&word, both, 4);
+    return word;
+}
+"""
+"""Two 16-bit numbers in a register."""
+
 MATRIX_UNITS = r"""
 inline T0 half_of(unsigned word, int i) {
     T0 x;
     unsigned short bits = word >> 16 * i;
     std::memcpy(&x, &bits, 2);
     return x;
-}
-inline unsigned packed(float low, float high) {
-    const T0 both[2] = {T0(low), T0(high)};
-    unsigned word;
-    std::memcpy(&word, both, 4);
-    return word;
 }
 struct Four { float x[4]; };
 struct FourWords { unsigned x[4]; };
@@ -216,7 +224,7 @@ inline void wait_for_all_but_the_last() {}
 """
 """What `flash_attention.cu` takes from a GPU besides."""
 
-_BOUNDS = r"(?:__launch_bounds__\([^)]*\)\s+)?"
+_BOUNDS = r"(?:__(?:launch_bounds|cluster_dims)__\([^)]*\)\s+)*"
 _KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)')
 
 
@@ -225,12 +233,16 @@ def library(source: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
     """The kernels of a source, each as ``on_cpu_NAME(sizes, args)``."""
     assert COMPILER, "no g++"
     together = str("__syncthreads" in source).lower()
+    hopper = "wgmma" in source
+    start = f"grid_of({{}}, sizes, args, {together})"
+    start = "clusters_of({}, sizes, args, shared)" if hopper else start
     starts = "".join(
-        f'extern "C" void on_cpu_{name}(const unsigned* sizes, void** args) '
-        f"{{ grid_of({name}, sizes, args, {together}); }}\n"
+        f'extern "C" void on_cpu_{name}(const unsigned* sizes, void** args, unsigned shared) '
+        f"{{ {start.format(name)}; }}\n"
         for name in _KERNEL.findall(source)
     )
-    units = MATRIX_UNITS if "mma.sync" in source else ""
+    units = f"{PACKED}{HOPPER}{CLUSTERS}" if hopper else ""
+    units = f"{PACKED}{MATRIX_UNITS}" if "mma.sync" in source else units
     text = f"{HEADER}{WARPS}{units}#line 1\n{source}\n{starts}"
     macros = [f"-D{name}={value}" for name, value in defines]
     command = [
@@ -313,13 +325,16 @@ def _buffer(x: torch.Tensor) -> Buffer:
 
 
 def _start(kernels: ctypes.CDLL, launch: Launch) -> None:
-    args = [
-        ctypes.c_void_p(arg.pointer) if isinstance(arg, Buffer) else scalar(launch.kernel, arg)
-        for arg in launch.args
-    ]
+    args = [_argument(launch.kernel, arg) for arg in launch.args]
     array = (ctypes.c_void_p * len(args))(*map(ctypes.addressof, args))
     sizes = (ctypes.c_uint * 6)(*_three(launch, "grid"), *_three(launch, "block"))
-    getattr(kernels, f"on_cpu_{launch.kernel}")(sizes, array)
+    getattr(kernels, f"on_cpu_{launch.kernel}")(sizes, array, ctypes.c_uint(launch.shared))
+
+
+def _argument(kernel: str, arg: Any) -> Any:
+    if isinstance(arg, TensorMap):
+        return encoded(arg)
+    return ctypes.c_void_p(arg.pointer) if isinstance(arg, Buffer) else scalar(kernel, arg)
 
 
 def _garbage(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

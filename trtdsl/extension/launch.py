@@ -5,23 +5,26 @@ from __future__ import annotations
 import ctypes
 import operator
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from trtdsl.errors import BuildError, RunError, explain
+from trtdsl.errors import BuildError, RunError, UnavailableError, explain
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.nvrtc import compile_cuda
+from trtdsl.extension.tensor_map import EncodedMap, TensorMap
 from trtdsl.runtime.driver import call, check, library
 
 __all__ = [
     "Launch",
     "Planned",
     "architecture",
+    "capability",
     "compiled",
     "current_context",
     "launches_of",
+    "multiprocessors",
     "scalar",
 ]
 
@@ -32,7 +35,8 @@ class Launch:
 
     ``args`` in the kernel's order: a Buffer is passed as its pointer, an int as ``int``, a float as
     ``float``, a bool as ``bool``, None as a null pointer, and a value of numpy as its own type
-    (``np.int64(n)`` as ``long long``). ``shared`` is dynamic shared memory in bytes.
+    (``np.int64(n)`` as ``long long``), and a TensorMap as itself. ``shared`` is dynamic shared
+    memory in bytes.
     Source: cuLaunchKernel.
     """
 
@@ -43,6 +47,9 @@ class Launch:
     shared: int = 0
 
 
+_CAPABILITY = 75, 76
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and MINOR."""
+_HOPPER = "90"
 _LIMITS: dict[int, int] = {}
 """The bytes of shared memory that kernels have been allowed, by the ids of ``_function``'s."""
 _LIMITS_LOCK = threading.Lock()
@@ -59,19 +66,19 @@ class Planned:
         places = {id(buffer): i for i, buffer in enumerate(buffers)}
         values: list[Any] = []
         self._pointers: list[tuple[Any, int]] = []
+        self._maps: list[tuple[EncodedMap, int]] = []
         for arg in launch.args:
             if isinstance(arg, Buffer):
-                if id(arg) not in places:
-                    raise BuildError(
-                        f"kernel {launch.kernel} is given a buffer that is none of its tensors"
-                    )
                 values.append(ctypes.c_void_p())
-                self._pointers.append((values[-1], places[id(arg)]))
+                self._pointers.append((values[-1], _place(launch, arg, places)))
+            elif isinstance(arg, TensorMap):
+                values.append(EncodedMap(arg))
+                self._maps.append((values[-1], _place(launch, arg.buffer, places)))
             else:
                 values.append(scalar(launch.kernel, arg))
         self._values = values
         self._parameters = (ctypes.c_void_p * max(len(values), 1))(
-            *(ctypes.addressof(v) for v in values)
+            *(v.address if isinstance(v, EncodedMap) else ctypes.addressof(v) for v in values)
         )
         function = _function(current_context(), cubin, launch.kernel)
         _allow_shared(function, launch.shared)
@@ -87,9 +94,17 @@ class Planned:
             return
         for value, place in self._pointers:
             value.value = pointers[place]
+        for map, place in self._maps:
+            map.point_to(pointers[place])
         status = self._launch(*self._head, ctypes.c_void_p(stream), self._parameters, None)
         if status:
             check(self._driver, "cuLaunchKernel", status)
+
+
+def _place(launch: Launch, buffer: Buffer, places: Mapping[int, int]) -> int:
+    if id(buffer) not in places:
+        raise BuildError(f"kernel {launch.kernel} is given a buffer that is none of its tensors")
+    return places[id(buffer)]
 
 
 def launches_of(plugin: Any, launched: Any) -> tuple[Launch, ...]:
@@ -153,16 +168,48 @@ def _three(launch: Launch, what: str) -> tuple[int, int, int]:
 
 def architecture() -> str:
     """The compute capability of the current context's device, as ``"90"``."""
-    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    major, minor = (_of_device(attribute) for attribute in _CAPABILITY)
+    return f"{major}{minor}"
+
+
+def capability() -> tuple[int, int] | None:
+    """The compute capability of the current context's device, or else of the first one.
+
+    None where there is no GPU, or none that this process may use.
+    """
+    device = ctypes.c_int()
+    try:
+        if current_context():
+            call("cuCtxGetDevice", ctypes.byref(device))
+        else:
+            call("cuDeviceGet", ctypes.byref(device), 0)
+        major, minor = (_attribute(device, attribute) for attribute in _CAPABILITY)
+    except (RunError, UnavailableError):
+        return None
+    return major, minor
+
+
+def multiprocessors() -> int:
+    """How many the current context's device has."""
+    return _of_device(16)  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+
+
+def _of_device(attribute: int) -> int:
+    device = ctypes.c_int()
     call("cuCtxGetDevice", ctypes.byref(device))
-    for value, attribute in ((major, 75), (minor, 76)):
-        call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
-    return f"{major.value}{minor.value}"
+    return _attribute(device, attribute)
+
+
+def _attribute(device: ctypes.c_int, attribute: int) -> int:
+    value = ctypes.c_int()
+    call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
+    return value.value
 
 
 def compiled(source: str, defines: tuple[tuple[str, str], ...]) -> bytes:
-    """The CUBIN of a source for the current context's device."""
-    return compile_cuda(source, architecture(), defines)
+    """The CUBIN of a source for the current context's device, with all that is that one's alone."""
+    own = architecture()
+    return compile_cuda(source, f"{own}a" if own == _HOPPER else own, defines)
 
 
 def current_context() -> int:

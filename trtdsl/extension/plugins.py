@@ -77,7 +77,8 @@ def names(network: Network, api: Api) -> tuple[PluginName, ...]:
 def _is_taken(operation: Operation, api: Api) -> bool:
     """Whether an engine has the plugin itself, and not the layers that it stands for."""
     types = (x.type.with_dtype(api.physical(x.dtype)) for x in operation.inputs)
-    return operation.layer.takes(*types)
+    layer = operation.layer
+    return layer.available(api) and layer.takes(*types)
 
 
 def configure(trt: Any, config: Any, network: Network) -> None:

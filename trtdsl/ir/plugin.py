@@ -32,7 +32,8 @@ class Plugin(Layer):
     bools, strings, and tuples of them. Its kernel is one of
 
     - CUDA C++: ``class RMSNorm(Plugin, kernel=SOURCE)`` (or the path of a ``.cu`` beside the
-      class's module), and ``launch``, which says how it is started for tensors of given shapes;
+      class's module, or several of either, one behind the other), and ``launch``, which says how it
+      is started for tensors of given shapes;
     - a function in Python: ``run``, which queues work on a stream by PyTorch, Triton, CuPy or
       pycuda (which needs ``trtdsl.plugins.pycuda_stream``).
 
@@ -65,9 +66,13 @@ class Plugin(Layer):
     ahead_of_time: ClassVar[bool] = False
     narrows: ClassVar[bool] = False
     """Whether ``precision`` may hand it 16-bit numbers where it was traced with float32 ones."""
+    multiplies: ClassVar[bool] = False
+    """Whether it is a product of matrices, which ``precision`` hands 16-bit numbers wherever it is:
+    what else ``narrows`` gets them only from layers that have them."""
     by_row: ClassVar[bool] = False
     """Whether each row ``(.., C)`` of what it gives is made of the same row of what it reads, other
-    than constants ``(1, .., C)``: then it may be given several axes of rows as one."""
+    than constants, ``(1, .., C)`` or ``(1, .., N, C)``: then it may be given several axes of rows
+    as one."""
     chooses_boxes: ClassVar[bool] = False
     """Whether it chooses among boxes, which no ``precision`` may round."""
     aliases: ClassVar[Mapping[int, int]] = {}
@@ -81,7 +86,7 @@ class Plugin(Layer):
     def __init_subclass__(
         cls,
         *,
-        kernel: str | Path = "",
+        kernel: str | Path | Sequence[str | Path] = "",
         version: str | None = None,
         ahead_of_time: bool | None = None,
         aliases: Mapping[int, int] | None = None,
@@ -96,7 +101,8 @@ class Plugin(Layer):
             what = f"plugin {cls.__name__} has aliases={dict(cls.aliases)}"
             raise ConversionError(explain(what, fix="give each output an input of its own"))
         if kernel:
-            cls.kernel = _source(cls, kernel)
+            parts = (kernel,) if isinstance(kernel, str | Path) else kernel
+            cls.kernel = "\n".join(_source(cls, part) for part in parts)
         if not inspect.isabstract(cls):
             Plugin.classes[cls.__name__, cls.version] = cls
             Plugin.homes[cls.__name__, cls.version, cls.__module__] = cls
@@ -149,6 +155,13 @@ class Plugin(Layer):
 
         The second one follows all inputs, and with ``offset`` then the constant ``(1, .., C)`` that
         is added to the first one's rows. With ``keeps`` the last output is the sum.
+        """
+        return None
+
+    def followed_by(self, layer: Layer) -> Plugin | None:
+        """The plugin that does too what a layer does that reads its output; if there is one.
+
+        It reads what this plugin reads. Asked where nothing else reads the output.
         """
         return None
 

@@ -145,7 +145,7 @@ class _Narrowing:
 
     def dtype_of(self, layer: Layer, floats: list[Tensor]) -> DType:
         """The dtype that a layer computes in."""
-        if isinstance(layer, _MATRIX) and not is_outer(layer, floats):
+        if _multiplies(layer) and not is_outer(layer, floats):
             return self.half
         if isinstance(layer, FakeQuantize):  # what it gives is a matrix product's operand
             return self.half
@@ -246,6 +246,10 @@ def _is_wide(layer: Layer) -> bool:
             return False
 
 
+def _multiplies(layer: Layer) -> bool:
+    return isinstance(layer, _MATRIX) or (isinstance(layer, Plugin) and layer.multiplies)
+
+
 def _keeps_types(layer: Layer) -> bool:
     """Whether a layer is given what it was traced with: kernels of others, unless they say more."""
     return isinstance(layer, LibraryPlugin) or (isinstance(layer, Plugin) and not layer.narrows)
@@ -279,7 +283,7 @@ def _last_steps(network: Network) -> set[Operation]:
 
 def _is_last_step(operation: Operation) -> bool:
     reads = [x.producer for x in operation.inputs if x.producer is not None]
-    products = any(isinstance(made.layer, _MATRIX) for made in reads)
+    products = any(_multiplies(made.layer) for made in reads)
     return isinstance(operation.layer, _STEPS) and not products
 
 
@@ -292,7 +296,7 @@ def _before_boxes(network: Network) -> set[Operation]:
     waiting = [x for op in network.operations if _chooses_boxes(op.layer) for x in op.inputs]
     while waiting:
         producer = waiting.pop().producer
-        if producer and producer not in found and not isinstance(producer.layer, _MATRIX):
+        if producer and producer not in found and not _multiplies(producer.layer):
             found.add(producer)
             waiting += producer.inputs
     return found

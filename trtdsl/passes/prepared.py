@@ -10,6 +10,7 @@ from trtdsl.ir.repeat import Repeat
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.passes.exact_integers import exact_integers
+from trtdsl.passes.followed import with_followers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.idle_moves import without_idle_moves
 from trtdsl.passes.infinities import infinities
@@ -29,7 +30,7 @@ __all__ = ["prepared_for"]
 
 def prepared_for(network: Network, trt: Any) -> Network:
     """The network as this release takes it, and computes it right."""
-    network = wide_bytes(network)
+    network = with_followers(wide_bytes(network))
     if is_strongly_typed(trt):
         return _and_loops(channel_scales, with_sums(network))
     network = with_sums(without_idle_moves(in_rows(in_parts(in_patches(network)))))

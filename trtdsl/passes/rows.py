@@ -129,22 +129,25 @@ def _is_by_row(operation: Operation) -> bool:
         linear = operation.inputs[1].is_constant and layer.op0 is MatrixOperation.NONE
         matrix = layer.op1 is not MatrixOperation.VECTOR
         return linear and matrix and constants[0].shape[:1] == (1,)
-    if not all(x.rank == _RANK and x.shape[:-1] == (1, 1) for x in constants):
+    if not all(x.rank == _RANK and x.shape[0] == 1 for x in constants):
+        return False
+    if isinstance(layer, Plugin):
+        return layer.by_row
+    if any(x.shape[1] != 1 for x in constants):
         return False
     match layer:
         case Normalization(groups=1, axes=axes) | Reduce(keep_dimensions=True, axes=axes):
             return axes == (_RANK - 1,)
-        case Plugin():
-            return layer.by_row
     return isinstance(layer, _ONE_BY_ONE)
 
 
 def _kind(operation: Operation) -> str:
     layer = operation.layer
+    of_matrix = any(x.is_constant and x.shape[-2] > 1 for x in operation.inputs)
+    if isinstance(layer, MatrixMultiply) or (isinstance(layer, Plugin) and of_matrix):
+        return "product"
     if isinstance(layer, Normalization | Reduce | Plugin):
         return "norm"
-    if isinstance(layer, MatrixMultiply):
-        return "product"
     residual = layer == ElementWise(op=ElementWiseOperation.SUM) and (
         len(_moving(operation.inputs)) == len(operation.inputs)
     )
