@@ -17,6 +17,7 @@ deformable          torchvision::deform_conv2d                 a grid sample of 
 roi_align           torchvision::roi_align                     products with whole images
 normalization       aten::layer_norm                           a layer, in float32
 gelu                aten::gelu, by the error function          an activation
+linear              aten::linear, aten::addmm                  a product and a sum
 grid_sample_3d      aten::grid_sampler_3d                      eight gathers
 fourier             torch.fft: fft, ifft, rfft, irfft          products with matrices
 running_extreme     aten::cummax, aten::cummin                 log2(n) steps
@@ -25,11 +26,12 @@ scatter_reduce      aten::scatter_reduce, aten::scatter_add    a comparison of a
 suppression         torchvision::nms                           an NMS layer, up to 5000 boxes
 =================== ========================================== =================================
 
-``attention``, ``normalization`` and ``gelu`` have kernels for float16 and bfloat16, and leave all
-else to the layers. They take what a linear layer gives as it is: heads in its columns, without its
-bias, before the residual is added; TensorRT 8.6 does these in kernels of their own in front of a
-plugin. So they are for use together, and where the GPU is busy: each costs the host some 10 us a
-call, unless ``engine.graphs`` is on, and TensorRT fuses no layer with a plugin.
+``attention``, ``linear``, ``normalization`` and ``gelu`` have kernels for float16 and bfloat16, and
+leave all else to the layers; ``linear`` for Hopper GPUs alone, and for large results. They take
+what a linear layer gives as it is: heads in its columns, without its bias, before the residual is
+added; TensorRT 8.6 does these in kernels of their own in front of a plugin. So they are for use
+together, and where the GPU is busy: each costs the host some 10 us a call, unless
+``engine.graphs`` is on, and TensorRT fuses no layer with a plugin.
 
 ``deformable_attention`` and ``correlation`` are operators that PyTorch lacks too: each module has
 a function for use in a ``torch.nn.Module``, which becomes the plugin.

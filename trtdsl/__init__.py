@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from trtdsl.extension.ahead_of_time import PythonNeededWarning
     from trtdsl.extension.buffer import Buffer
     from trtdsl.extension.launch import Launch
+    from trtdsl.extension.tensor_map import TensorMap
     from trtdsl.held import PrecisionWarning
     from trtdsl.ir.plugin import Plugin
     from trtdsl.network import Network, Tensor
@@ -72,6 +73,7 @@ _HOME = {
     "ShapeError": "errors",
     "SizeOneWarning": "export.paths",
     "Tensor": "network",
+    "TensorMap": "extension.tensor_map",
     "TrtdslError": "errors",
     "UnavailableError": "errors",
     "UncheckedWarning": "export.unchecked",
@@ -107,6 +109,7 @@ __all__ = [
     "ShapeError",
     "SizeOneWarning",
     "Tensor",
+    "TensorMap",
     "TrtdslError",
     "UnavailableError",
     "UncheckedWarning",

@@ -31,6 +31,7 @@ from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.launch import Launch
 from trtdsl.extension.nvrtc import compile_ptx
 from trtdsl.extension.symbolic_launch import NotSymbolicError
+from trtdsl.extension.tensor_map import TensorMap
 from trtdsl.inspection import manifest_table
 from trtdsl.ir.plugin import Plugin
 from trtdsl.lower import lower
@@ -196,6 +197,7 @@ LAUNCHES: dict[str, Callable[[Buffer], Any]] = {
     "shared memory": lambda x: start(shared=8192 * x.shape[0]),
     "an int too large": lambda x: start(args=(x.volume * 10**8,)),
     "an empty grid": lambda x: start(grid=x.shape[0] - 1),
+    "a map": lambda x: start(args=(TensorMap(buffer=x, sizes=(5,), strides=(), box=(5,)),)),
     "at least 1": lambda x: start(grid=max(1, x.volume)),
     "a long": lambda x: start(args=(2**31,)),
     "a text": lambda x: start(args=("text",)),
@@ -234,6 +236,7 @@ REFUSED: dict[str, str] = {
     "shared memory": "more than 49152 bytes of shared memory",
     "an int too large": "may be 4500000000, which does not fit an int",
     "an empty grid": "its grid of n - 1 may be empty",
+    "a map": "it takes a tensor map, which is made for each pointer",
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from trtdsl.errors import BuildError
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.launch import Launch, launches_of, scalar
+from trtdsl.extension.tensor_map import TensorMap
 from trtdsl.extension.unknown_size import Unknowns, UnknownSize
 from trtdsl.ir.plugin import Plugin
 from trtdsl.types import Dim, DimRange, DType, TensorType, bounds, symbols
@@ -186,6 +187,8 @@ class _Wrapping:
                     f"kernel {self.given.kernel} is given a buffer that is none of its tensors"
                 )
             return f"trtdsl_pointer{{{self.names[id(value)]}}}"
+        if isinstance(value, TensorMap):
+            raise NotSymbolicError("it takes a tensor map, which is made for each pointer")
         if value is None:
             return "trtdsl_pointer{nullptr}"
         if isinstance(value, UnknownSize):
