@@ -207,6 +207,7 @@ def compare(
     workspace: Workspace = None,
     level: Level = None,
     tolerance: Annotated[float | None, typer.Option(min=0, help="largest relative error")] = None,
+    modules: Annotated[bool, typer.Option("--modules", help="show errors by module")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show PyTorch, trtdsl and the ONNX path side by side: error, layers, time, size."""
@@ -225,6 +226,7 @@ def compare(
             tolerance=tolerance,
             workspace=options.workspace,
             optimization_level=level,
+            modules=modules,
             **_shapes(work),
         )
     _OUT.print_json(json.dumps(result.to_json())) if as_json else _OUT.print(result)

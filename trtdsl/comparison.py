@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trtdsl.errors import ConversionError, TrtdslError, UnavailableError, explain
@@ -15,10 +16,12 @@ from trtdsl.render import size_text
 
 if TYPE_CHECKING:
     import torch
+    from rich.console import Group
     from rich.table import Table
     from torch import nn
 
     from trtdsl.engine import Engine
+    from trtdsl.module_errors import ModuleError
     from trtdsl.network import Network
     from trtdsl.reference import Reference
 
@@ -48,7 +51,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What ``compare`` found; ``print`` it, or read ``pytorch``, ``trtdsl`` and ``onnx``."""
+    """What ``compare`` found; ``print`` it, or read ``pytorch``, ``trtdsl`` and ``onnx``.
+
+    ``modules`` are there if they were asked for.
+    """
 
     model: str
     device: str
@@ -56,6 +62,7 @@ class Comparison:
     pytorch: Row
     trtdsl: Row
     onnx: Row
+    modules: tuple[ModuleError, ...] = ()
 
     @property
     def rows(self) -> tuple[Row, Row, Row]:
@@ -75,6 +82,7 @@ class Comparison:
             "tolerance": self.tolerance,
             "ok": self.ok,
             "rows": [asdict(row) for row in self.rows],
+            "modules": [asdict(module) for module in self.modules],
         }
 
     def table(self) -> Table:
@@ -96,14 +104,35 @@ class Comparison:
                 made.add_row(f"[red]{escape(row.failure)}[/]")
         return made
 
-    def __rich__(self) -> Table:
-        return self.table()
+    def modules_table(self) -> Table:
+        """The modules as a table; in red where the tolerance is passed."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        made = Table(
+            title="what modules give, in order",
+            caption="in red beyond the tolerance; the first one is where it begins",
+        )
+        for column in ("module", "last operator", "line"):
+            made.add_column(column, overflow="fold")
+        made.add_column("relative", justify="right")
+        for x in self.modules:
+            place = x.line.partition(",")[0]
+            cells = (x.module or "(the model)", x.operator, Path(place).name)
+            style = "red" if x.relative_error > self.tolerance else None
+            made.add_row(*map(escape, cells), f"{x.relative_error:.2e}", style=style)
+        return made
+
+    def __rich__(self) -> Group:
+        from rich.console import Group
+
+        return Group(self.table(), *([self.modules_table()] if self.modules else []))
 
     def __str__(self) -> str:
         from rich.console import Console
 
         console = Console(file=io.StringIO(), width=110, color_system=None)
-        console.print(self.table())
+        console.print(self)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text.rstrip("\n")
 
@@ -121,6 +150,7 @@ def compare(
     workspace: int | None = None,
     optimization_level: int | None = None,
     repeats: int = 20,
+    modules: bool = False,
 ) -> Comparison:
     """Run a module with PyTorch, by trtdsl and by way of ONNX, on the same inputs.
 
@@ -131,6 +161,9 @@ def compare(
         tolerance: the largest relative error of trtdsl's answer; by default 1e-4, with ``"tf32"``
             and ``"fp16"`` 1e-2, with ``"bf16"`` 5e-2.
         repeats: calls that are timed; the median is given.
+        modules: also say how far what each module gives is off, against the network in float32 as
+            PyTorch evaluates it. That takes a further engine, whose outputs these are: what
+            TensorRT fuses differently there may hide what is wrong.
     Errors: as of ``convert``. Where the ONNX path fails, its row says why.
     """
     from trtdsl.build import BuildOptions
@@ -139,12 +172,8 @@ def compare(
 
     _refuse_other_models(model)
     _require_numbers(tolerance, repeats)
-    options = BuildOptions(
-        precision=precision,
-        workspace=workspace,
-        optimization_level=optimization_level,
-        progress=False,
-    )
+    limits = {"workspace": workspace, "optimization_level": optimization_level}
+    options = BuildOptions.of(precision, {**limits, "progress": False})
     given, named = given_inputs(model, args, kwargs)
     on_gpu = choose(backend)[0] == "tensorrt"
     call = _Call(device=_device(on_gpu), args=given, kwargs=named, repeats=repeats)
@@ -158,6 +187,7 @@ def compare(
         pytorch=_pytorch_row(model, call),
         trtdsl=_trtdsl_row(network, ours, call, expected),
         onnx=_onnx_row(model, shapes, on_gpu, options, call, expected),
+        modules=_modules(model, call, shapes, on_gpu, options, network) if modules else (),
     )
 
 
@@ -250,7 +280,7 @@ def _moved(value: Any, device: torch.device) -> Any:
     return tree.unflatten([x.to(device) for x in leaves])
 
 
-def _expected(model: nn.Module, call: _Call) -> Any:
+def _expected(model: Callable[..., Any], call: _Call) -> Any:
     """The module's own answer, where it is, without the rounding to TF32 that cuDNN does."""
     import torch
 
@@ -268,6 +298,27 @@ def _convert(
 
     network = trace(model, call.args, call.kwargs, precision=options.precision, **shapes)
     return network, build(network, options) if on_gpu else Reference(network)
+
+
+def _modules(
+    model: nn.Module,
+    call: _Call,
+    shapes: Mapping[str, Any],
+    on_gpu: bool,
+    options: Any,
+    network: Network,
+) -> tuple[ModuleError, ...]:
+    from trtdsl.build import build
+    from trtdsl.conversion import trace
+    from trtdsl.module_errors import module_errors
+
+    def run(showing: Network) -> Any:
+        return call.answer(build(showing, options) if on_gpu else showing.evaluate)
+
+    exact = trace(model, call.args, call.kwargs, **shapes)
+    return module_errors(
+        exact, network, evaluate=lambda x: _expected(x.evaluate, call), run=run, error=_errors
+    )
 
 
 def _pytorch_row(model: nn.Module, call: _Call) -> Row:
