@@ -295,7 +295,7 @@ def looked_up(x: torch.Tensor) -> torch.Tensor:
         (ufunc, "hands a tensor or a size to numpy", "compute it with torch"),
         (array_out, "hands a tensor or a size to numpy", "in tensors from input to output"),
         (listed, "reads the values of a tensor in Python", "torch.stack"),
-        (looked_up, "looks a size that varies up in a dict", "leave the size out"),
+        (looked_up, "looks a number up in a dict", "leave the size out"),
         (nested, "makes a nested tensor", "pad the rows"),
         (aligned, "computes ctc_loss", "in PyTorch"),
         (least_squares, "solves least squares", "torch.linalg.solve"),

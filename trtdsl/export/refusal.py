@@ -50,8 +50,9 @@ _KNOWN = (
     ),
     (
         re.compile("unhashable type: non-nested SymInt"),
-        "it looks a size that varies up in a dict or set",
-        "compute with it, or leave the size out of dynamic_shapes",
+        "it looks a number up in a dict or set: a size that varies, or what an input holds",
+        "leave the size out of dynamic_shapes; keep what an input holds in its tensor, and compute "
+        "with it there",
     ),
     (
         re.compile(r"aten\._nested_|NestedTensor"),
