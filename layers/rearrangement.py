@@ -57,9 +57,10 @@ def _rolled(x: Tensor, moves: dict[int, Dim]) -> Tensor:
 def _repeated(x: Tensor, repeats: Sequence[Dim]) -> Tensor:
     if len(repeats) > x.rank:
         x = Unsqueeze(axes=tuple(range(len(repeats) - x.rank)))(x)
-    shape = tuple(size * count for size, count in zip(x.shape, repeats, strict=True))
-    if shape == x.shape:
-        return x
+    pairs = [*zip(x.shape, repeats, strict=True)]
+    shape = tuple(size * count for size, count in pairs)
+    if all(size == 1 or count == 1 for size, count in pairs):
+        return expanded(x, shape)
     return Slice(start=(0,) * x.rank, shape=shape, stride=(1,) * x.rank, mode=SampleMode.WRAP)(x)
 
 
