@@ -12,7 +12,7 @@ from trtdsl.ir.constant import Constant
 from trtdsl.ir.gather import Gather, GatherMode
 from trtdsl.ir.select import Select
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
-from trtdsl.ir.slice import section
+from trtdsl.ir.slice import SampleMode, Slice, section
 from trtdsl.network import Network, Tensor
 from trtdsl.operators import align, as_tensor, maximum
 from trtdsl.real import is_read
@@ -158,7 +158,23 @@ def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> 
         # PyTorch reads only the first part of a longer axis; TensorRT wants equal sizes.
         if other != axis:
             x = section(x, other, 0, size)
+    line = _repeated_line(index, axis)
+    if line is not None:
+        return Gather(axis=axis)(x, line)
     return Gather(mode=GatherMode.ELEMENT, axis=axis)(x, index)
+
+
+def _repeated_line(index: Tensor, axis: int) -> Tensor | None:
+    """The places ``(n,)`` along an axis, where the same are repeated along all other axes."""
+    made = index.producer
+    if made is None or not isinstance(made.layer, Slice):
+        return None
+    cut, (line,) = made.layer, made.inputs[:1]
+    others = [i for i in range(index.rank) if i != axis]
+    repeated = all(line.shape[i] == 1 and cut.start[i] == 0 for i in others)
+    whole = (cut.start[axis], cut.stride[axis], index.shape[axis]) == (0, 1, line.shape[axis])
+    strict = cut.mode is SampleMode.STRICT_BOUNDS
+    return line.reshape(line.shape[axis]) if strict and repeated and whole else None
 
 
 @converter(aten.take_along_dim.default)

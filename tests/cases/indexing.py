@@ -24,6 +24,17 @@ def positions(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     return x + table[: x.shape[0]]
 
 
+def lines(x: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The same places of all lines, of fewer lines than there are, and of other axes."""
+    middle, last = places[None, :, None], places.expand(*x.shape[:-1], -1)
+    return (
+        x.gather(1, middle.expand(x.shape[0], -1, x.shape[2])),
+        x.gather(1, middle.repeat(1, 1, 3)),
+        x.gather(-1, last),
+        x.gather(1, middle.expand(1, -1, 2)),
+    )
+
+
 CASES = [
     Case(aten.select.int, f32(2, 3, 4), 1, 2, dynamic=BATCH),
     Case(aten.select.int, f32(2, 3, 4), 0, -1, dynamic=BATCH),
@@ -55,6 +66,7 @@ CASES = [
         dynamic={(0, 0): "n", (1, 0): "n"},
     ),
     Case(aten.gather.default, i64(3, 4, 2), 0, i64(5, 2, 1, low=0, high=3)),
+    Case(lines, f32(2, 5, 5), i64(7, low=0, high=5), dynamic={(0, 0): "batch", (1, 0): "n"}),
     Case(aten.gather.default, f32(4), 0, torch.tensor(2)),
     Case(aten.gather.default, f32(4), 0, torch.zeros(2, 0, dtype=torch.uint8)),
     Case(aten.gather.default, f32(3, 4), 0, i64(2, 4, low=0, high=3), kwargs={"sparse_grad": True}),
