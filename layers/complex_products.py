@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +11,17 @@ import torch
 from trtdsl.complex import Complex
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.reduce import Reduce, ReduceOperation
-from trtdsl.ir.shuffle import Unsqueeze
+from trtdsl.ir.shuffle import Squeeze, Unsqueeze
+from trtdsl.ir.slice import section
 from trtdsl.network import Tensor
 from trtdsl.operators import matmul
 from trtdsl.registry import converter, find, of_products
+from trtdsl.types import DType, is_static
 
 from .complex import magnitude
 from .complex_arithmetic import add, bilinear, multiply
 from .contraction import einsum as einsum_
+from .creation import filled
 from .shape import mT
 
 __all__: list[str] = []
@@ -30,6 +34,55 @@ of_products(
     aten.conv_transpose2d.input, aten.conv_transpose3d.input, aten.convolution.default,
     aten.inner.default, aten.kron.default, aten.tensordot.default,
 )  # fmt: skip
+
+
+@converter(aten.prod.dim_int, complex=True)
+def prod_dim(x: Complex, dim: int, keepdim: bool = False, *, dtype: Any = None) -> Complex:
+    """The product along an axis. Errors: ConversionError for one of a size that varies."""
+    if isinstance(dtype, DType):
+        raise ConversionError(
+            explain(
+                f"the product of complex numbers as {dtype.value}",
+                fix="leave dtype out, and take torch.real of it",
+            )
+        )
+    axis = dim % x.rank
+    count = x.shape[axis]
+    if not is_static((count,)):
+        raise ConversionError(
+            explain(
+                f"the product of {count} complex numbers, of which there are not always as many",
+                fix="add their logarithms, and take torch.exp of the sum",
+            )
+        )
+    product = _product(x, axis, int(count)) if count else _one(x, axis)
+    return product if keepdim else product.map(Squeeze(axes=(axis,)))
+
+
+@converter(aten.prod.default, complex=True)
+def prod(x: Complex, *, dtype: Any = None) -> Complex:
+    """The product of all elements, as ``prod_dim``."""
+    return prod_dim(x.map(lambda part: part.reshape(math.prod(x.shape))), 0)
+
+
+def _one(x: Complex, axis: int) -> Complex:
+    """The product of nothing."""
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    real, imag = (filled(x.network, shape, number, x.dtype) for number in (1.0, 0.0))
+    return Complex(real, imag)
+
+
+def _product(x: Complex, axis: int, count: int) -> Complex:
+    """One half times the other, as often as there are two."""
+    if count == 1:
+        return x
+
+    def part(start: int, size: int) -> Complex:
+        return x.map(lambda t: section(t, axis, start, size))
+
+    half = count // 2
+    product = _product(multiply(part(0, half), part(half, half)), axis, half)
+    return multiply(product, part(count - 1, 1)) if count % 2 else product
 
 
 @converter(aten.matmul.default, complex=True)

@@ -36,8 +36,21 @@ def select(x: Tensor, dim: int, index: Dim) -> Tensor:
     axis = dim % x.rank
     if is_computed(x.network, index):
         return Gather(axis=axis)(x, wrapped(as_tensor(index, x.network), x.shape[axis]))
+    one = _before_repetition(x, axis)
+    if one is not None:
+        return Squeeze(axes=(axis,))(one)
     start = from_the_front(x.network, index, x.shape[axis])
     return Squeeze(axes=(axis,))(section(x, axis, start, 1))
+
+
+def _before_repetition(x: Tensor, axis: int) -> Tensor | None:
+    """The one slice along an axis, where x is that repeated and whole in all else."""
+    made = x.producer
+    if made is None or not isinstance(made.layer, Slice) or made.layer.stride[axis] != 0:
+        return None
+    one = made.inputs[0]
+    others = (*one.shape[:axis], x.shape[axis], *one.shape[axis + 1 :])
+    return one if one.shape[axis] == 1 and others == x.shape else None
 
 
 @converter(aten.slice.Tensor)

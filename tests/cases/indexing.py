@@ -35,7 +35,14 @@ def lines(x: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, ...]:
     )
 
 
+def of_each(x: torch.Tensor) -> torch.Tensor:
+    """A number that is read of a table which is repeated for each of the batch."""
+    table = torch.arange(4).unsqueeze(0).expand(x.shape[0], 4)
+    return torch.ones(1, 1, 1).repeat(x.shape[0], table[0].max() + 1, 1) * x[:, None]
+
+
 CASES = [
+    Case(of_each, f32(2, 3), dynamic=BATCH),
     Case(aten.select.int, f32(2, 3, 4), 1, 2, dynamic=BATCH),
     Case(aten.select.int, f32(2, 3, 4), 0, -1, dynamic=BATCH),
     Case(aten.select.int, i64(2, 3), -1, 0),
