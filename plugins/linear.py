@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 
 from trtdsl.extension.buffer import Buffer
-from trtdsl.extension.launch import Launch, capability, multiprocessors
+from trtdsl.extension.launch import Launch, multiprocessors
 from trtdsl.extension.tensor_map import TensorMap
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.ir.base import Layer
@@ -23,7 +23,6 @@ from trtdsl.layers.linear import addmm as addmm_of_layers
 from trtdsl.layers.linear import linear as of_layers
 from trtdsl.layers.linear import order_of_rows, rows_of
 from trtdsl.network import Tensor
-from trtdsl.tensorrt_api import Api
 from trtdsl.types import DType, TensorType, is_static
 
 from .gelu import Gelu
@@ -31,7 +30,6 @@ from .tiles import best
 
 __all__ = ["CONVERTERS", "Linear", "addmm", "linear"]
 
-_HOPPER = (9, 0)
 _ALIGNMENT = 8
 """Elements that are stored at once; and what tensor maps want of a row, 16 bytes."""
 _LEAST = 1 << 20
@@ -56,11 +54,12 @@ class Linear(Plugin, kernel=("gelu_of.cu", "linear.cu")):
 
     The kernel is for compute capability 9.0 (H100, H200), for float16 and bfloat16, K and N that
     are multiples of 8, and results of a million elements or more, if their size is known: smaller
-    ones do not busy such a GPU, and TensorRT may divide their sums. Anything else becomes
-    TensorRT's product, sum and activation; so it does where a GPU of another kind is at hand.
+    ones do not busy such a GPU, and TensorRT may divide their sums. Anything else, and an engine
+    for another GPU, has TensorRT's product, sum and activation.
     Errors: ShapeError. Source: aten::linear; wgmma, PTX ISA.
     """
 
+    capability: ClassVar[str] = "9.0"
     narrows: ClassVar[bool] = True
     multiplies: ClassVar[bool] = True
     by_row: ClassVar[bool] = True
@@ -94,11 +93,7 @@ class Linear(Plugin, kernel=("gelu_of.cu", "linear.cu")):
         if x.dtype not in _HALVES or not fits or depth == 0:
             return False
         count = math.prod(x.shape[:-1]) * columns
-        return (not is_static((count,)) or count >= _LEAST) and capability() in (None, _HOPPER)
-
-    def available(self, api: Api) -> bool:
-        """Not for an engine that other GPUs run too."""
-        return api.architecture is None
+        return not is_static((count,)) or count >= _LEAST
 
     def expand(self, x: Tensor, weight: Tensor, *bias: Tensor) -> Tensor:
         product = MatrixMultiply(op1=MatrixOperation.TRANSPOSE)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tests import standin
 from tests.engine_parts import F32, PLAN
-from trtdsl.build import BuildOptions, build
+from trtdsl.build import BuildOptions, _served, build
 from trtdsl.errors import BuildError, LoadError
 from trtdsl.inspection import layer_table, manifest_table, memory_table, precisions
 from trtdsl.manifest import Manifest
@@ -58,6 +58,16 @@ def test_8_6_cannot_refit_what_other_versions_load(building: Callable[[str], Any
         build(network(), BuildOptions(version_compatible=True, refit=True))
     building("10.3.0")
     assert build(network(), BuildOptions(version_compatible=True, refit=True)).manifest.refit
+
+
+@pytest.mark.parametrize(
+    ("hardware", "served"), [(False, "9.0"), ("same_compute_capability", "9.0"), (True, "")]
+)
+def test_an_engine_for_several_kinds_of_gpus_is_for_none_of_them_alone(
+    hardware: bool | str, served: str
+) -> None:
+    gpu = Gpu(index=0, name="GPU", compute_capability="9.0", cuda="12.4", memory=1)
+    assert _served(BuildOptions(hardware_compatible=hardware), gpu) == served
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import trtdsl
-from trtdsl.errors import BuildError, RunError, UnavailableError
+from trtdsl.errors import BuildError, RunError
 from trtdsl.extension import launch, tensor_map
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.launch import Launch, Planned
@@ -117,26 +117,14 @@ class Devices:
             major, minor = self.capabilities[device.value]
             place._obj.value = {75: major, 76: minor, 16: 132}[attribute]
         else:
-            place._obj.value = {"cuCtxGetDevice": 1, "cuDeviceGet": 0}[name]
+            assert name == "cuCtxGetDevice"
+            place._obj.value = 1
 
 
-@pytest.mark.parametrize(("context", "wanted"), [(0, (8, 0)), (7, (9, 0))])
-def test_the_capability_is_the_current_devices_or_the_first_ones(
-    context: int, wanted: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(launch, "current_context", lambda: context)
+def test_the_current_device_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "call", Devices((8, 0), (9, 0)))
-    assert launch.capability() == wanted
     assert launch.architecture() == "90"
     assert launch.multiprocessors() == 132
-
-
-def test_where_there_is_no_gpu_there_is_no_capability(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> int:
-        raise UnavailableError("no driver")
-
-    monkeypatch.setattr(launch, "current_context", refuse)
-    assert launch.capability() is None
 
 
 @pytest.mark.parametrize(("own", "wanted"), [("80", "80"), ("90", "90a"), ("120", "120")])

@@ -21,6 +21,7 @@ from trtdsl.lower import lower
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.options import BuildOptions
 from trtdsl.passes.prepared import prepared_for
+from trtdsl.passes.untaken import without_others
 from trtdsl.paused import collections_paused
 from trtdsl.profiles import Profile, given_sizes, hull, parse
 from trtdsl.reference import spec
@@ -75,7 +76,7 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
         built, engine = _known(known, lambda b: _engine(network, b, options, profiles, gpu))
         if built is None or engine is None:
             with collections_paused():
-                prepared = prepared_for(network, trt)
+                prepared = prepared_for(without_others(network, _served(options, gpu)), trt)
             with primary_context(options.gpu):
                 built = _built(prepared, options, profiles, cache)
             engine = _engine(network, built, options, profiles, gpu)
@@ -86,6 +87,11 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
     if built.doubts:
         warnings.warn(built.doubts, PrecisionWarning, stacklevel=3)
     return engine
+
+
+def _served(options: BuildOptions, gpu: Gpu) -> str:
+    """The compute capability of the GPUs that an engine is for; none where it is for several."""
+    return "" if options.hardware == "ampere_plus" else gpu.compute_capability
 
 
 def _known(

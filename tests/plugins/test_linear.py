@@ -21,6 +21,7 @@ from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.network import Network
 from trtdsl.passes.followed import with_followers
 from trtdsl.passes.rows import in_rows
+from trtdsl.passes.untaken import without_others
 from trtdsl.plugins import linear as module
 from trtdsl.plugins.gelu import Gelu
 from trtdsl.plugins.linear import Linear
@@ -150,13 +151,15 @@ def test_an_unknown_function_is_refused() -> None:
         Linear(function="swish").infer(X, WEIGHT)
 
 
-@pytest.mark.parametrize("of", [None, (9, 0), (8, 0), (10, 0)])
-def test_only_hopper_has_the_kernel(
-    of: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A network made where there is no GPU is for one that may be a Hopper."""
-    monkeypatch.setattr(module, "capability", lambda: of)
-    assert Linear().takes(X, WEIGHT, BIAS) is (of in (None, (9, 0)))
+@pytest.mark.parametrize("of", ["9.0", "8.0", "10.0", ""])
+def test_only_an_engine_for_hopper_has_the_kernel(of: str) -> None:
+    net = Network()
+    x, weight, bias = f32(2, 5, 16), f32(1, 24, 16), f32(1, 1, 24)
+    y = Linear(function="gelu")(net.input("x", x.shape), *map(net.constant, (weight, bias)))
+    net.output(y, "y")
+    changed = without_others(net, of)
+    assert (plugins(changed) == ["gelu"]) is (of == "9.0")
+    assert_close(changed.evaluate(x), net.evaluate(x), 2e-6)
 
 
 LEFT = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from trtdsl.errors import BuildError, RunError, UnavailableError, explain
+from trtdsl.errors import BuildError, RunError, explain
 from trtdsl.extension.buffer import Buffer
 from trtdsl.extension.nvrtc import compile_cuda
 from trtdsl.extension.tensor_map import EncodedMap, TensorMap
@@ -20,7 +20,6 @@ __all__ = [
     "Launch",
     "Planned",
     "architecture",
-    "capability",
     "compiled",
     "current_context",
     "launches_of",
@@ -170,23 +169,6 @@ def architecture() -> str:
     """The compute capability of the current context's device, as ``"90"``."""
     major, minor = (_of_device(attribute) for attribute in _CAPABILITY)
     return f"{major}{minor}"
-
-
-def capability() -> tuple[int, int] | None:
-    """The compute capability of the current context's device, or else of the first one.
-
-    None where there is no GPU, or none that this process may use.
-    """
-    device = ctypes.c_int()
-    try:
-        if current_context():
-            call("cuCtxGetDevice", ctypes.byref(device))
-        else:
-            call("cuDeviceGet", ctypes.byref(device), 0)
-        major, minor = (_attribute(device, attribute) for attribute in _CAPABILITY)
-    except (RunError, UnavailableError):
-        return None
-    return major, minor
 
 
 def multiprocessors() -> int:

@@ -64,6 +64,9 @@ class Plugin(Layer):
     kernel: ClassVar[str] = ""
     version: ClassVar[str] = "1"
     ahead_of_time: ClassVar[bool] = False
+    capability: ClassVar[str] = ""
+    """The compute capability that its kernel is for, such as ``"9.0"``, if it is for one alone: an
+    engine for other GPUs, or for others too, gets the layers that ``expand`` makes."""
     narrows: ClassVar[bool] = False
     """Whether ``precision`` may hand it 16-bit numbers where it was traced with float32 ones."""
     multiplies: ClassVar[bool] = False

@@ -1,28 +1,35 @@
-"""``without_untaken``: no plugin whose kernel does not take the dtypes that the network has."""
+"""Plugins as the layers that they stand for, where no kernel or not this GPU is there for them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 from trtdsl.ir.plugin import Plugin
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.rewrite import named, rewrite
 
-__all__ = ["without_untaken"]
+__all__ = ["without_others", "without_untaken"]
 
 
 def without_untaken(network: Network) -> Network:
-    """Plugins that do not take their inputs, as the layers that they stand for."""
+    """A network without the plugins whose kernel does not take the dtypes that it has."""
+    return _expanded(network, lambda plugin, inputs: plugin.takes(*(x.type for x in inputs)))
 
+
+def without_others(network: Network, capability: str) -> Network:
+    """A network for GPUs of this compute capability, or of any: without the plugins of others."""
+    return _expanded(network, lambda plugin, _: plugin.capability in ("", capability))
+
+
+def _expanded(network: Network, stays: Callable[[Plugin, Sequence[Tensor]], bool]) -> Network:
     def rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         layer = operation.layer
-        if not isinstance(layer, Plugin) or layer.takes(*(x.type for x in inputs)):
+        if not isinstance(layer, Plugin) or stays(layer, inputs):
             return None
         outputs = layer.expand(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         named(outputs[0], operation)
         return outputs
 
-    return rewrite(network, rule) if _plugins(network) else network
-
-
-def _plugins(network: Network) -> bool:
-    return any(isinstance(operation.layer, Plugin) for operation in network.operations)
+    plugins = any(isinstance(operation.layer, Plugin) for operation in network.operations)
+    return rewrite(network, rule) if plugins else network
