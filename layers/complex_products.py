@@ -46,6 +46,8 @@ def prod_dim(x: Complex, dim: int, keepdim: bool = False, *, dtype: Any = None) 
                 fix="leave dtype out, and take torch.real of it",
             )
         )
+    if x.rank == 0:
+        return x
     axis = dim % x.rank
     count = x.shape[axis]
     if not is_static((count,)):
