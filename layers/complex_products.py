@@ -64,7 +64,7 @@ def prod_dim(x: Complex, dim: int, keepdim: bool = False, *, dtype: Any = None) 
 @converter(aten.prod.default, complex=True)
 def prod(x: Complex, *, dtype: Any = None) -> Complex:
     """The product of all elements, as ``prod_dim``."""
-    return prod_dim(x.map(lambda part: part.reshape(math.prod(x.shape))), 0)
+    return prod_dim(x.map(lambda part: part.reshape(math.prod(x.shape))), 0, dtype=dtype)
 
 
 def _one(x: Complex, axis: int) -> Complex:

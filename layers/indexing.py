@@ -46,11 +46,12 @@ def select(x: Tensor, dim: int, index: Dim) -> Tensor:
 def _before_repetition(x: Tensor, axis: int) -> Tensor | None:
     """The one slice along an axis, where x is that repeated and whole in all else."""
     made = x.producer
-    if made is None or not isinstance(made.layer, Slice) or made.layer.stride[axis] != 0:
+    if made is None or not isinstance(made.layer, Slice):
         return None
-    one = made.inputs[0]
-    others = (*one.shape[:axis], x.shape[axis], *one.shape[axis + 1 :])
-    return one if one.shape[axis] == 1 and others == x.shape else None
+    cut, one = made.layer, made.inputs[0]
+    repeats = one.shape[axis] == 1 and cut.stride == tuple(int(i != axis) for i in range(x.rank))
+    whole = (*one.shape[:axis], x.shape[axis], *one.shape[axis + 1 :]) == x.shape
+    return one if repeats and whole and cut.start == (0,) * x.rank else None
 
 
 @converter(aten.slice.Tensor)

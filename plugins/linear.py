@@ -68,7 +68,8 @@ class Linear(Plugin, kernel=("gelu_of.cu", "linear.cu")):
 
     def infer(self, x: TensorType, weight: TensorType, *bias: TensorType) -> TensorType:
         given = ", ".join(map(str, (x, weight, *bias)))
-        self.require(self.function in _FUNCTIONS, f"knows no function {self.function!r}")
+        known = ", ".join(map(repr, _FUNCTIONS))
+        self.require(self.function in _FUNCTIONS, f"knows {known}, not function {self.function!r}")
         self.require_floats(x, weight, *bias)
         self.require(x.rank > 1 and len(bias) <= 1, f"takes rows, weight and a bias: {given}")
         ones = (1,) * (x.rank - 2)

@@ -163,7 +163,8 @@ def compare(
         repeats: calls that are timed; the median is given.
         modules: also say how far what each module gives is off, against the network in float32 as
             PyTorch evaluates it. That takes a further engine, whose outputs these are: what
-            TensorRT fuses differently there may hide what is wrong.
+            TensorRT fuses differently there may hide what is wrong. The reference in float32 is
+            that network itself, and has no error.
     Errors: as of ``convert``. Where the ONNX path fails, its row says why.
     """
     from trtdsl.build import BuildOptions

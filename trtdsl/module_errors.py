@@ -20,7 +20,7 @@ __all__ = ["ModuleError", "module_errors"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleError:
-    """The error of what a module gives to others: ``relative_error`` as of ``trtdsl.compare``.
+    """The error of what a module's last layer gives, its first output, as of ``trtdsl.compare``.
 
     ``module`` is its path in the model, empty for the model's own operators; ``operator`` and
     ``line`` are those of the last layer that it is made of. A module that is called twice, or that

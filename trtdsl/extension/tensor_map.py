@@ -73,7 +73,8 @@ class EncodedMap:
         driver = library()
         encode: Any = getattr(driver, "cuTensorMapEncodeTiled", None)
         if encode is None:
-            raise RunError("tensor maps need a driver of CUDA 12.0 or later")
+            what = "tensor maps need a driver of CUDA 12.0 or later, and this one has none"
+            raise RunError(explain(what, fix="install a driver of release 525 or later"))
         status = encode(*self._head, ctypes.c_void_p(pointer), *self._rest)
         check(driver, "cuTensorMapEncodeTiled", status)
         self._pointer = pointer
