@@ -11,6 +11,8 @@ import trtdsl
 from tests import test_last_steps as last
 from tests import test_patches as patches
 from tests import test_prepared as prepared
+from tests import test_single_rows as rows
+from tests import test_turned as turned
 from tests.cases.base import f32
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore::FutureWarning")]
@@ -66,3 +68,62 @@ def test_loops() -> None:
     for x in (f32(40, 4, 3), f32(3, 4, 1, seed=1)):
         for ours, wanted in zip(engine(x.cuda()), model(x), strict=True):
             torch.testing.assert_close(ours.cpu(), wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("kind", ["parallel", "scaled"])
+def test_an_mlp_beside_heads(kind: str, precision: str | None) -> None:
+    torch.manual_seed(0)
+    model, length = turned.Block(kind).eval(), Dim("length", min=1, max=64)
+    engine = trtdsl.convert(
+        model,
+        (f32(2, 8, 32),),
+        dynamic_shapes=({1: length},),
+        precision=precision,
+        optimization_level=0,
+    )
+    for size in (8, 13, 1):
+        check(model, engine, f32(2, size, 32, seed=size), TOLERANCE[precision])
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("length", [1, Dim("length", min=1, max=40)])
+def test_queries_beside_a_cache(length: int | Dim, precision: str | None) -> None:
+    torch.manual_seed(0)
+    model, past = rows.Cached().eval(), Dim("past", min=1, max=40)
+    batch, varies = Dim("batch", min=1, max=8), not isinstance(length, int)
+    engine = trtdsl.convert(
+        model,
+        rows.cached(2, 4 if varies else 1, 5),
+        dynamic_shapes=(
+            {0: batch, **({1: length} if varies else {})},
+            {0: batch, 2: past},
+            {0: batch, 2: past},
+        ),
+        precision=precision,
+        optimization_level=0,
+    )
+    for sizes in ((2, 4, 5), (3, 9, 7), (1, 2, 3), (4, 1, 6)):
+        inputs = rows.cached(sizes[0], sizes[1] if varies else 1, sizes[2], seed=sizes[2])
+        answers = engine(*(x.cuda() for x in inputs))
+        for ours, wanted in zip(answers, model(*inputs), strict=True):
+            error = (ours.cpu() - wanted).norm() / wanted.norm()
+            assert error <= TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+def test_lengths_that_are_added(precision: str | None) -> None:
+    torch.manual_seed(0)
+    model, length = rows.Joined().eval(), Dim("length", min=2, max=30)
+    engine = trtdsl.convert(
+        model,
+        (f32(2, 16, 32), f32(2, 5, 32, seed=1)),
+        dynamic_shapes=({}, {1: length}),
+        precision=precision,
+        optimization_level=0,
+    )
+    for size in (5, 9):
+        inputs = f32(2, 16, 32), f32(2, size, 32, seed=2)
+        expected = model(*inputs)
+        error = (engine(*(x.cuda() for x in inputs)).cpu() - expected).norm() / expected.norm()
+        assert error <= TOLERANCE[precision]

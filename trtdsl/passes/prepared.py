@@ -8,6 +8,7 @@ from typing import Any
 
 from trtdsl.ir.repeat import Repeat
 from trtdsl.network import Network, Operation, Tensor
+from trtdsl.passes.added_lengths import of_added_lengths
 from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.followed import with_followers
@@ -19,6 +20,7 @@ from trtdsl.passes.patches import in_patches
 from trtdsl.passes.rewrite import named, rewrite
 from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
+from trtdsl.passes.single_rows import without_single_rows
 from trtdsl.passes.summed import with_sums
 from trtdsl.passes.turned import turned_before
 from trtdsl.passes.weakly_typed import without_casts
@@ -41,7 +43,8 @@ def _computed_right(network: Network) -> Network:
     """The network in layers that TensorRT 8.6 computes as they are meant, and fuses."""
     network = without_casts(channel_scales(network))
     network = infinities(exact_integers(scaled_squares(network)))
-    return turned_before(shared(network))
+    network = turned_before(shared(network))
+    return of_added_lengths(without_single_rows(network))
 
 
 def _and_loops(change: Callable[[Network], Network], network: Network) -> Network:

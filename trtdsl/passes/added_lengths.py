@@ -1,0 +1,32 @@
+"""``of_added_lengths``: attention in float16 whose number of queries is a sum of sizes that vary.
+
+Of a text's tokens and an image's, joined, as in SD3 and FLUX. TensorRT 8.6 was seen to build no
+engine where it makes one kernel of such attention. Changes of sign in front of a product keep it
+from that, and round nothing.
+"""
+
+from __future__ import annotations
+
+from trtdsl.ir.elementwise import Unary, UnaryOperation
+from trtdsl.ir.matmul import MatrixMultiply
+from trtdsl.network import Network, Operation, Tensor
+from trtdsl.passes.rewrite import named, rewrite
+from trtdsl.types import DType
+
+__all__ = ["of_added_lengths"]
+
+_NEGATIVE = Unary(op=UnaryOperation.NEG)
+
+
+def of_added_lengths(network: Network) -> Network:
+    """A network that computes the same: both factors of such products have the other sign."""
+    return rewrite(network, _rule)
+
+
+def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    layer, (y, *_) = operation.layer, operation.outputs
+    if not isinstance(layer, MatrixMultiply) or any(x.is_constant for x in operation.inputs):
+        return None
+    if y.dtype is not DType.FLOAT16 or y.rank < 3 or not getattr(y.shape[-2], "is_Add", False):
+        return None
+    return (named(layer(*map(_NEGATIVE, inputs)), operation),)
