@@ -127,3 +127,25 @@ def test_on_a_gpu_an_engine_gives_them(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = comparison._modules(model, call, {}, True, None, network)
     assert [e.module for e in errors if e.relative_error > 1e-4] == ["first.narrow"]
     assert len(built[0].outputs) == len(WHERE)
+
+
+def test_a_normalization_in_float16_is_shown_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output of its own float32 would be another layer to TensorRT 8.6."""
+    from trtdsl import build
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.Linear(16, 4)).eval()
+    x = torch.randn(3, 8)
+    shown: list[Network] = []
+
+    def answers(showing: Network, _: Any) -> Any:
+        shown.append(showing)
+        return showing.evaluate
+
+    monkeypatch.setattr(build, "build", answers)
+    call = comparison._Call(device=torch.device("cpu"), args=(x,), kwargs={}, repeats=1)
+    network = trtdsl.trace(model, (x,), precision="fp16")
+    errors = comparison._modules(model, call, {}, True, None, network)
+    assert [e.module for e in errors] == ["0", "1", "2"]
+    assert [y.dtype for y in shown[0].outputs[:2]] == [trtdsl.DType.FLOAT16] * 2
+    assert all(0 < e.relative_error < 2e-3 for e in errors)

@@ -47,6 +47,16 @@ def test_a_normalization_takes_float16_as_it_is() -> None:
     assert lowered(plain, "8.6.1").created
 
 
+def test_a_normalization_of_groups_keeps_its_casts() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(4, 8, 1), nn.GroupNorm(4, 8), nn.Conv2d(8, 4, 1)).eval()
+    network = trtdsl.trace(model, (f32(2, 4, 5, 3),), precision="fp16")
+    plain = without_casts(network)
+    assert casts(plain) == casts(network)
+    (normalization,) = [op for op in plain.operations if isinstance(op.layer, Normalization)]
+    assert {x.dtype for x in normalization.inputs} == {DType.FLOAT32}
+
+
 def test_a_normalization_of_float32_stays() -> None:
     model = nn.LayerNorm(8).eval()
     x = f32(3, 8)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trtdsl.ir.cast import Cast
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.passes.rewrite import Keep, rewrite
+from trtdsl.passes.rewrite import Keep, rewrite, uses
 from trtdsl.source import Source
 from trtdsl.tree import Placeholder, flatten
+from trtdsl.types import DType
 
 __all__ = ["ModuleError", "module_errors"]
 
@@ -69,12 +71,17 @@ def _ends(network: Network) -> Iterator[Operation]:
 
 
 def _showing(network: Network, names: Sequence[str]) -> Network:
-    """A network with the first outputs of these operations for outputs, as a tuple."""
+    """A network with the first outputs of these operations for outputs, as a tuple.
+
+    Cast to float16 where all that reads one does: an output more in float32 would change what
+    TensorRT makes of a normalization in float16.
+    """
     found: dict[str, Tensor] = {}
+    narrowed = _narrowed(network)
 
     def note(operation: Operation, _: tuple[Tensor, ...], keep: Keep) -> Sequence[Tensor]:
         outputs = keep()
-        found[operation.name] = outputs[0]
+        found[narrowed.get(operation, operation.name)] = outputs[0]
         return outputs
 
     changed = rewrite(network, lambda *_: None, kept=note)
@@ -84,3 +91,11 @@ def _showing(network: Network, names: Sequence[str]) -> Network:
         changed.output(found[name], f"module_{i}")
     changed.output_tree = flatten(tuple(Placeholder(i) for i in range(len(names))))[1]
     return changed
+
+
+def _narrowed(network: Network) -> dict[Operation, str]:
+    """Casts to float16, and the name of the operation that nothing but the cast reads."""
+    counts = uses(network)
+    casts = [op for op in network.operations if op.layer == Cast(dtype=DType.FLOAT16)]
+    alone = {op: op.inputs[0].producer for op in casts if counts[op.inputs[0]] == 1}
+    return {op: made.name for op, made in alone.items() if made is not None}

@@ -13,6 +13,7 @@ import math
 
 from trtdsl.ir.activation import Activation, ActivationType
 from trtdsl.ir.attention import Attention
+from trtdsl.ir.base import Layer
 from trtdsl.ir.cast import Cast
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.nonzero import NonZero
@@ -35,7 +36,8 @@ def without_casts(network: Network) -> Network:
     So for softmax; and attention, of which this TensorRT has no layer, as its parts in float16.
     Recurrent layers of float16 go the other way: TensorRT 8.6 was seen to compute them wrong. And
     it was seen to build no engine where what gathers reads the positions of an input's true
-    elements: these are computed first.
+    elements: these are computed first; nor where a normalization of groups in float16 is compiled
+    with what is of float32: these keep their casts, and are as fast with them.
     """
     return rewrite(network, _rule)
 
@@ -52,7 +54,7 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     if operation.layer != Cast(dtype=DType.FLOAT16):
         return None
     wide = inputs[0].producer
-    if wide is None or not isinstance(wide.layer, Normalization | SoftMax):
+    if wide is None or not _is_wide_anyway(wide.layer):
         return None
     x, *coefficients = wide.inputs
     widened = x.producer
@@ -62,6 +64,13 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     if x.dtype is not DType.FLOAT16:
         return None
     return (named(wide.layer(x, *(cast(c, DType.FLOAT16) for c in coefficients)), wide),)
+
+
+def _is_wide_anyway(layer: Layer) -> bool:
+    """Whether TensorRT 8.6 computes in float32 what it is given in float16."""
+    if isinstance(layer, Normalization):
+        return layer.groups == 1
+    return isinstance(layer, SoftMax)
 
 
 def _gelu(x: Tensor) -> Tensor:
