@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import warnings
@@ -20,7 +21,7 @@ from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.lower import lower
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.options import BuildOptions
-from trtdsl.passes.prepared import prepared_for
+from trtdsl.passes.prepared import prepared_for, reworded
 from trtdsl.passes.untaken import without_others
 from trtdsl.paused import collections_paused
 from trtdsl.profiles import Profile, given_sizes, hull, parse
@@ -53,6 +54,9 @@ __all__ = [
 ]
 
 
+_LOG = logging.getLogger("trtdsl.build")
+_NO_KERNEL = "Could not find any implementation for node {ForeignNode["
+"""What TensorRT 8.6 says where its graph compiler fails at a part of the network."""
 BUILDING = threading.RLock()
 """A builder serves one thread at a time, and the messages that it logs are the process's."""
 
@@ -78,7 +82,9 @@ def build(network: Network, options: BuildOptions | None = None) -> Engine:
             with collections_paused():
                 prepared = prepared_for(without_others(network, _served(options, gpu)), trt)
             with primary_context(options.gpu):
-                built = _built(prepared, options, profiles, cache)
+                prepared, built = _attempted(
+                    prepared, partial(_built, options=options, profiles=profiles, cache=cache)
+                )
             engine = _engine(network, built, options, profiles, gpu)
             built = replace(built, doubts=_doubts(prepared, engine, trt))
             cache.save(built.pack())
@@ -109,6 +115,19 @@ def _known(
     except LoadError as error:
         warnings.warn(f"a cached engine is built again: {error}", CacheWarning, stacklevel=4)
         return None, None
+
+
+def _attempted(network: Network, build: Callable[[Network], Built]) -> tuple[Network, Built]:
+    """The network that TensorRT built, and its plan: this one, or the same in other words."""
+    try:
+        return network, build(network)
+    except BuildError as error:
+        strongly = is_strongly_typed(import_tensorrt())
+        other = network if strongly or _NO_KERNEL not in str(error) else reworded(network)
+        if other is network:
+            raise
+        _LOG.warning("TensorRT found no implementation; the network is built as other layers")
+    return other, build(other)
 
 
 def _built(

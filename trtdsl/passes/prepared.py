@@ -15,6 +15,7 @@ from trtdsl.passes.followed import with_followers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.idle_moves import without_idle_moves
 from trtdsl.passes.infinities import infinities
+from trtdsl.passes.other_words import in_other_words
 from trtdsl.passes.parts import in_parts
 from trtdsl.passes.patches import in_patches
 from trtdsl.passes.rewrite import named, rewrite
@@ -27,7 +28,7 @@ from trtdsl.passes.weakly_typed import without_casts
 from trtdsl.passes.wide_bytes import wide_bytes
 from trtdsl.tensorrt_api import is_strongly_typed
 
-__all__ = ["prepared_for"]
+__all__ = ["prepared_for", "reworded"]
 
 
 def prepared_for(network: Network, trt: Any) -> Network:
@@ -37,6 +38,11 @@ def prepared_for(network: Network, trt: Any) -> Network:
         return _and_loops(channel_scales, with_sums(network))
     network = with_sums(without_idle_moves(in_rows(in_parts(in_patches(network)))))
     return _and_loops(_computed_right, network)
+
+
+def reworded(network: Network) -> Network:
+    """What TensorRT 8.6 could not build, as other layers; itself where there are none."""
+    return _and_loops(in_other_words, network)
 
 
 def _computed_right(network: Network) -> Network:
