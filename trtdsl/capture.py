@@ -32,7 +32,7 @@ from trtdsl.export.constants import Constants
 from trtdsl.export.doubles import without_doubles
 from trtdsl.export.drawn import draw_nothing
 from trtdsl.export.dynamic import Bounds
-from trtdsl.export.effects import drop_checks, without_tokens
+from trtdsl.export.effects import asserts_bools, drop_checks, without_tokens
 from trtdsl.export.flat import Flat, input_names
 from trtdsl.export.history import refuse_history
 from trtdsl.export.inplace import (
@@ -257,7 +257,7 @@ def _functional(program: ExportedProgram, keep: Callable[[Any], bool]) -> Export
     modules = [m for m in program.graph_module.modules() if isinstance(m, GraphModule)]
     graphs = [m.graph for m in modules]
     for module in modules:
-        if drop_identities(module.graph):
+        if drop_identities(module.graph) | asserts_bools(module.graph):
             module.recompile()
         if has_inplace(module.graph):
             select_unbound(module.graph)

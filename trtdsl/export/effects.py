@@ -6,14 +6,31 @@ keeps such checks in order is no value.
 
 from __future__ import annotations
 
+import operator
+
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import Graph, Node
+from torch.fx.experimental.symbolic_shapes import cast_symbool_to_symint_guardless
 
-__all__ = ["drop_checks", "without_tokens"]
+__all__ = ["asserts_bools", "drop_checks", "without_tokens"]
 
 _CHECK = torch.ops.aten._linalg_check_errors.default
+
+
+def asserts_bools(graph: Graph) -> bool:
+    """Have conditions asserted as they are; whether any was as a number that is 1.
+
+    PyTorch 2.11 writes these so, and fails where it traces them anew.
+    """
+    numbers = [n for n in graph.nodes if n.target is cast_symbool_to_symint_guardless]
+    equal = [n for made in numbers for n in made.users if n.target is operator.eq and 1 in n.args]
+    for node in equal:
+        (made,) = node.all_input_nodes
+        node.replace_all_uses_with(made.args[0])
+        graph.erase_node(node)
+    return bool(equal)
 
 
 def drop_checks(graph: Graph) -> None:

@@ -38,6 +38,9 @@ def exportable() -> Iterator[None]:
     heads = getattr(sys.modules.get(_DETECTION + "roi_heads"), "RoIHeads", None)
     if heads is not None:
         places.append((heads, "forward", with_image_sizes(heads.forward)))
+    coder = getattr(sys.modules.get(_DETECTION + "_utils"), "BoxCoder", None)
+    if coder is not None:
+        places.append((coder, "decode", _decoded))
     attention = sys.modules["torch.nn"].MultiheadAttention
     places.append((attention, "forward", attention_of(attention.forward)))
     distributions = sys.modules.get("torch.distributions.distribution")
@@ -66,6 +69,14 @@ def _batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: flo
     apart = boxes + (idxs.to(boxes) * (largest + 1))[:, None]
     kept: Tensor = torch.ops.torchvision.nms(apart, scores, iou_threshold)
     return kept
+
+
+def _decoded(self: Any, rel_codes: Tensor, boxes: list[Tensor]) -> Tensor:
+    """``BoxCoder.decode``: boxes ``(n, classes, 4)``, also where there are none."""
+    import torch
+
+    found: Tensor = self.decode_single(rel_codes.flatten(1), torch.cat(boxes))
+    return found.unflatten(1, (-1, 4))
 
 
 def _topk_min(input: Tensor, orig_kval: int, axis: int) -> Any:

@@ -240,17 +240,20 @@ def _limited(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
-    """``affine_grid`` of a size that varies."""
+    """``affine_grid`` of a size that varies, and of no product: see the operator's converter."""
+    axes = len(size) - 2
+    ones = (None,) * axes
 
-    def centres(count: Any) -> Tensor:
+    def column(index: int) -> Tensor:
+        return theta[(slice(None), *ones, slice(None), index)]
+
+    grid = column(axes)
+    for axis, count in enumerate(size[2:]):
         steps = torch.sym_max(count - 1, 1) if align_corners else count  # type: ignore[no-untyped-call]
         index = torch.arange(count, device=theta.device).to(theta)
-        return torch.div(2 * index - (count - 1), steps)
-
-    axes = torch.meshgrid(*(centres(n) for n in size[2:]), indexing="ij")
-    points = torch.stack([*reversed(axes), torch.ones_like(axes[0])], -1)
-    moved = points.flatten(0, -2) @ theta.mT
-    return moved.reshape(theta.shape[0], *size[2:], len(axes))
+        places = torch.div(2 * index - (count - 1), steps)
+        grid = grid + column(axes - 1 - axis) * places[(slice(None), *ones[axis:])]
+    return grid
 
 
 def _where_symbolic(
