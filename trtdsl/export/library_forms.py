@@ -76,7 +76,7 @@ def _decoded(self: Any, rel_codes: Tensor, boxes: list[Tensor]) -> Tensor:
     import torch
 
     found: Tensor = self.decode_single(rel_codes.flatten(1), torch.cat(boxes))
-    return found.unflatten(1, (-1, 4))
+    return found.reshape(found.shape[0], found.shape[1] // 4, 4)
 
 
 def _topk_min(input: Tensor, orig_kval: int, axis: int) -> Any:
