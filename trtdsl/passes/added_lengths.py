@@ -20,13 +20,19 @@ _NEGATIVE = Unary(op=UnaryOperation.NEG)
 
 def of_added_lengths(network: Network) -> Network:
     """A network that computes the same: both factors of such products have the other sign."""
-    return rewrite(network, _rule)
+    return rewrite(network, _rule) if any(map(_is_of_a_sum, network.operations)) else network
 
 
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-    layer, (y, *_) = operation.layer, operation.outputs
-    if not isinstance(layer, MatrixMultiply) or any(x.is_constant for x in operation.inputs):
+    if not _is_of_a_sum(operation):
         return None
-    if y.dtype is not DType.FLOAT16 or y.rank < 3 or not getattr(y.shape[-2], "is_Add", False):
-        return None
-    return (named(layer(*map(_NEGATIVE, inputs)), operation),)
+    return (named(operation.layer(*map(_NEGATIVE, inputs)), operation),)
+
+
+def _is_of_a_sum(operation: Operation) -> bool:
+    """Whether it is a product of two activations with as many rows as two sizes together."""
+    y = operation.outputs[0]
+    if not isinstance(operation.layer, MatrixMultiply) or y.dtype is not DType.FLOAT16:
+        return False
+    added = y.rank > 2 and getattr(y.shape[-2], "is_Add", False)
+    return added and not any(x.is_constant for x in operation.inputs)

@@ -21,17 +21,23 @@ def without_single_rows(network: Network) -> Network:
 
     Products with weights are right as they are.
     """
-    return rewrite(network, _rule)
+    return rewrite(network, _rule) if any(map(_is_of_one_row, network.operations)) else network
 
 
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-    layer, (y, *_) = operation.layer, operation.outputs
+    layer = operation.layer
+    if not isinstance(layer, MatrixMultiply) or not _is_of_one_row(operation):
+        return None
+    (y,), (row, other) = operation.outputs, inputs
+    transposed = layer.op0 is MatrixOperation.TRANSPOSE
+    twice = Concatenation(axis=y.rank - (1 if transposed else 2))(row, row)
+    product = named(layer(twice, other), operation)
+    return (Slice(start=(0,) * y.rank, shape=y.shape, stride=(1,) * y.rank)(product),)
+
+
+def _is_of_one_row(operation: Operation) -> bool:
+    layer, y = operation.layer, operation.outputs[0]
     if not isinstance(layer, MatrixMultiply) or any(x.is_constant for x in operation.inputs):
-        return None
+        return False
     vectors = MatrixOperation.VECTOR in (layer.op0, layer.op1)
-    if vectors or y.rank < 3 or y.shape[-2] != 1:
-        return None
-    row, other = inputs
-    axis = y.rank - (1 if layer.op0 is MatrixOperation.TRANSPOSE else 2)
-    twice = named(layer(Concatenation(axis=axis)(row, row), other), operation)
-    return (Slice(start=(0,) * y.rank, shape=y.shape, stride=(1,) * y.rank)(twice),)
+    return not vectors and y.rank > 2 and y.shape[-2] == 1
