@@ -2,7 +2,7 @@
 
 Attention of one query is made of such products: a decoder's step beside its cache, a class token's.
 TensorRT 8.6 was seen to give a wrong answer for them, in float32 and in float16, and not in every
-build: it reads the one row as if its heads lay otherwise. With two rows it is right.
+build. With two rows it is right, and so it is with the product turned over; why is not known.
 """
 
 from __future__ import annotations

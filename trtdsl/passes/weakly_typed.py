@@ -54,7 +54,7 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     if operation.layer != Cast(dtype=DType.FLOAT16):
         return None
     wide = inputs[0].producer
-    if wide is None or not _is_wide_anyway(wide.layer):
+    if wide is None or not _takes_halves(wide.layer):
         return None
     x, *coefficients = wide.inputs
     widened = x.producer
@@ -66,8 +66,8 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     return (named(wide.layer(x, *(cast(c, DType.FLOAT16) for c in coefficients)), wide),)
 
 
-def _is_wide_anyway(layer: Layer) -> bool:
-    """Whether TensorRT 8.6 computes in float32 what it is given in float16."""
+def _takes_halves(layer: Layer) -> bool:
+    """Whether TensorRT 8.6 may be given float16 for what it computes in float32."""
     if isinstance(layer, Normalization):
         return layer.groups == 1
     return isinstance(layer, SoftMax)
