@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._higher_order_ops.while_loop import while_loop
 
 import trtdsl
 from tests import standin
@@ -59,6 +60,19 @@ def test_the_same_in_other_words() -> None:
 
 def test_there_are_no_other_words_for_an_mlp() -> None:
     network = prepared(nn.Sequential(nn.Linear(32, 8), nn.ReLU()))
+    assert reworded(network) is network
+
+
+def test_nor_for_a_loop_of_what_has_none() -> None:
+    class Summed(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            (last,) = while_loop(
+                lambda total: total.sum() < 100.0, lambda total: (total * 2,), (x.exp(),)
+            )
+            return last
+
+    network = prepared(Summed(), None)
+    assert any(op.layer.networks for op in network.operations)
     assert reworded(network) is network
 
 

@@ -319,7 +319,6 @@ class _Walker:
     def agrees(self, ours: Any, theirs: Any, met: Mapping[int, set[Dim]]) -> bool:
         """Whether dtype, rank and sizes are equal; where PyTorch gives no tensor, always.
 
-        What is asked for and has no elements has the wrong dtype in the exports of some releases.
         Of two sizes that an operator broadcasts with each other, one that values decide is the
         other at run time, or there is an error: either may be the result's.
         """
@@ -329,7 +328,7 @@ class _Walker:
         sizes = [expression(d, self.names) for d in theirs.shape]
         dtype = ours.torch_dtype if isinstance(ours, Complex) else ours.dtype.torch
         return (
-            (dtype == theirs.dtype or 0 in sizes)
+            dtype == theirs.dtype
             and ours.rank == len(sizes)
             and all(
                 self.is_equal(one, other) or self.is_decided(one, other, met.get(axis, set()))

@@ -7,15 +7,12 @@ from that, and round nothing.
 
 from __future__ import annotations
 
-from trtdsl.ir.elementwise import Unary, UnaryOperation
-from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.network import Network, Operation, Tensor
-from trtdsl.passes.rewrite import named, rewrite
+from trtdsl.passes.activations import is_of_activations, with_other_signs
+from trtdsl.passes.rewrite import rewrite
 from trtdsl.types import DType
 
 __all__ = ["of_added_lengths"]
-
-_NEGATIVE = Unary(op=UnaryOperation.NEG)
 
 
 def of_added_lengths(network: Network) -> Network:
@@ -24,15 +21,11 @@ def of_added_lengths(network: Network) -> Network:
 
 
 def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-    if not _is_of_a_sum(operation):
-        return None
-    return (named(operation.layer(*map(_NEGATIVE, inputs)), operation),)
+    return with_other_signs(operation, inputs) if _is_of_a_sum(operation) else None
 
 
 def _is_of_a_sum(operation: Operation) -> bool:
     """Whether it is a product of two activations with as many rows as two sizes together."""
     y = operation.outputs[0]
-    if not isinstance(operation.layer, MatrixMultiply) or y.dtype is not DType.FLOAT16:
-        return False
-    added = y.rank > 2 and getattr(y.shape[-2], "is_Add", False)
-    return added and not any(x.is_constant for x in operation.inputs)
+    narrow = is_of_activations(operation) and y.dtype is DType.FLOAT16
+    return narrow and y.rank > 2 and getattr(y.shape[-2], "is_Add", False)

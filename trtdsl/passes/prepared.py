@@ -15,7 +15,7 @@ from trtdsl.passes.followed import with_followers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.idle_moves import without_idle_moves
 from trtdsl.passes.infinities import infinities
-from trtdsl.passes.other_words import in_other_words
+from trtdsl.passes.other_words import has_other_words, in_other_words
 from trtdsl.passes.parts import in_parts
 from trtdsl.passes.patches import in_patches
 from trtdsl.passes.rewrite import named, rewrite
@@ -42,7 +42,8 @@ def prepared_for(network: Network, trt: Any) -> Network:
 
 def reworded(network: Network) -> Network:
     """What TensorRT 8.6 could not build, as other layers; itself where there are none."""
-    return _and_loops(in_other_words, network)
+    changes = any(map(has_other_words, network.everywhere()))
+    return _and_loops(in_other_words, network) if changes else network
 
 
 def _computed_right(network: Network) -> Network:

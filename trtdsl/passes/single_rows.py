@@ -11,6 +11,7 @@ from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
 from trtdsl.ir.slice import Slice
 from trtdsl.network import Network, Operation, Tensor
+from trtdsl.passes.activations import is_of_activations
 from trtdsl.passes.rewrite import named, rewrite
 
 __all__ = ["without_single_rows"]
@@ -37,7 +38,7 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
 
 def _is_of_one_row(operation: Operation) -> bool:
     layer, y = operation.layer, operation.outputs[0]
-    if not isinstance(layer, MatrixMultiply) or any(x.is_constant for x in operation.inputs):
+    if not isinstance(layer, MatrixMultiply) or not is_of_activations(operation):
         return False
     vectors = MatrixOperation.VECTOR in (layer.op0, layer.op1)
     return not vectors and y.rank > 2 and y.shape[-2] == 1

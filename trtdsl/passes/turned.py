@@ -8,7 +8,7 @@ build no engine where the number of tokens varies.
 
 from __future__ import annotations
 
-from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
+from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
 from trtdsl.ir.fake_quantize import FakeQuantize
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.shuffle import Shuffle, Squeeze, Unsqueeze, reshapes
@@ -19,7 +19,6 @@ __all__ = ["turned_before"]
 
 _SUM = ElementWise(op=ElementWiseOperation.SUM)
 _MOVES = (Shuffle, Squeeze, Unsqueeze)
-_NEGATIVE = Unary(op=UnaryOperation.NEG)
 
 
 def turned_before(network: Network) -> Network:
@@ -34,7 +33,7 @@ def turned_before(network: Network) -> Network:
         if operation not in turned:
             return None
         factors = [x if i == turned[operation] else x * -1.0 for i, x in enumerate(inputs)]
-        return (_NEGATIVE(named(operation.layer(*factors), operation)),)
+        return (-named(operation.layer(*factors), operation),)
 
     return rewrite(network, rule) if turned else network
 
