@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
 from torch.export import Dim
 
 import trtdsl
 from tests.cases.base import f32
-from tests.gpu.reduction import Part, cut, smallest
+from tests.gpu.reduction import Part, cut, smallest, tried
 from tests.test_turned import Block
 from trtdsl.ir.attention import Attention
 from trtdsl.ir.matmul import MatrixMultiply
@@ -51,3 +54,11 @@ def test_a_network_that_does_not_fail() -> None:
     network, x = traced()
     with pytest.raises(ValueError, match="the whole network does not fail"):
         smallest(network, [x], lambda _: False)
+
+
+def test_each_part_is_tried_in_a_process_of_its_own() -> None:
+    assert not tried(lambda: False)
+    assert tried(lambda: True)
+    assert tried(lambda: bool(os.kill(os.getpid(), signal.SIGKILL)))
+    with pytest.raises(RuntimeError, match="could not be tried"):
+        tried(lambda: bool(1 / 0))

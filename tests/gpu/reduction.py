@@ -4,13 +4,14 @@ python -m tests.gpu.reduction gpt_neox fp32
 python -m tests.gpu.reduction cvt fp16 --wrong --call 1 --static
 
 Parts are cut by halves: first behind, then in front, where intermediate values become inputs. What
-is left is printed, layer by layer. A build that ends the process ends this too; the last part that
-was tried is printed before.
+is left is printed, layer by layer. Each part is tried in a process of its own: some builds end it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.rewrite import Keep, rewrite
 from trtdsl.tree import flatten
 
-__all__ = ["Part", "cut", "smallest", "unbuilt", "wrong"]
+__all__ = ["Part", "cut", "smallest", "tried", "unbuilt", "wrong"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +142,26 @@ def wrong(part: Part, precision: str) -> bool:
     )
 
 
+def tried(fails: Callable[[], bool]) -> bool:
+    """Whether it fails, or ends the process in which it is tried.
+
+    A child of this one, in which nothing may have started CUDA. Errors: RuntimeError for others.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 2
+        try:
+            code = 1 if fails() else 0
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if ended == 2:
+        raise RuntimeError("a part could not be tried; see above")
+    return ended != 0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", help="of tests/gpu/zoo.py")
@@ -158,7 +179,7 @@ def main() -> None:
 
     def fails(part: Part) -> bool:
         print(f"{len(part.network.operations)} layers ...", flush=True)
-        return does(part, given.precision)
+        return tried(lambda: does(part, given.precision))
 
     leaves = [x for x in flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
     print(smallest(network, leaves, fails).network)
