@@ -3,8 +3,9 @@
 python -m tests.gpu.reduction gpt_neox fp32
 python -m tests.gpu.reduction cvt fp16 --wrong --call 1 --static
 
-Parts are cut by halves: first behind, then in front, where intermediate values become inputs. What
-is left is printed, layer by layer. Each part is tried in a process of its own: some builds end it.
+Parts are cut shorter: first behind, then in front, where intermediate values become inputs. What is
+left is printed, layer by layer. Each part is tried in a process of its own, several of them at
+once: some builds end it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+from unittest import mock
 
 import torch
 
@@ -26,6 +30,11 @@ from trtdsl.passes.rewrite import Keep, rewrite
 from trtdsl.tree import flatten
 
 __all__ = ["Part", "cut", "smallest", "tried", "unbuilt", "wrong"]
+
+
+Check: TypeAlias = Callable[[], bool]
+_AT_ONCE = 8
+_UNTRIED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +69,23 @@ def cut(network: Network, outputs: Sequence[Tensor], inputs: Sequence[Tensor] = 
     return rewrite(part, lambda *_: None)
 
 
+def one_by_one(checks: Sequence[Check]) -> list[bool]:
+    """What each check says."""
+    return [check() for check in checks]
+
+
 def smallest(
-    network: Network, inputs: Sequence[torch.Tensor], fails: Callable[[Part], bool]
+    network: Network,
+    inputs: Sequence[torch.Tensor],
+    fails: Callable[[Part], bool],
+    tries: Callable[[Sequence[Check]], list[bool]] = one_by_one,
 ) -> Part:
-    """The smallest part, found by halves, that fails as the whole does.
+    """The smallest part that fails as the whole does; ``tries`` is given several checks at once.
 
     Errors: ValueError where the whole does not.
     """
     operations, whole = network.operations, Part(network=network, inputs=tuple(inputs))
-    if not fails(whole):
+    if not all(tries([partial(fails, whole)])):
         raise ValueError("the whole network does not fail")
 
     def behind(count: int) -> list[Tensor]:
@@ -87,9 +104,9 @@ def smallest(
         part = Part(network=cut(network, outputs), inputs=whole.inputs)
         return bool(outputs) and fails(part)
 
-    count = _least(0, len(operations), lambda n: ends(behind(n)))
-    outputs = _fewer(behind(count), ends)
-    start = count - _least(0, count, lambda n: fails(front(count, count - n, outputs)))
+    count = _least(0, len(operations), lambda n: ends(behind(n)), tries)
+    outputs = _one(behind(count), ends, tries)
+    start = count - _least(0, count, lambda n: fails(front(count, count - n, outputs)), tries)
     return front(count, start, outputs)
 
 
@@ -105,19 +122,32 @@ def _values(
     return list(flatten(cut(network, tensors).evaluate(*inputs))[0]) if tensors else []
 
 
-def _least(low: int, high: int, fails: Callable[[int], bool]) -> int:
+def _least(
+    low: int,
+    high: int,
+    fails: Callable[[int], bool],
+    tries: Callable[[Sequence[Check]], list[bool]],
+) -> int:
     """The least number that fails, where low does not and high does."""
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fails(middle) else (middle, high)
+        points = sorted({low + (high - low) * i // _AT_ONCE for i in range(1, _AT_ONCE)} - {low})
+        found = tries([partial(fails, n) for n in points])
+        high = next((n for n, failed in zip(points, found, strict=True) if failed), high)
+        low = max((n for n in points if n < high), default=low)
     return high
 
 
-def _fewer(outputs: list[Tensor], fails: Callable[[Sequence[Tensor]], bool]) -> list[Tensor]:
-    for tensor in list(outputs):
-        rest = [x for x in outputs if x is not tensor]
-        if rest and fails(rest):
-            outputs = rest
+def _one(
+    outputs: list[Tensor],
+    fails: Callable[[Sequence[Tensor]], bool],
+    tries: Callable[[Sequence[Check]], list[bool]],
+) -> list[Tensor]:
+    """One output that is enough; else all of them."""
+    for start in range(0, len(outputs), _AT_ONCE):
+        some = outputs[start : start + _AT_ONCE]
+        found = tries([partial(fails, [x]) for x in some])
+        if any(found):
+            return [some[found.index(True)]]
     return outputs
 
 
@@ -142,24 +172,30 @@ def wrong(part: Part, precision: str) -> bool:
     )
 
 
-def tried(fails: Callable[[], bool]) -> bool:
-    """Whether it fails, or ends the process in which it is tried.
+def tried(checks: Sequence[Check]) -> list[bool]:
+    """Whether each fails, or ends the process in which it is tried; all at once.
 
-    A child of this one, in which nothing may have started CUDA. Errors: RuntimeError for others.
+    Children of this one, in which nothing may have started CUDA. Errors: RuntimeError for others.
     """
+    children = [_child(check) for check in checks]
+    ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    if _UNTRIED in ended:
+        raise RuntimeError("a part could not be tried; see above")
+    return [code != 0 for code in ended]
+
+
+def _child(check: Check) -> int:
     child = os.fork()
     if child == 0:
-        code = 2
+        code = _UNTRIED
+        torch.set_num_threads(1)  # the parent's threads are not there
         try:
-            code = 1 if fails() else 0
+            code = int(check())
         except Exception:
             traceback.print_exc()
         finally:
             os._exit(code)
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if ended == 2:
-        raise RuntimeError("a part could not be tried; see above")
-    return ended != 0
+    return child
 
 
 def main() -> None:
@@ -174,15 +210,22 @@ def main() -> None:
     args, kwargs = example.calls[given.call]
     traced = (args, kwargs) if given.static else example.calls[0]
     shapes = None if given.static else example.dynamic_shapes
-    network = trtdsl.trace(example.model, *traced, dynamic_shapes=shapes, precision=given.precision)
+    with mock.patch.object(torch.cuda, "is_available", return_value=False):  # which starts CUDA
+        network = trtdsl.trace(
+            example.model, *traced, dynamic_shapes=shapes, precision=given.precision
+        )
     does = wrong if given.wrong else unbuilt
 
     def fails(part: Part) -> bool:
-        print(f"{len(part.network.operations)} layers ...", flush=True)
-        return tried(lambda: does(part, given.precision))
+        failed = True
+        try:
+            failed = does(part, given.precision)
+        finally:
+            print(f"{len(part.network.operations)} layers {'fail' if failed else 'do not'}")
+        return failed
 
     leaves = [x for x in flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
-    print(smallest(network, leaves, fails).network)
+    print(smallest(network, leaves, fails, tried).network)
 
 
 if __name__ == "__main__":
