@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from torch.export import Dim
 
 import trtdsl
 from tests.cases.base import f32
-from tests.gpu.reduction import Part, cut, smallest, tried
+from tests.gpu.reduction import Cut, Part, Tries, cut, part_of, smallest, tried
 from tests.test_turned import Block
 from trtdsl.ir.attention import Attention
 from trtdsl.ir.matmul import MatrixMultiply
@@ -29,10 +29,18 @@ def kinds(network: Network) -> list[type]:
     return [type(op.layer) for op in network.operations]
 
 
+def tries(network: Network, x: torch.Tensor, fails: Callable[[Part], bool]) -> Tries:
+    return lambda places: [fails(part_of(network, [x], place)) for place in places]
+
+
 def test_one_layer_is_found_and_computes_what_it_did() -> None:
     network, x = traced()
     (named,) = [op for op in network.operations if isinstance(op.layer, Attention)]
-    part = smallest(network, [x], lambda p: named.name in {op.name for op in p.network.operations})
+
+    def fails(part: Part) -> bool:
+        return named.name in {op.name for op in part.network.operations}
+
+    part = part_of(network, [x], smallest(network, tries(network, x, fails)))
     moving = [op for op in part.network.operations if not op.outputs[0].is_constant]
     assert [op.name for op in moving] == [named.name]
     expected = cut(network, named.outputs).evaluate(x)
@@ -45,7 +53,7 @@ def test_what_takes_two_layers_keeps_both() -> None:
     def fails(part: Part) -> bool:
         return kinds(part.network).count(MatrixMultiply) >= 2
 
-    part = smallest(network, [x], fails)
+    part = part_of(network, [x], smallest(network, tries(network, x, fails)))
     assert kinds(part.network).count(MatrixMultiply) == 2
     assert len(part.network.operations) <= len(network.operations) / 2
 
@@ -53,25 +61,12 @@ def test_what_takes_two_layers_keeps_both() -> None:
 def test_a_network_that_does_not_fail() -> None:
     network, x = traced()
     with pytest.raises(ValueError, match="the whole network does not fail"):
-        smallest(network, [x], lambda _: False)
+        smallest(network, tries(network, x, lambda _: False))
 
 
-def test_each_part_is_tried_in_a_process_of_its_own() -> None:
-    assert tried([lambda: False, lambda: True]) == [False, True]
-    assert tried([lambda: bool(os.kill(os.getpid(), signal.SIGKILL))]) == [True]
+def test_what_is_tried_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends by an error of Python was not tried."""
+    assert Cut.parse(str(Cut(end=8, start=3, output=1))) == Cut(end=8, start=3, output=1)
+    monkeypatch.setattr(sys, "argv", ["reduction", "no such model", "fp32"])
     with pytest.raises(RuntimeError, match="could not be tried"):
-        tried([lambda: bool(1 / 0)])
-
-
-def test_parts_are_found_by_tries_in_other_processes() -> None:
-    network, x = traced()
-    (named,) = [op for op in network.operations if isinstance(op.layer, Attention)]
-
-    def fails(part: Part) -> bool:
-        if named.name in {op.name for op in part.network.operations}:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return False
-
-    part = smallest(network, [x], fails, tried)
-    moving = [op for op in part.network.operations if not op.outputs[0].is_constant]
-    assert [op.name for op in moving] == [named.name]
+        tried([Cut(end=3)])

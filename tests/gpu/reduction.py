@@ -11,13 +11,11 @@ once: some builds end it.
 from __future__ import annotations
 
 import argparse
-import os
-import traceback
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TypeAlias
-from unittest import mock
 
 import torch
 
@@ -28,13 +26,35 @@ from trtdsl.errors import BuildError
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.rewrite import Keep, rewrite
 from trtdsl.tree import flatten
+from trtdsl.types import symbols
 
-__all__ = ["Part", "cut", "smallest", "tried", "unbuilt", "wrong"]
+__all__ = ["Cut", "Part", "Tries", "cut", "part_of", "smallest", "tried", "unbuilt", "wrong"]
 
-
-Check: TypeAlias = Callable[[], bool]
 _AT_ONCE = 8
-_UNTRIED = 2
+_FAILS = 10
+"""The exit status of a process whose part failed; Python's own are 1 and 2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Layers ``start`` to ``end``; of what they give to later ones, one output or all."""
+
+    end: int
+    start: int = 0
+    output: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Cut:
+        """As ``str`` gives it. Errors: ValueError."""
+        start, end, output = text.split(":")
+        return cls(start=int(start), end=int(end), output=int(output) if output else None)
+
+    def __str__(self) -> str:
+        return f"{self.start}:{self.end}:{'' if self.output is None else self.output}"
+
+
+Tries: TypeAlias = Callable[[Sequence[Cut]], list[bool]]
+"""Whether each of some parts fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,86 +89,67 @@ def cut(network: Network, outputs: Sequence[Tensor], inputs: Sequence[Tensor] = 
     return rewrite(part, lambda *_: None)
 
 
-def one_by_one(checks: Sequence[Check]) -> list[bool]:
-    """What each check says."""
-    return [check() for check in checks]
+def part_of(network: Network, inputs: Sequence[torch.Tensor], place: Cut) -> Part:
+    """The layers of a cut, and what they read of the others."""
+    outputs = _behind(network, place.end)
+    if place.output is not None:
+        outputs = [outputs[place.output]]
+    read = {x for op in network.operations[place.start : place.end] for x in op.inputs}
+    before = network.operations[: place.start]
+    given = (op.outputs[0] for op in before if op.inputs and _can_be_given(op, read))
+    decided = {name for op in before for name in op.layer.decides}
+    cuts = [y for y in given if not symbols(y.shape) & decided]
+    values = flatten(cut(network, cuts).evaluate(*inputs))[0] if cuts else []
+    return Part(network=cut(network, outputs, cuts), inputs=(*inputs, *values))
 
 
-def smallest(
-    network: Network,
-    inputs: Sequence[torch.Tensor],
-    fails: Callable[[Part], bool],
-    tries: Callable[[Sequence[Check]], list[bool]] = one_by_one,
-) -> Part:
-    """The smallest part that fails as the whole does; ``tries`` is given several checks at once.
+def smallest(network: Network, tries: Tries) -> Cut:
+    """The smallest part that fails as the whole does. Errors: ValueError where the whole does not.
 
-    Errors: ValueError where the whole does not.
+    What gives nothing to later layers does not fail.
     """
-    operations, whole = network.operations, Part(network=network, inputs=tuple(inputs))
-    if not all(tries([partial(fails, whole)])):
+    whole = Cut(end=len(network.operations))
+    if not all(tries([whole])):
         raise ValueError("the whole network does not fail")
 
-    def behind(count: int) -> list[Tensor]:
-        """What the first operations give to the others."""
-        later = {x for op in operations[count:] for x in op.inputs} | set(network.outputs)
-        made = (y for op in operations[:count] for y in op.outputs)
-        return [y for y in made if y in later and not y.is_constant]
+    def least(low: int, high: int, place: Callable[[int], Cut]) -> int:
+        """The least number that fails, where low does not and high does."""
+        while high - low > 1:
+            points = {low + (high - low) * i // _AT_ONCE for i in range(1, _AT_ONCE)} - {low}
+            numbers = sorted(n for n in points if _behind(network, place(n).end))
+            found = tries([place(n) for n in numbers])
+            high = next((n for n, failed in zip(numbers, found, strict=True) if failed), high)
+            low = max((n for n in points if n < high), default=low)
+        return high
 
-    def front(count: int, start: int, outputs: Sequence[Tensor]) -> Part:
-        read = {x for op in operations[start:count] for x in op.inputs}
-        cuts = [op.outputs[0] for op in operations[:start] if op.inputs and _can_be_given(op, read)]
-        values = _values(network, cuts, whole.inputs)
-        return Part(network=cut(network, outputs, cuts), inputs=(*whole.inputs, *values))
+    part = Cut(end=least(0, whole.end, lambda n: Cut(end=n)))
+    part = replace(part, output=_one(network, part, tries))
+    count = least(0, part.end, lambda n: replace(part, start=part.end - n))
+    return replace(part, start=part.end - count)
 
-    def ends(outputs: Sequence[Tensor]) -> bool:
-        part = Part(network=cut(network, outputs), inputs=whole.inputs)
-        return bool(outputs) and fails(part)
 
-    count = _least(0, len(operations), lambda n: ends(behind(n)), tries)
-    outputs = _one(behind(count), ends, tries)
-    start = count - _least(0, count, lambda n: fails(front(count, count - n, outputs)), tries)
-    return front(count, start, outputs)
+def _behind(network: Network, end: int) -> list[Tensor]:
+    """What the first operations give to the others."""
+    later = {x for op in network.operations[end:] for x in op.inputs} | set(network.outputs)
+    made = (y for op in network.operations[:end] for y in op.outputs)
+    return [y for y in made if y in later and not y.is_constant]
 
 
 def _can_be_given(operation: Operation, read: set[Tensor]) -> bool:
-    """Whether others read its one output, a number of the model's that is no size."""
+    """Whether others read its one output, numbers of the model's and no sizes."""
     (y, *more) = operation.outputs
     return not more and y in read and not y.is_constant and not y.dtype.is_integer
 
 
-def _values(
-    network: Network, tensors: Sequence[Tensor], inputs: tuple[torch.Tensor, ...]
-) -> list[torch.Tensor]:
-    return list(flatten(cut(network, tensors).evaluate(*inputs))[0]) if tensors else []
-
-
-def _least(
-    low: int,
-    high: int,
-    fails: Callable[[int], bool],
-    tries: Callable[[Sequence[Check]], list[bool]],
-) -> int:
-    """The least number that fails, where low does not and high does."""
-    while high - low > 1:
-        points = sorted({low + (high - low) * i // _AT_ONCE for i in range(1, _AT_ONCE)} - {low})
-        found = tries([partial(fails, n) for n in points])
-        high = next((n for n, failed in zip(points, found, strict=True) if failed), high)
-        low = max((n for n in points if n < high), default=low)
-    return high
-
-
-def _one(
-    outputs: list[Tensor],
-    fails: Callable[[Sequence[Tensor]], bool],
-    tries: Callable[[Sequence[Check]], list[bool]],
-) -> list[Tensor]:
-    """One output that is enough; else all of them."""
-    for start in range(0, len(outputs), _AT_ONCE):
-        some = outputs[start : start + _AT_ONCE]
-        found = tries([partial(fails, [x]) for x in some])
+def _one(network: Network, part: Cut, tries: Tries) -> int | None:
+    """One output that is enough, the last of them; else all."""
+    numbers = list(range(len(_behind(network, part.end))))[::-1]
+    for i in range(0, len(numbers), _AT_ONCE):
+        some = numbers[i : i + _AT_ONCE]
+        found = tries([replace(part, output=n) for n in some])
         if any(found):
-            return [some[found.index(True)]]
-    return outputs
+            return some[found.index(True)]
+    return None
 
 
 def unbuilt(part: Part, precision: str) -> bool:
@@ -172,61 +173,42 @@ def wrong(part: Part, precision: str) -> bool:
     )
 
 
-def tried(checks: Sequence[Check]) -> list[bool]:
-    """Whether each fails, or ends the process in which it is tried; all at once.
+def tried(parts: Sequence[Cut]) -> list[bool]:
+    """Whether each fails, or ends the process in which it is tried: this program, with ``--part``.
 
-    Children of this one, in which nothing may have started CUDA. Errors: RuntimeError for others.
+    All at once. Errors: RuntimeError where one could not be tried.
     """
-    children = [_child(check) for check in checks]
-    ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    if _UNTRIED in ended:
+    command = [sys.executable, "-m", "tests.gpu.reduction", *sys.argv[1:], "--part"]
+    running = [subprocess.Popen([*command, str(part)]) for part in parts]
+    ended = [process.wait() for process in running]
+    for part, code in zip(parts, ended, strict=True):
+        print(f"layers {part}: {'as they should' if code == 0 else f'fail ({code})'}", flush=True)
+    if any(code > 0 and code != _FAILS for code in ended):
         raise RuntimeError("a part could not be tried; see above")
     return [code != 0 for code in ended]
 
 
-def _child(check: Check) -> int:
-    child = os.fork()
-    if child == 0:
-        code = _UNTRIED
-        torch.set_num_threads(1)  # the parent's threads are not there
-        try:
-            code = int(check())
-        except Exception:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return child
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", help="of tests/gpu/zoo.py")
     parser.add_argument("precision", choices=["fp32", "fp16"])
     parser.add_argument("--wrong", action="store_true", help="it is built, and answers wrongly")
     parser.add_argument("--call", type=int, default=0, help="which of the row's calls")
     parser.add_argument("--static", action="store_true", help="of the sizes of that call alone")
+    parser.add_argument("--part", type=Cut.parse, help="try this part alone")
     given = parser.parse_args()
     example = MODELS[given.model].build()
     args, kwargs = example.calls[given.call]
     traced = (args, kwargs) if given.static else example.calls[0]
     shapes = None if given.static else example.dynamic_shapes
-    with mock.patch.object(torch.cuda, "is_available", return_value=False):  # which starts CUDA
-        network = trtdsl.trace(
-            example.model, *traced, dynamic_shapes=shapes, precision=given.precision
-        )
-    does = wrong if given.wrong else unbuilt
-
-    def fails(part: Part) -> bool:
-        failed = True
-        try:
-            failed = does(part, given.precision)
-        finally:
-            print(f"{len(part.network.operations)} layers {'fail' if failed else 'do not'}")
-        return failed
-
-    leaves = [x for x in flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
-    print(smallest(network, leaves, fails, tried).network)
+    network = trtdsl.trace(example.model, *traced, dynamic_shapes=shapes, precision=given.precision)
+    inputs = [x for x in flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
+    if given.part:
+        fails = wrong if given.wrong else unbuilt
+        return _FAILS if fails(part_of(network, inputs, given.part), given.precision) else 0
+    print(part_of(network, inputs, smallest(network, tried)).network)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
