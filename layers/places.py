@@ -19,6 +19,7 @@ from trtdsl.operators import maximum, minimum, where
 from trtdsl.reference import fold, settle
 from trtdsl.types import Dim, DType
 
+from .chosen_sums import chosen_sums
 from .comparison import isnan
 from .creation import iota
 from .scan import along
@@ -92,17 +93,23 @@ class Places:
         """x with the sum, product, .. of all updates of a place there, and of x with include_self.
 
         TensorRT's scatter does not reduce. Where there are at least as many updates as places, each
-        place looks through all of them. Else the updates of one place are chained, each to the one
-        before, and reduced along the chain in log2(n) steps that halve it; the chains are found by
-        comparing all indices with all. Halves are added and multiplied in float32.
+        place looks through all of them; sums of slices are a matrix product. Else the updates of
+        one place are chained, each to the one before, and reduced along the chain in log2(n) steps
+        that halve it; the chains are found by comparing all indices with all. Halves are added and
+        multiplied in float32.
 
         Source: Wyllie, "The complexity of parallel computations", 1979 (pointer jumping).
         """
+        slices = self._as_slices()
+        if slices is not None:
+            return slices.reduce(x, updates, reduce, include_self=include_self)
         dtype, combine = x.dtype, REDUCTIONS[reduce]
         x, updates = (_computable(v, reduce) for v in (x, updates))
         distinct = self._are_distinct()
         if not distinct and reduce in _NEUTRAL and self._are_many(x):
             return self._looked_up(x, updates, reduce, include_self).cast(dtype)
+        if not distinct and self._are_rows(x, reduce):
+            return self._multiplied(x, updates, reduce, include_self).cast(dtype)
         chains = None if distinct else _Chains.of(self)
         totals = chains.reduced(updates, reduce) if chains else updates
         if include_self:
@@ -112,6 +119,19 @@ class Places:
             totals = _mean(totals, number + int(include_self))
         written = chains.write_last(x, totals) if chains else self.write(x, totals)
         return written.cast(dtype)
+
+    def _as_slices(self) -> Places | None:
+        """The same places as slices, where one index is repeated along all other axes."""
+        made = self.index.producer
+        if not self.element or made is None or not isinstance(made.layer, Slice):
+            return None
+        (vector, *_), layer = made.inputs, made.layer
+        others = [a for a in range(self.index.rank) if a != self.axis]
+        repeats = all(vector.shape[a] == 1 and layer.stride[a] == 0 for a in others)
+        whole = vector.shape[self.axis] == self.count and layer.stride[self.axis] == 1
+        if not others or not repeats or not whole:
+            return None
+        return Places(index=vector.reshape(self.count), axis=self.axis, element=False)
 
     def _are_many(self, x: Tensor) -> bool:
         bounds = x.network.bounds
@@ -133,6 +153,37 @@ class Places:
         if reduce == "mean":
             total = _mean(total, maximum(count + int(include_self), 1))
         return where(count.equal(0), x, total)
+
+    def _are_rows(self, x: Tensor, reduce: str) -> bool:
+        """Whether a table of places and slices is no larger than that of slices and slices.
+
+        TensorRT 8.6 builds chains whose length values decide in minutes, and this in seconds.
+        """
+        if self.element or reduce not in ("sum", "mean") or not x.dtype.is_float:
+            return False
+        size, count = (x.network.bounds(n)[1] for n in (x.shape[self.axis], self.count))
+        return not self.index.is_constant and size <= count and size * count <= LARGEST_TABLE
+
+    def _multiplied(self, x: Tensor, updates: Tensor, reduce: str, include_self: bool) -> Tensor:
+        """``reduce`` by a product of a table of places and slices with the slices."""
+        axis, places = self.axis, x.shape[self.axis]
+        rest = [a for a in range(x.rank) if a != axis]
+        rows, index = updates.permute(axis, *rest).reshape(self.count, -1), self.index
+        if x.network.bounds(self.count)[0] == 0:  # a product adds something up, if only zeros
+            rows, index = _behind(rows, 0, 0), _behind(index, 0, -1)
+        numbers = iota(x.network, places).cast(index.dtype).reshape(places, 1)
+        chosen = numbers.equal(index.reshape(1, -1))
+        back = [*range(1, axis + 1), 0, *range(axis + 1, x.rank)]
+        total = (
+            chosen_sums(chosen, rows).reshape(places, *(x.shape[a] for a in rest)).permute(*back)
+        )
+        if include_self:
+            total = x + total
+        count = Reduce(op=ReduceOperation.SUM, axes=(1,))(chosen.cast(DType.INT32))
+        count = along(count, axis, x.rank)
+        if reduce == "mean":
+            total = _mean(total, maximum(count + int(include_self), 1))
+        return total if include_self else where(count.equal(0), x, total)
 
     def spread(self, x: Tensor, rank: int) -> Tensor:
         """A value for each place in the shape of an update, or one that broadcasts to it."""

@@ -13,7 +13,9 @@ TWICE = torch.tensor([1, 3, 1, 1, 0, 3])
 COLUMNS = torch.tensor([[3, 0, 2], [1, 2, 0]])
 AGAIN = torch.tensor([[1, 1, 3, 1], [0, 2, 2, 3], [2, 2, 2, 2]])
 LOST = torch.tensor([1.0, INF, 2.0, -INF, NAN, 3.0])
+LOST_ROWS = torch.tensor([[1.0, INF, INF], [2.0, -INF, 3.0], [NAN, INF, 4.0], [1.0, 2.0, -INF]])
 ROWS = {(0, 0): "n", (1, 0): "n", (2, 0): "n"}
+VECTORS = {(1, 0): "n", (2, 0): "n"}
 EDGES = {(0, 1): "c", (1, 0): "e", (2, 0): "e", (2, 1): "c"}
 
 
@@ -30,6 +32,12 @@ def messages(x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     total = torch.zeros_like(x).scatter_add(0, index, x[source])
     mean = x.scatter_reduce(0, index, x[source], "mean", include_self=False)
     return total + mean
+
+
+def added_to_rows(x: torch.Tensor, mask: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:
+    """Rows that a mask chooses, how many only their values tell, added to rows of x."""
+    (chosen,) = torch.where(mask)
+    return x.index_add(0, chosen % 3, updates[chosen])
 
 
 CASES = [
@@ -108,6 +116,20 @@ CASES = [
         aten.index_add.default, f32(2, 4, 3), -2, ORDER, f32(2, 3, 3, seed=1), kwargs={"alpha": 2.5}
     ),
     Case(aten.index_add.default, i64(4), 0, TWICE, i64(6, seed=1), kwargs={"alpha": -3}),
+    Case(aten.index_add.default, f32(4), 0, TWICE, f32(6, seed=1), dynamic=VECTORS),
+    Case(aten.index_add.default, f32(3, 3), 0, torch.tensor([1, 1, 0, 1]), LOST_ROWS),
+    Case(aten.index_add.default, f32(3, 3), 0, torch.tensor([2, 0, 1, 2]), LOST_ROWS),
+    Case(
+        aten.index_add.default,
+        f16(4, 2),
+        0,
+        torch.zeros(2000).long(),
+        f16(2000, 2).abs(),
+        tolerance=1e-3,
+    ),
+    Case(
+        added_to_rows, f32(4, 3), boolean(7), f32(7, 3, seed=1), dynamic={(1, 0): "n", (2, 0): "n"}
+    ),
     Case(aten.index_add.default, f32(4, 3), 0, ORDER, f32(3, 3, seed=1), constants=(2,)),
     Case(aten.index_add.default, f32(), 0, torch.tensor([0]), f32(seed=1)),
     Case(aten.index_add.default, f32(4), 0, torch.tensor(1), f32(1)),
