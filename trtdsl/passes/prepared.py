@@ -10,6 +10,7 @@ from trtdsl.ir.repeat import Repeat
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.added_lengths import of_added_lengths
 from trtdsl.passes.channel_scales import channel_scales
+from trtdsl.passes.decided_slices import decided_slices
 from trtdsl.passes.exact_integers import exact_integers
 from trtdsl.passes.followed import with_followers
 from trtdsl.passes.half_squares import scaled_squares
@@ -42,13 +43,13 @@ def prepared_for(network: Network, trt: Any) -> Network:
 
 def reworded(network: Network) -> Network:
     """What TensorRT 8.6 could not build, as other layers; itself where there are none."""
-    changes = any(map(has_other_words, network.everywhere()))
+    changes = has_other_words(network.everywhere())
     return _and_loops(in_other_words, network) if changes else network
 
 
 def _computed_right(network: Network) -> Network:
     """The network in layers that TensorRT 8.6 computes as they are meant, and fuses."""
-    network = without_casts(channel_scales(network))
+    network = without_casts(channel_scales(decided_slices(network)))
     network = infinities(exact_integers(scaled_squares(network)))
     network = turned_before(shared(network))
     return of_added_lengths(without_single_rows(network))
