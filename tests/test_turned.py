@@ -6,12 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.export import Dim
 
 import trtdsl
 from tests.cases.base import f32
 from tests.test_ir import answers
-from trtdsl.ir.elementwise import Unary, UnaryOperation
+from trtdsl.ir.elementwise import ElementWise, Unary, UnaryOperation
 from trtdsl.ir.fake_quantize import FakeQuantize
+from trtdsl.ir.shuffle import Shuffle
 from trtdsl.network import Network
 from trtdsl.passes.turned import turned_before
 from trtdsl.passes.weakly_typed import without_casts
@@ -66,6 +68,21 @@ def test_heads_beside_an_mlp(kind: str, count: int, bias: bool) -> None:
     assert negatives(network) == count
     torch.testing.assert_close(network.evaluate(x), before.evaluate(x), rtol=0, atol=0)
     torch.testing.assert_close(network.evaluate(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("varies", [False, True])
+def test_where_the_sign_is_changed(varies: bool) -> None:
+    """Before the heads are moved where sizes are known, and behind the product where they vary."""
+    torch.manual_seed(0)
+    model, x = Block().eval(), f32(2, 8, 32)
+    shapes = ({1: Dim("length", min=1, max=64)},) if varies else None
+    network = turned_before(without_casts(trtdsl.trace(model, (x,), dynamic_shapes=shapes)))
+    (negative,) = (op for op in network.operations if op.layer == Unary(op=UnaryOperation.NEG))
+    (following,) = (op for op in network.operations if negative.outputs[0] in op.inputs)
+    assert isinstance(following.layer, ElementWise if varies else Shuffle)
+    for length in (8, 13) if varies else (8,):
+        x = f32(2, length, 32, seed=length)
+        torch.testing.assert_close(network.evaluate(x), model(x), rtol=1e-5, atol=1e-5)
 
 
 class Relative(nn.Module):

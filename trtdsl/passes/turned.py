@@ -3,7 +3,8 @@
 Of two such products, as the attention's and the MLP's of a parallel block (GPT-NeoX, Phi, Falcon),
 TensorRT 8.6 adds the one while it computes the other. Where one reads heads that were moved behind
 the tokens, it was seen to leave out the kernel that moves them, and to give a wrong answer; and to
-build no engine where the number of tokens varies.
+build no engine where the number of tokens varies. Each has a form of its own, as neither form was
+seen to mend the other: with known sizes the second gave the wrong answer again.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ _MOVES = (Shuffle, Squeeze, Unsqueeze)
 
 
 def turned_before(network: Network) -> Network:
-    """A network that computes the same: such a product has the other sign, which is taken back.
+    """A network that computes the same, with other signs, which round nothing.
 
-    Changes of sign round nothing, and what follows the product is then no sum.
+    Of known sizes, of what is turned and of what it meets: the first is a kernel that writes what
+    it turns. Of sizes that vary, of the product, taken back behind it: what follows is then no sum.
     """
     summed = [product for products in _sums(network) for product in products]
     turned = {product: i for product in summed for i in (1, 0) if _reads_turned(product, i)}
@@ -32,8 +34,11 @@ def turned_before(network: Network) -> Network:
     def rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if operation not in turned:
             return None
-        factors = [x if i == turned[operation] else x * -1.0 for i, x in enumerate(inputs)]
-        return (-named(operation.layer(*factors), operation),)
+        static, at = operation.outputs[0].type.is_static, turned[operation]
+        moved = _negative(inputs[at]) if static else inputs[at]
+        factors = [moved if i == at else x * -1.0 for i, x in enumerate(inputs)]
+        product = named(operation.layer(*factors), operation)
+        return (product if static else -product,)
 
     return rewrite(network, rule) if turned else network
 
@@ -73,3 +78,11 @@ def _reads_turned(product: Operation, at: int) -> bool:
         turns = turns or (isinstance(made.layer, Shuffle) and not reshapes(made.layer))
         x = made.inputs[0]
     return turns
+
+
+def _negative(x: Tensor) -> Tensor:
+    """x with another sign, changed before its elements are moved."""
+    made = x.producer
+    if made is None or not isinstance(made.layer, _MOVES):
+        return -x
+    return made.layer(_negative(made.inputs[0]))
