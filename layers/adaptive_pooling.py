@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-from trtdsl.ir.gather import Gather
 from trtdsl.ir.matmul import MatrixMultiply
 from trtdsl.ir.pooling import Pooling, PoolingType
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Squeeze, Unsqueeze
 from trtdsl.network import Tensor
-from trtdsl.operators import maximum, minimum, where
+from trtdsl.operators import where
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -158,26 +157,19 @@ def _weights(image: Tensor, size: Dim, out: int) -> Tensor:
     return image.network.constant(matrix)
 
 
-def _bounds(image: Tensor, size: Dim, out: int) -> tuple[Tensor, Tensor]:
-    """Where each window begins, and where it ends, which it does not hold: ``(out, 1)``."""
-    window = iota(image.network, out).reshape(out, 1)
-    return window * size // out, ((window + 1) * size + (out - 1)) // out
-
-
 def _members(image: Tensor, size: Dim, out: int) -> tuple[Tensor, Tensor]:
     """Which elements each window holds, bool ``(out, size)``, and how many, ``(out, 1)``."""
     places = iota(image.network, size).reshape(1, size)
-    start, end = _bounds(image, size, out)
+    window = iota(image.network, out).reshape(out, 1)
+    start, end = window * size // out, ((window + 1) * size + (out - 1)) // out
     return (places >= start) & (places < end), end - start
 
 
 def _largest(image: Tensor, axis: int, out: int) -> Tensor:
-    """The largest element of each window along an axis whose size is known at run time only.
-
-    Each window reads as many elements as there are: its first or last one for those outside of it.
-    """
-    size = image.shape[axis]
-    places = iota(image.network, size).reshape(1, size)
-    start, end = _bounds(image, size, out)
-    read = minimum(maximum(places, start), end - 1).cast(DType.INT32)
-    return Reduce(op=ReduceOperation.MAX, axes=(axis + 1,))(Gather(axis=axis)(image, read))
+    """The largest element of each window along an axis whose size is known at run time only."""
+    members, _ = _members(image, image.shape[axis], out)
+    behind = (1,) * (image.rank - 1 - axis)
+    members = members.reshape(*(1,) * axis, *members.shape, *behind)
+    spread = Unsqueeze(axes=(axis,))(image)
+    picked = where(members, spread, float("-inf"), image.dtype)
+    return Reduce(op=ReduceOperation.MAX, axes=(axis + 1,))(picked)

@@ -13,7 +13,7 @@ from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.scatter import Scatter, ScatterMode
 from trtdsl.ir.slice import section
 from trtdsl.network import Tensor
-from trtdsl.operators import as_tensor
+from trtdsl.operators import as_tensor, maximum
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType
 
@@ -96,7 +96,8 @@ def _runs(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     first = positions(x, 0).reshape(size).equal(0)
     if size != 1:
         number = x if x.dtype.itemsize > 1 else x.cast(DType.INT32)
-        before = Concatenation(axis=0)(section(number, 0, 0, 1), section(number, 0, 0, size - 1))
+        # No joined slices: TensorRT 8.6 was seen to take the two of one element for x itself.
+        before = Gather(axis=0)(number, maximum(iota(x.network, size) - 1, 0))
         differs = ~number.equal(before)
         if x.rank > 1:
             rest = tuple(range(1, x.rank))

@@ -8,7 +8,6 @@ from itertools import product
 import torch
 
 from trtdsl.errors import ConversionError, explain
-from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.gather import Gather
 from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
@@ -25,8 +24,6 @@ from .shape import expanded
 __all__ = ["reads"]
 
 aten = torch.ops.aten
-_MOST_SLICES = 32
-"""Taps that are slices of their own; more are one gather."""
 
 
 @converter(aten.unfold.default)
@@ -93,29 +90,13 @@ def im2col(
     for i in (1, 0):
         reach = dilation[i] * (kernel_size[i] - 1) + 1
         count = as_dim((x.shape[n + 1 + i] - reach) // stride[i] + 1)
-        x = _by_taps(x, n + 1 + i, count, stride[i], kernel_size[i], dilation[i])
+        index = reads(net, count, stride[i], kernel_size[i], dilation[i])
+        x = Gather(axis=n + 1 + i)(x, index)
         counts.append(count)
     columns, rows = counts
-    patches = x.permute(*range(n + 2), n + 3, n + 2, n + 4)
+    patches = x.permute(*range(n + 1), n + 2, n + 4, n + 1, n + 3)
     taps = kernel_size[0] * kernel_size[1]
     return patches.reshape(*lead, channels * taps, rows * columns)
-
-
-def _by_taps(x: Tensor, axis: int, count: Dim, step: int, taps: int, dilation: int) -> Tensor:
-    """What the windows of an axis read at each tap: ``(*A, n, *B) -> (*A, taps, count, *B)``.
-
-    Of sizes that vary as slices: TensorRT 8.6 was seen to end the process as it builds gathers of
-    them that others follow.
-    """
-    net, front = x.network, Unsqueeze(axes=(axis,))
-    if taps == step == 1:
-        return front(x)
-    if not isinstance(count, int) and taps <= _MOST_SLICES:
-        starts = (tap * dilation for tap in range(taps))
-        return Concatenation(axis=axis)(
-            *(front(section(x, axis, start, count, step)) for start in starts)
-        )
-    return Gather(axis=axis)(x, reads(net, count, step, taps, dilation).permute(1, 0))
 
 
 @converter(aten.col2im.default)

@@ -101,6 +101,20 @@ def test_nested_inputs() -> None:
     close(network.evaluate(batch, bias=bias), Nested()(batch, bias=bias))
 
 
+@pytest.mark.parametrize(
+    ("make", "size", "opt"),
+    [
+        (lambda h: 8 * h, 32, 4),
+        (lambda h: 8 * h + 1, 33, 4),
+        (lambda h: h + 1, 7, 6),
+    ],
+)
+def test_a_multiple_is_tuned_for_the_example(make: Any, size: int, opt: int) -> None:
+    rows = make(Dim("h", max=16))
+    network = trtdsl.trace(nn.ReLU().eval(), (f32(size, 3),), dynamic_shapes={"input": {0: rows}})
+    assert network.symbols["h"] == DimRange(min=1, opt=opt, max=16)
+
+
 def test_sizes_that_pytorch_names_itself() -> None:
     model = nn.Softmax(dim=-1).eval()
     auto = {"input": {0: Dim.AUTO(min=1, max=9), 1: Dim.DYNAMIC(max=7)}}

@@ -14,7 +14,6 @@ from tests import test_converters as converters
 from tests import test_data_dependent as models
 from tests import test_detection as detectors
 from tests import test_ir as ir
-from tests.cases import data_dependent
 from tests.cases.base import f32
 from tests.gpu.test_rows import OLDER
 from trtdsl.build import BuildOptions, build
@@ -56,9 +55,8 @@ def assert_answers(engine: Any, inputs: Any, expected: Any) -> None:
 
 def is_refused(case: Any) -> bool:
     """Whether TensorRT 8 cannot build it: a count becomes the size of something known before."""
-    counts = case.operator in (data_dependent.picked, data_dependent.ragged)
     nonzero = case.operator is torch.ops.aten.nonzero.default and case.args[0].dim() == 0
-    return not is_strongly_typed(import_tensorrt()) and (counts or nonzero)
+    return not is_strongly_typed(import_tensorrt()) and nonzero
 
 
 def assert_refused(network: Any) -> None:
@@ -128,9 +126,6 @@ def test_outputs_of_two_calls_are_apart() -> None:
 
 def test_a_number_of_known_bounds_is_a_size() -> None:
     network = trtdsl.trace(models.Counts(5), (torch.zeros(8), torch.tensor([2])))
-    if not is_strongly_typed(import_tensorrt()):
-        assert_refused(network)
-        return
     engine = build(network, OPTIONS)
     for n in (1, 4, 5):
         x, i = torch.randn(8), torch.tensor([n])

@@ -266,9 +266,9 @@ def ranges(
             if dim is not None and _is_of(symbol, dim):
                 (root,) = symbol.free_symbols
                 names.setdefault(root, _root(dim).__name__)
+            hint = leaves[i].shape[axis] if leaves else size.node.hint
+            examples = _solved(symbol, int(hint)) | examples
             if symbol.is_Symbol:
-                hint = leaves[i].shape[axis] if leaves else size.node.hint
-                examples.setdefault(symbol, int(hint))
                 places.setdefault(symbol, f"axis {axis} of input {inputs[i]}")
     for symbol in used:
         names.setdefault(symbol, symbol.name if leaves else _exported_name(symbol, nodes))
@@ -281,6 +281,17 @@ def ranges(
             _require_bound(name, bounds, places.get(symbol), is_named=name in asked)
             found[name] = _range(name, bounds, opt, example, asked.get(name))
     return found, names
+
+
+def _solved(size: Any, value: int) -> dict[Any, int]:
+    """What the one symbol of a size is where the size has a value: ``s0`` is 4 where 8*s0 is 32."""
+    if len(size.free_symbols) != 1:
+        return {}
+    (symbol,) = size.free_symbols
+    offset, factor = size.subs(symbol, 0), size.coeff(symbol)
+    if size - factor * symbol - offset != 0 or (value - offset) % factor:
+        return {}
+    return {symbol: int((value - offset) // factor)}
 
 
 def bounds(program: torch.export.ExportedProgram) -> dict[Any, Bounds]:
