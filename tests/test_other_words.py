@@ -58,6 +58,31 @@ def test_the_same_in_other_words() -> None:
     assert negatives(reworded(other)) == 4
 
 
+class Residual(nn.Module):
+    """Products with weights that are added to something, to a bias, and to each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(32, 32, bias=False), nn.Linear(32, 32)
+        self.c, self.d = nn.Linear(32, 32, bias=False), nn.Linear(32, 32, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x * 0.5 + self.a(x)
+        return self.c(x).relu() + self.b(x) + self.d(x)
+
+
+def test_products_that_are_added_to_something() -> None:
+    torch.manual_seed(0)
+    model, x = Residual().eval(), f32(2, 7, 32)
+    before = prepared(model, None)
+    other = reworded(before)
+    assert (negatives(before), negatives(other)) == (0, 2)
+    turned = [op for op in other.operations if op.layer == Unary(op=UnaryOperation.NEG)]
+    assert [op.source.module for op in turned] == ["a", "d"]
+    torch.testing.assert_close(other.evaluate(x), before.evaluate(x), rtol=0, atol=0)
+    torch.testing.assert_close(other.evaluate(x), model(x), rtol=1e-5, atol=1e-5)
+
+
 def test_there_are_no_other_words_for_an_mlp() -> None:
     network = prepared(nn.Sequential(nn.Linear(32, 8), nn.ReLU()))
     assert reworded(network) is network

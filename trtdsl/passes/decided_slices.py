@@ -7,7 +7,7 @@ TensorRT 8.6 was seen to build none of them, and to end the process over some; i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation
@@ -60,29 +60,19 @@ class _Counted:
         return None if made is None else (named(made, operation),)
 
     def _gathered(self, layer: Slice, x: Tensor) -> Tensor | None:
+        """A slice of a counted size along the one axis that it does not read all of."""
         parts = zip(layer.start, layer.shape, layer.stride, x.shape, strict=True)
-        cut = [
-            i for i, (start, n, step, size) in enumerate(parts) if (start, n, step) != (0, size, 1)
-        ]
-        axes = [axis for axis in cut if self._of(layer.shape[axis]) is not None]
-        if len(axes) != 1:
+        whole = [(start, n, step) == (0, size, 1) for start, n, step, size in parts]
+        axis = whole.index(False) if whole.count(False) == 1 else None
+        places = None if axis is None else self._of(layer.shape[axis])
+        if axis is None or places is None:
             return None
-        (axis,) = axes
-        y = Gather(axis=axis)(x, self._index(layer, axis))
-        if cut == axes:
-            return y
-        start, stride = list(layer.start), list(layer.stride)
-        start[axis], stride[axis] = 0, 1
-        return replace(layer, start=tuple(start), stride=tuple(stride))(y)
-
-    def _index(self, layer: Slice, axis: int) -> Tensor:
-        """What a slice reads along an axis of a counted size."""
-        index = self._of(layer.shape[axis])
-        assert index is not None
-        net, start, stride = index.network, layer.start[axis], layer.stride[axis]
+        net, start, stride = x.network, layer.start[axis], layer.stride[axis]
         if stride != 1:
-            index = index * cast(net.size(stride), DType.INT32)
-        return index if start == 0 else index + cast(net.size(start), DType.INT32)
+            places = places * cast(net.size(stride), DType.INT32)
+        if start != 0:
+            places = places + cast(net.size(start), DType.INT32)
+        return Gather(axis=axis)(x, places)
 
     def _of(self, size: Dim) -> Tensor | None:
         """The numbers from 0 on below a size that is counted, or is larger than one by a number."""
