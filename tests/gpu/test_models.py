@@ -30,7 +30,7 @@ DECIDING = (
 )  # fmt: skip
 """Models that choose the best of what they score."""
 DECIDED = 5e-2
-"""Where PyTorch's own float16 is off by more, it has chosen something else."""
+"""Where PyTorch's own float16 is off by more in some call, it chooses among what is nearly equal."""
 
 
 def moved(call: Any, dtype: torch.dtype = torch.float32) -> Any:
@@ -91,9 +91,10 @@ def test_engine(name: str, precision: str, record: Callable[..., None]) -> None:
         ours.append(error(answer, answers(example.model, call)))
         theirs.append(halved(example.model, call) if precision == "fp16" else 0.0)
     record(name=name, precision=precision, ours=ours, pytorch_fp16=theirs)
+    if name in DECIDING and max(theirs) > DECIDED:
+        return  # test_before_decisions compares what can be compared
     for mine, its in zip(ours, theirs, strict=True):
-        chooses = name in DECIDING and its > DECIDED
-        assert chooses or mine <= max(TOLERANCE[precision], 2 * its)
+        assert mine <= max(TOLERANCE[precision], 2 * its)
 
 
 @pytest.mark.filterwarnings("ignore")
