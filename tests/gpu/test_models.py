@@ -30,7 +30,7 @@ DECIDING = (
 )  # fmt: skip
 """Models that choose the best of what they score."""
 DECIDED = 5e-2
-"""Where PyTorch's own float16 is off by more in some call, it chooses among what is nearly equal."""
+"""Where PyTorch's own float16 is off by more in some call, it chooses of what is nearly equal."""
 
 
 def moved(call: Any, dtype: torch.dtype = torch.float32) -> Any:
