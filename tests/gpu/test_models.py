@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +24,10 @@ pytestmark = pytest.mark.gpu
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
 """``|answer - PyTorch| / |PyTorch|`` in the 2-norm; of fp16 also twice what PyTorch's own has."""
-LEVEL = 0
+LEVEL = int(os.environ.get("TRTDSL_LEVEL", "0"))
+"""The optimization level; 3 is ``convert``'s own, and takes several times as long."""
+STATIC = os.environ.get("TRTDSL_STATIC", "") == "1"
+"""Whether engines are of the sizes of the first call alone: TensorRT makes other kernels of them."""
 DECIDING = (
     "ssd", "ssdlite", "retinanet", "fcos", "faster_rcnn", "mask_rcnn", "keypoint_rcnn",
     "rt_detr", "rt_detr_v2", "d_fine",
@@ -72,25 +76,26 @@ def halved(model: nn.Module, call: Any) -> float:
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("name", MODELS)
 def test_engine(name: str, precision: str, record: Callable[..., None]) -> None:
-    """One engine at all sizes of the row."""
+    """One engine at all sizes of the row; see LEVEL and STATIC."""
     example = MODELS[name].build()
     args, kwargs = example.calls[0]
     engine = trtdsl.convert(
         example.model,
         args,
         kwargs,
-        dynamic_shapes=example.dynamic_shapes,
+        dynamic_shapes=None if STATIC else example.dynamic_shapes,
         precision=precision,
         backend="tensorrt",
         optimization_level=LEVEL,
     )
     ours, theirs = [], []
-    for call in example.calls:
+    for call in example.calls[:1] if STATIC else example.calls:
         given, named = moved(call)
         answer = flatten(engine(*given, **named))[0]
         ours.append(error(answer, answers(example.model, call)))
         theirs.append(halved(example.model, call) if precision == "fp16" else 0.0)
-    record(name=name, precision=precision, ours=ours, pytorch_fp16=theirs)
+    built = {"level": LEVEL, "static": STATIC} if LEVEL or STATIC else {}
+    record(name=name, precision=precision, ours=ours, pytorch_fp16=theirs, **built)
     if name in DECIDING and max(theirs) > DECIDED:
         return  # test_before_decisions compares what can be compared
     for mine, its in zip(ours, theirs, strict=True):
