@@ -27,7 +27,7 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
 LEVEL = int(os.environ.get("TRTDSL_LEVEL", "0"))
 """The optimization level; 3 is ``convert``'s own, and takes several times as long."""
 STATIC = os.environ.get("TRTDSL_STATIC", "") == "1"
-"""Whether engines are of the sizes of the first call alone: TensorRT makes other kernels of them."""
+"""Whether engines are of the sizes of the first call alone, for which there are other kernels."""
 DECIDING = (
     "ssd", "ssdlite", "retinanet", "fcos", "faster_rcnn", "mask_rcnn", "keypoint_rcnn",
     "rt_detr", "rt_detr_v2", "d_fine",
