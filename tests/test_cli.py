@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 import trtdsl
 from tests import engine_parts, standin
-from trtdsl import cli
+from trtdsl import answers, cli
 from trtdsl.arguments import UsageError, byte_count, job, profiles
 from trtdsl.cli import app
 from trtdsl.runtime import device, files
@@ -297,6 +297,19 @@ def test_profiles_as_text() -> None:
         {"batch": (8, 16, 32), "n": 4},
     ]
     assert profiles([]) is None
+
+
+def test_convert_holds_the_answer_against_pytorch(
+    models: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("convert", f"{models}:tiny", "-i", "input=4x8", "--backend", "reference", "--verify")
+    result = call(*words)
+    assert result.exit_code == 0, result.output
+    assert "the answer for the inputs is PyTorch's" in result.stdout
+    monkeypatch.setattr(answers, "errors", lambda *_: (1.0, 0.5))
+    wrong = call(*words)
+    assert wrong.exit_code == 3
+    assert "error of 0.5 against PyTorch's, and 0.0001 is allowed" in wrong.stderr
 
 
 def test_convert_with_fallback_shows_the_pieces_and_writes_none(models: str) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import trtdsl
-from trtdsl.comparison import Comparison, Row, _errors
+from trtdsl.answers import errors as errors_of
+from trtdsl.comparison import Comparison, Row
 from trtdsl.errors import ConversionError, UnavailableError
 
 NAN, INF = float("nan"), float("inf")
@@ -137,15 +138,15 @@ def test_trtdsl_s_own_failure_is_an_error() -> None:
     ],
 )
 def test_errors(actual: list[float], expected: list[float], errors: tuple[float, float]) -> None:
-    assert _errors(torch.tensor(actual), torch.tensor(expected)) == errors
+    assert errors_of(torch.tensor(actual), torch.tensor(expected)) == errors
 
 
 def test_errors_take_the_worst_output_and_its_own_scale() -> None:
     large, small = torch.tensor([1000.0]), torch.tensor([1.0])
     got: dict[str, Any] = {"large": large + 1, "small": small + 0.5}
-    assert _errors(got, {"large": large, "small": small}) == (1.0, 0.5)
-    assert _errors(torch.tensor([1, 2]), torch.tensor([1.0, 2.0])) == (INF, INF), "other dtype"
-    assert _errors([large], [large, small]) == (INF, INF), "other count"
+    assert errors_of(got, {"large": large, "small": small}) == (1.0, 0.5)
+    assert errors_of(torch.tensor([1, 2]), torch.tensor([1.0, 2.0])) == (INF, INF), "other dtype"
+    assert errors_of([large], [large, small]) == (INF, INF), "other count"
 
 
 def test_what_compare_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

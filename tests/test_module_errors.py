@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 import trtdsl
-from trtdsl import comparison
-from trtdsl.comparison import _errors
+from trtdsl import answers, comparison
 from trtdsl.module_errors import ModuleError, module_errors
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.rewrite import rewrite
@@ -64,7 +63,7 @@ def found(model: nn.Module, precision: str | None, tampered: str = "") -> tuple[
         return rewrite(network, spoil).evaluate(*args, **kwargs)
 
     return module_errors(
-        exact, built, evaluate=lambda n: n.evaluate(*args, **kwargs), run=run, error=_errors
+        exact, built, evaluate=lambda n: n.evaluate(*args, **kwargs), run=run, error=answers.errors
     )
 
 

@@ -96,6 +96,9 @@ Backend = Annotated[str, typer.Option(help="auto, tensorrt or reference")]
 Fallback = Annotated[
     str | None, typer.Option(help="torch: PyTorch runs what no engine can; shown, not written")
 ]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="hold the answer for the inputs against PyTorch's")
+]
 Workspace = Annotated[str | None, typer.Option(help="device memory a layer may use: 4GiB")]
 Profiles = Annotated[
     list[str] | None,
@@ -149,6 +152,7 @@ def convert(
     version_compatible: Versions = False,
     hardware_compatible: Hardware = False,
     cache: Cache = True,
+    verify: Verify = False,
 ) -> None:
     """Build an engine, and write it and its manifest (OUTPUT.json)."""
     options = replace(
@@ -165,9 +169,9 @@ def convert(
     on_gpu = _on_gpu(backend, None if fallback else output)
     work = _job(target, input, dynamic)
     if fallback is not None:
-        _show_pieces(work, fallback, options, output, on_gpu=on_gpu)
+        _show_pieces(work, fallback, options, output, on_gpu=on_gpu, verify=verify)
         return
-    _build(work, options, output, on_gpu=on_gpu)
+    _build(work, options, output, on_gpu=on_gpu, verify=verify)
 
 
 @app.command()
@@ -288,10 +292,13 @@ def _save(engine: Engine, output: Path | None) -> None:
         _OUT.print(f"wrote {output} and {output}.json")
 
 
-def _build(work: Job, options: BuildOptions, output: Path | None, *, on_gpu: bool) -> None:
+def _build(
+    work: Job, options: BuildOptions, output: Path | None, *, on_gpu: bool, verify: bool
+) -> None:
     from trtdsl.build import build
     from trtdsl.conversion import trace
     from trtdsl.profiles import given_sizes, parse
+    from trtdsl.reference import Reference
 
     with _stage("capturing and converting"):
         network = trace(
@@ -300,15 +307,37 @@ def _build(work: Job, options: BuildOptions, output: Path | None, *, on_gpu: boo
     _OUT.print(escape(str(network).splitlines()[0]), highlight=False)
     if not on_gpu:
         parse(options.profiles, given_sizes(network))
+        if verify:
+            _verify(Reference(network), work, options.precision, None)
         _OUT.print("converted; nothing is written without TensorRT and -o")
         return
     engine = build(network, options)
     _OUT.print(escape(f"{engine!r}: {engine.num_layers} layers, {len(engine.plan):,} bytes"))
+    if verify:
+        _verify(engine, work, options.precision, f"cuda:{options.gpu}")
     _save(engine, output)
 
 
+def _verify(converted: Any, work: Job, precision: str | None, device: str | None) -> None:
+    """Hold it against PyTorch before anything is written."""
+    from trtdsl import answers
+    from trtdsl.export.flat import given_inputs
+
+    given, named = given_inputs(work.model, work.args, work.kwargs)
+    tolerance = answers.TOLERANCE[precision]
+    with _stage("verifying"):
+        answers.verify(converted, work.model, given, named, tolerance=tolerance, device=device)
+    _OUT.print("the answer for the inputs is PyTorch's")
+
+
 def _show_pieces(
-    work: Job, fallback: Any, options: BuildOptions, output: Path | None, *, on_gpu: bool
+    work: Job,
+    fallback: Any,
+    options: BuildOptions,
+    output: Path | None,
+    *,
+    on_gpu: bool,
+    verify: bool,
 ) -> None:
     """Build the engines that there are, and list what PyTorch has to run."""
     from trtdsl.conversion import convert
@@ -329,6 +358,7 @@ def _show_pieces(
             work.kwargs,
             backend=backend,  # type: ignore[arg-type]
             fallback=fallback,
+            verify=verify,
             **_shapes(work),
             **arguments,
         )

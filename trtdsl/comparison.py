@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from trtdsl.answers import TOLERANCE, errors, moved, pytorch_answer
 from trtdsl.errors import ConversionError, TrtdslError, UnavailableError, explain
 from trtdsl.render import size_text
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from trtdsl.reference import Reference
 
 __all__ = ["Comparison", "Row", "compare"]
-
-_TOLERANCE = {None: 1e-4, "fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,11 +179,11 @@ def compare(
     call = _Call(device=_device(on_gpu), args=given, kwargs=named, repeats=repeats)
     shapes = {"dynamic_shapes": dynamic_shapes, "opt": opt}
     network, ours = _convert(model, call, shapes, on_gpu, options)
-    expected = _expected(model, call)
+    expected = call.expected(model)
     return Comparison(
         model=type(model).__name__,
         device=str(call.device),
-        tolerance=_TOLERANCE[precision] if tolerance is None else tolerance,
+        tolerance=TOLERANCE[precision] if tolerance is None else tolerance,
         pytorch=_pytorch_row(model, call),
         trtdsl=_trtdsl_row(network, ours, call, expected),
         onnx=_onnx_row(model, shapes, on_gpu, options, call, expected),
@@ -202,14 +201,18 @@ class _Call:
     repeats: int
 
     def answer(self, run: Callable[..., Any]) -> Any:
-        args, kwargs = _moved((self.args, self.kwargs), self.device)
+        args, kwargs = moved((self.args, self.kwargs), self.device)
         return run(*args, **kwargs)
+
+    def expected(self, run: Callable[..., Any]) -> Any:
+        """PyTorch's own answer, where the model is."""
+        return pytorch_answer(run, self.args, self.kwargs)
 
     def milliseconds(self, run: Callable[..., Any]) -> float:
         """The median time of a call: between CUDA events on a GPU, else by the clock."""
         import torch
 
-        args, kwargs = _moved((self.args, self.kwargs), self.device)
+        args, kwargs = moved((self.args, self.kwargs), self.device)
         times = []
         with torch.no_grad():
             run(*args, **kwargs)
@@ -274,22 +277,6 @@ def _device(on_gpu: bool) -> torch.device:
     return torch.device("cuda", 0)
 
 
-def _moved(value: Any, device: torch.device) -> Any:
-    from trtdsl.tree import flatten
-
-    leaves, tree = flatten(value)
-    return tree.unflatten([x.to(device) for x in leaves])
-
-
-def _expected(model: Callable[..., Any], call: _Call) -> Any:
-    """The module's own answer, where it is, without the rounding to TF32 that cuDNN does."""
-    import torch
-
-    flags = torch.backends.cudnn.flags
-    with torch.no_grad(), flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-        return model(*call.args, **call.kwargs)
-
-
 def _convert(
     model: nn.Module, call: _Call, shapes: Mapping[str, Any], on_gpu: bool, options: Any
 ) -> tuple[Network, Engine | Reference]:
@@ -318,7 +305,7 @@ def _modules(
 
     exact = trace(model, call.args, call.kwargs, **shapes)
     return module_errors(
-        exact, network, evaluate=lambda x: _expected(x.evaluate, call), run=run, error=_errors
+        exact, network, evaluate=lambda x: call.expected(x.evaluate), run=run, error=errors
     )
 
 
@@ -338,7 +325,7 @@ def _trtdsl_row(network: Network, ours: Engine | Reference, call: _Call, expecte
     from trtdsl.engine import Engine
     from trtdsl.render import count_layers, count_weights
 
-    absolute, relative = _errors(call.answer(ours), expected)
+    absolute, relative = errors(call.answer(ours), expected)
     is_engine = isinstance(ours, Engine)
     return Row(
         path=f"trtdsl, {'TensorRT' if is_engine else 'reference'}",
@@ -370,7 +357,7 @@ def _onnx_row(
             backend="tensorrt" if on_gpu else "onnxruntime",
             **shapes,
         )
-        absolute, relative = _errors(call.answer(theirs), expected)
+        absolute, relative = errors(call.answer(theirs), expected)
         milliseconds = call.milliseconds(theirs)
     except TrtdslError as error:
         return Row(path=path, failure=str(error))
@@ -382,35 +369,6 @@ def _onnx_row(
         milliseconds=milliseconds,
         size=theirs.size,
     )
-
-
-def _errors(actual: Any, expected: Any) -> tuple[float, float]:
-    """The largest absolute and the largest relative error over all outputs."""
-    from trtdsl.tree import flatten
-
-    ours, theirs = flatten(actual)[0], flatten(expected)[0]
-    if len(ours) != len(theirs):
-        return float("inf"), float("inf")
-    pairs = [_error(a, e) for a, e in zip(ours, theirs, strict=True)]
-    return max((a for a, _ in pairs), default=0.0), max((r for _, r in pairs), default=0.0)
-
-
-def _error(actual: torch.Tensor, expected: torch.Tensor) -> tuple[float, float]:
-    """Both errors of one output: infinite where only one side has a nan or an infinity."""
-    import torch
-
-    if actual.shape != expected.shape or actual.dtype != expected.dtype:
-        return float("inf"), float("inf")
-    a, e = actual.detach().cpu().double(), expected.detach().cpu().double()
-    same = (a == e) | (a.isnan() & e.isnan())
-    finite = a.isfinite() & e.isfinite()
-    if not bool((same | finite).all()):
-        return float("inf"), float("inf")
-    difference = torch.where(same, 0.0, (a - e).abs())
-    absolute = float(difference.max()) if difference.numel() else 0.0
-    magnitudes = e[e.isfinite()].abs()
-    largest = float(magnitudes.max()) if magnitudes.numel() else 0.0
-    return absolute, absolute / largest if largest else absolute
 
 
 def _cells(row: Row) -> tuple[str, ...]:

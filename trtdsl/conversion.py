@@ -86,6 +86,7 @@ def convert(
     precision: str | None = None,
     backend: Backend = "auto",
     fallback: Literal["torch"] | None = None,
+    verify: bool | float = False,
     **build_arguments: Unpack[BuildArguments],
 ) -> Engine | Reference | Hybrid:
     """A callable that answers as the module does, run by TensorRT.
@@ -96,16 +97,20 @@ def convert(
         fallback: ``"torch"`` runs the operators that no engine computes in PyTorch, between as
             few engines as possible, and gives a ``Hybrid``; a FallbackWarning lists them. Where
             there are none, the result is the same as without. It cannot be saved or refitted.
+        verify: hold what was made against PyTorch for the example inputs, which costs a call of
+            each: True allows the relative errors of ``trtdsl.compare``, a number that error.
         build_arguments: ``workspace``, ``optimization_level``, ``profiles``, ``device`` and more,
             as of ``trtdsl.options.BuildOptions``.
     Errors: ConversionError, BuildError, UnavailableError and below.
     """
-    from trtdsl import walk
+    from trtdsl import answers
     from trtdsl.build import BuildOptions
-    from trtdsl.parts.fallback import check_fallback, converted
+    from trtdsl.export.flat import given_inputs
+    from trtdsl.parts.fallback import check_fallback
 
     options = BuildOptions.of(precision, build_arguments)
     check_fallback(fallback, options)
+    tolerance = answers.tolerance_of(verify, precision)
     chosen, missing = choose(backend)
     if missing is not None:
         warnings.warn(
@@ -114,12 +119,24 @@ def convert(
             stacklevel=2,
         )
     captured = _captured(model, args, kwargs, dynamic_shapes, opt)
-    name = type(model).__name__
+    made = _converted(captured, type(model).__name__, chosen, fallback, options)
+    if tolerance is not None:
+        device = f"cuda:{options.gpu}" if chosen == "tensorrt" else None
+        given, named = given_inputs(model, args, kwargs)
+        answers.verify(made, model, given, named, tolerance=tolerance, device=device)
+    return made
+
+
+def _converted(
+    captured: Captured, name: str, backend: str, fallback: str | None, options: BuildOptions
+) -> Engine | Reference | Hybrid:
+    from trtdsl import walk
+    from trtdsl.parts.fallback import converted
+
     if fallback is None:
-        network = walk.network(captured, name=name)
-        return _made(chosen, network, options)
-    device = f"cuda:{options.gpu}" if chosen == "tensorrt" else None
-    return converted(captured, partial(_made, chosen), options, name=name, device=device)
+        return _made(backend, walk.network(captured, name=name), options)
+    device = f"cuda:{options.gpu}" if backend == "tensorrt" else None
+    return converted(captured, partial(_made, backend), options, name=name, device=device)
 
 
 def _made(backend: str, network: Network, options: BuildOptions) -> Engine | Reference:

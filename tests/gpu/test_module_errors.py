@@ -1,4 +1,4 @@
-"""``trtdsl.compare(..., modules=True)`` of engines: each module's error is told."""
+"""Engines held against PyTorch: each module's error by ``compare``, and ``convert(verify=True)``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,16 @@ def test_errors_of_modules(name: str, precision: str) -> None:
         repeats=1,
         modules=True,
     )
-    assert found.modules is not None
     assert len(found.modules) > 10
     worst = max(found.modules, key=lambda each: each.relative_error)
     assert worst.relative_error <= (1e-4 if precision == "fp32" else 2e-2), worst
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_verified_engines() -> None:
+    example = MODELS["resnet18"].build()
+    args, kwargs = example.calls[0]
+    given = {"precision": "fp16", "backend": "tensorrt", "optimization_level": 0}
+    assert trtdsl.convert(example.model, args, kwargs, verify=True, **given) is not None
+    with pytest.raises(trtdsl.BuildError, match="and 1e-07 is allowed"):
+        trtdsl.convert(example.model, args, kwargs, verify=1e-7, **given)
