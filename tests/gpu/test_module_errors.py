@@ -1,4 +1,4 @@
-"""Engines held against PyTorch: each module's error by ``compare``, and ``convert(verify=True)``."""
+"""Engines held against PyTorch: by ``compare``, module by module, and by ``convert(verify=)``."""
 
 from __future__ import annotations
 
