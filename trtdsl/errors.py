@@ -50,7 +50,10 @@ class ShapeError(ConversionError):
 
 
 class BuildError(TrtdslError):
-    """TensorRT refused a layer or the whole network; the message carries TensorRT's own words."""
+    """TensorRT refused a layer or the whole network; the message carries TensorRT's own words.
+
+    Or what was built answers otherwise than PyTorch, where ``convert`` was asked to verify it.
+    """
 
 
 class LoadError(TrtdslError):
