@@ -103,10 +103,10 @@ def convert(
             as of ``trtdsl.options.BuildOptions``.
     Errors: ConversionError, BuildError, UnavailableError and below.
     """
-    from trtdsl import answers
+    from trtdsl import answers, walk
     from trtdsl.build import BuildOptions
     from trtdsl.export.flat import given_inputs
-    from trtdsl.parts.fallback import check_fallback
+    from trtdsl.parts.fallback import check_fallback, converted
 
     options = BuildOptions.of(precision, build_arguments)
     check_fallback(fallback, options)
@@ -119,24 +119,16 @@ def convert(
             stacklevel=2,
         )
     captured = _captured(model, args, kwargs, dynamic_shapes, opt)
-    made = _converted(captured, type(model).__name__, chosen, fallback, options)
+    name, device = type(model).__name__, f"cuda:{options.gpu}" if chosen == "tensorrt" else None
+    made: Engine | Reference | Hybrid
+    if fallback is None:
+        made = _made(chosen, walk.network(captured, name=name), options)
+    else:
+        made = converted(captured, partial(_made, chosen), options, name=name, device=device)
     if tolerance is not None:
-        device = f"cuda:{options.gpu}" if chosen == "tensorrt" else None
         given, named = given_inputs(model, args, kwargs)
         answers.verify(made, model, given, named, tolerance=tolerance, device=device)
     return made
-
-
-def _converted(
-    captured: Captured, name: str, backend: str, fallback: str | None, options: BuildOptions
-) -> Engine | Reference | Hybrid:
-    from trtdsl import walk
-    from trtdsl.parts.fallback import converted
-
-    if fallback is None:
-        return _made(backend, walk.network(captured, name=name), options)
-    device = f"cuda:{options.gpu}" if backend == "tensorrt" else None
-    return converted(captured, partial(_made, backend), options, name=name, device=device)
 
 
 def _made(backend: str, network: Network, options: BuildOptions) -> Engine | Reference:
