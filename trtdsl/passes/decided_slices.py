@@ -56,7 +56,9 @@ class _Counted:
             case Slice(mode=SampleMode.STRICT_BOUNDS) as layer:
                 made = self._gathered(layer, inputs[0])
             case Fill() as layer if (places := self._of(layer.shape[0])) is not None:
-                made = cast(cast(places, layer.dtype) * layer.beta + layer.alpha, layer.dtype)
+                # A float would make floats of integers, which are exact to 2**24 only.
+                number = float if layer.dtype.is_float else int
+                made = cast(places, layer.dtype) * number(layer.beta) + number(layer.alpha)
         return None if made is None else (named(made, operation),)
 
     def _gathered(self, layer: Slice, x: Tensor) -> Tensor | None:
