@@ -9,6 +9,7 @@ from torch.export import Dim
 
 import trtdsl
 from tests import test_last_steps as last
+from tests import test_one_order as order
 from tests import test_patches as patches
 from tests import test_prepared as prepared
 from tests import test_single_rows as rows
@@ -127,3 +128,14 @@ def test_lengths_that_are_added(precision: str | None) -> None:
         expected = model(*inputs)
         error = (engine(*(x.cuda() for x in inputs)).cpu() - expected).norm() / expected.norm()
         assert error <= TOLERANCE[precision]
+
+
+def test_windows_of_a_length_that_varies() -> None:
+    """They ended the process while two layers put them in order."""
+    model = order.Windows().eval()
+    length = Dim("length", min=2, max=20)
+    engine = trtdsl.convert(
+        model, (f32(2, 7, 4),), dynamic_shapes=({1: length},), optimization_level=0
+    )
+    for size in (7, 2, 13):
+        check(model, engine, f32(2, size, 4, seed=size), 1e-5)

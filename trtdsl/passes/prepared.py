@@ -16,6 +16,7 @@ from trtdsl.passes.followed import with_followers
 from trtdsl.passes.half_squares import scaled_squares
 from trtdsl.passes.idle_moves import without_idle_moves
 from trtdsl.passes.infinities import infinities
+from trtdsl.passes.one_order import in_one_order
 from trtdsl.passes.other_words import has_other_words, in_other_words
 from trtdsl.passes.parts import in_parts
 from trtdsl.passes.patches import in_patches
@@ -37,7 +38,7 @@ def prepared_for(network: Network, trt: Any) -> Network:
     network = with_followers(wide_bytes(network))
     if is_strongly_typed(trt):
         return _and_loops(channel_scales, with_sums(network))
-    network = with_sums(without_idle_moves(in_rows(in_parts(in_patches(network)))))
+    network = with_sums(without_idle_moves(in_one_order(in_rows(in_parts(in_patches(network))))))
     return _and_loops(_computed_right, network)
 
 

@@ -1,15 +1,13 @@
-"""``without_single_rows``: products of two activations that have one row are given two of it.
+"""``without_single_rows``: products of two activations that have one row are turned over.
 
 Attention of one query is made of such products: a decoder's step beside its cache, a class token's.
 TensorRT 8.6 was seen to give a wrong answer for them, in float32 and in float16, and not in every
-build. With two rows it is right, and so it is with the product turned over; why is not known.
+build. Of one column it is right, and so it is of two rows, which takes a copy; why is not known.
 """
 
 from __future__ import annotations
 
-from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.matmul import MatrixMultiply, MatrixOperation
-from trtdsl.ir.slice import Slice
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.activations import is_of_activations
 from trtdsl.passes.rewrite import named, rewrite
@@ -30,10 +28,13 @@ def _rule(operation: Operation, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     if not isinstance(layer, MatrixMultiply) or not _is_of_one_row(operation):
         return None
     (y,), (row, other) = operation.outputs, inputs
-    transposed = layer.op0 is MatrixOperation.TRANSPOSE
-    twice = Concatenation(axis=y.rank - (1 if transposed else 2))(row, row)
-    product = named(layer(twice, other), operation)
-    return (Slice(start=(0,) * y.rank, shape=y.shape, stride=(1,) * y.rank)(product),)
+    turned = MatrixMultiply(op0=_turned(layer.op1), op1=_turned(layer.op0))
+    return (named(turned(other, row), operation).reshape(*y.shape),)
+
+
+def _turned(op: MatrixOperation) -> MatrixOperation:
+    transposed = op is MatrixOperation.TRANSPOSE
+    return MatrixOperation.NONE if transposed else MatrixOperation.TRANSPOSE
 
 
 def _is_of_one_row(operation: Operation) -> bool:
