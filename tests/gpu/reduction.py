@@ -1,7 +1,7 @@
 """The smallest part of a model that TensorRT builds no engine of, or answers wrongly.
 
 python -m tests.gpu.reduction gpt_neox fp32
-python -m tests.gpu.reduction cvt fp16 --wrong --call 1 --static
+python -m tests.gpu.reduction cvt fp16 --wrong --call 1 --static --level 3
 
 Parts are cut shorter: first behind, then in front, where intermediate values become inputs. What is
 left is printed, layer by layer. Each part is tried in a process of its own, several of them at
@@ -152,21 +152,21 @@ def _one(network: Network, part: Cut, tries: Tries) -> int | None:
     return None
 
 
-def unbuilt(part: Part, precision: str) -> bool:
+def unbuilt(part: Part, options: BuildOptions) -> bool:
     """Whether TensorRT builds no engine of it."""
     try:
-        build(part.network, BuildOptions(precision=precision, optimization_level=0))
+        build(part.network, options)
     except BuildError:
         return True
     return False
 
 
-def wrong(part: Part, precision: str) -> bool:
+def wrong(part: Part, options: BuildOptions) -> bool:
     """Whether an engine differs from the reference by more than rounding does."""
-    engine = build(part.network, BuildOptions(precision=precision, optimization_level=0))
+    engine = build(part.network, options)
     expected = flatten(part.network.evaluate(*part.inputs))[0]
     actual = flatten(engine(*(x.cuda() for x in part.inputs)))[0]
-    tolerance = 5e-2 if precision == "fp16" else 1e-3
+    tolerance = 5e-2 if options.precision == "fp16" else 1e-3
     return any(
         not (a.cpu().double() - e.double()).norm() <= tolerance * e.double().norm() + 1e-6
         for a, e in zip(actual, expected, strict=True)
@@ -195,6 +195,7 @@ def main() -> int:
     parser.add_argument("--wrong", action="store_true", help="it is built, and answers wrongly")
     parser.add_argument("--call", type=int, default=0, help="which of the row's calls")
     parser.add_argument("--static", action="store_true", help="of the sizes of that call alone")
+    parser.add_argument("--level", type=int, default=0, help="the optimization level")
     parser.add_argument("--part", type=Cut.parse, help="try this part alone")
     given = parser.parse_args()
     example = MODELS[given.model].build()
@@ -205,7 +206,8 @@ def main() -> int:
     inputs = [x for x in flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
     if given.part:
         fails = wrong if given.wrong else unbuilt
-        return _FAILS if fails(part_of(network, inputs, given.part), given.precision) else 0
+        options = BuildOptions(precision=given.precision, optimization_level=given.level)
+        return _FAILS if fails(part_of(network, inputs, given.part), options) else 0
     print(part_of(network, inputs, smallest(network, tried)).network)
     return 0
 
