@@ -15,6 +15,10 @@ from tests import test_prepared as prepared
 from tests import test_single_rows as rows
 from tests import test_turned as turned
 from tests.cases.base import f32
+from tests.gpu.test_models import TOLERANCE as OF_MODELS
+from tests.gpu.test_models import answers, error, moved
+from tests.gpu.zoo import MODELS
+from trtdsl.tree import flatten
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -139,3 +143,23 @@ def test_windows_of_a_length_that_varies() -> None:
     )
     for size in (7, 2, 13):
         check(model, engine, f32(2, size, 4, seed=size), 1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("precision", OF_MODELS)
+@pytest.mark.parametrize("name", ["spatial_transformer", "mixtral", "gpt_oss"])
+def test_models_of_known_sizes(name: str, precision: str) -> None:
+    """Layers of matrices as batches of one; smaller networks of them were right without it."""
+    example = MODELS[name].build()
+    args, kwargs = example.calls[0]
+    engine = trtdsl.convert(
+        example.model,
+        args,
+        kwargs,
+        precision=precision,
+        backend="tensorrt",
+        optimization_level=0,
+    )
+    given, named = moved(example.calls[0])
+    actual = flatten(engine(*given, **named))[0]
+    assert error(actual, answers(example.model, example.calls[0])) <= OF_MODELS[precision]

@@ -14,7 +14,6 @@ from trtdsl.held import PrecisionWarning
 from trtdsl.ir.activation import Activation
 from trtdsl.ir.attention import Attention, lowest
 from trtdsl.ir.base import Layer
-from trtdsl.ir.concatenation import Concatenation
 from trtdsl.ir.convolution import Convolution, Deconvolution
 from trtdsl.ir.cumulative import Cumulative
 from trtdsl.ir.elementwise import ElementWise, ElementWiseOperation, Unary, UnaryOperation
@@ -77,8 +76,7 @@ def to_precision(network: Network, precision: str | None) -> Network:
     computed in float32. Of these, sums, powers and functions also stay in float32, until they meet
     16 bits again: the mean of squares inside a norm may be beyond their range. So does what a
     number takes part in that would be 0 in 16 bits, and a quotient by such a float32: epsilons.
-    Inputs and outputs keep their dtypes, and an input that comes back with more joined to it, as a
-    cache of keys, comes back as it was. Where nothing but outputs is made of a function of single
+    Inputs and outputs keep their dtypes. Where nothing but outputs is made of a function of single
     elements, a norm or a softmax, it is not rounded to 16 bits, unless it follows a product.
     ``None``, ``"fp32"`` and ``"tf32"`` change nothing.
     Errors: ConversionError for another word.
@@ -97,7 +95,6 @@ class _Narrowing:
         self.outputs = set(network.outputs)
         self.boxes = _before_boxes(network)
         self.last = _last_steps(network)
-        self.joined = _joined_to_inputs(network)
         self.casts: dict[tuple[Tensor, DType], Tensor] = {}
 
     def __call__(
@@ -107,7 +104,7 @@ class _Narrowing:
         if not floats or (operation.layer.folds and all(x.is_constant for x in inputs)):
             return None
         whole = operation.source.operator.startswith(_WIDE_OPERATORS)
-        whole = whole or operation in self.boxes | self.last | self.joined
+        whole = whole or operation in self.boxes or operation in self.last
         dtype = DType.FLOAT32 if whole else self.dtype_of(operation.layer, floats)
         kernels = isinstance(operation.layer, Convolution | Deconvolution)
         if isinstance(operation.layer, Attention):
@@ -288,18 +285,6 @@ def _is_last_step(operation: Operation) -> bool:
     reads = [x.producer for x in operation.inputs if x.producer is not None]
     products = any(_multiplies(made.layer) for made in reads)
     return isinstance(operation.layer, _STEPS) and not products
-
-
-def _joined_to_inputs(network: Network) -> set[Operation]:
-    """What joins inputs with more, and is an output: there is nothing to gain from rounding it."""
-    inputs, outputs = set(network.inputs), set(network.outputs)
-    return {
-        operation
-        for operation in network.operations
-        if isinstance(operation.layer, Concatenation)
-        and not inputs.isdisjoint(operation.inputs)
-        and not outputs.isdisjoint(operation.outputs)
-    }
 
 
 def _before_boxes(network: Network) -> set[Operation]:

@@ -9,6 +9,7 @@ from typing import Any
 from trtdsl.ir.repeat import Repeat
 from trtdsl.network import Network, Operation, Tensor
 from trtdsl.passes.added_lengths import of_added_lengths
+from trtdsl.passes.batches_of_one import in_batches_of_one
 from trtdsl.passes.channel_scales import channel_scales
 from trtdsl.passes.decided_slices import decided_slices
 from trtdsl.passes.exact_integers import exact_integers
@@ -24,7 +25,6 @@ from trtdsl.passes.rewrite import named, rewrite
 from trtdsl.passes.rows import in_rows
 from trtdsl.passes.shared import shared
 from trtdsl.passes.single_rows import without_single_rows
-from trtdsl.passes.split_rows import split_rows_in_batches
 from trtdsl.passes.summed import with_sums
 from trtdsl.passes.turned import turned_before
 from trtdsl.passes.weakly_typed import without_casts
@@ -54,7 +54,7 @@ def _computed_right(network: Network) -> Network:
     network = without_casts(channel_scales(decided_slices(network)))
     network = infinities(exact_integers(scaled_squares(network)))
     network = turned_before(shared(network))
-    return of_added_lengths(without_single_rows(split_rows_in_batches(network)))
+    return of_added_lengths(without_single_rows(in_batches_of_one(network)))
 
 
 def _and_loops(change: Callable[[Network], Network], network: Network) -> Network:
