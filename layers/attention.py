@@ -9,15 +9,14 @@ import torch
 from trtdsl.errors import ConversionError, explain
 from trtdsl.ir.attention import Attention, at_or_below, lowest, repeated_heads
 from trtdsl.ir.elementwise import Unary, UnaryOperation
-from trtdsl.ir.reduce import Reduce, ReduceOperation
 from trtdsl.ir.shuffle import Unsqueeze
 from trtdsl.network import Tensor
 from trtdsl.operators import as_tensor, maximum, where
-from trtdsl.reference import fold, settle
 from trtdsl.registry import converter
 from trtdsl.types import Dim, DType, broadcast
 
 from .absent import Absent
+from .attending import attending
 from .creation import filled
 from .shape import expanded
 
@@ -202,11 +201,11 @@ def _masks(
     """The mask, if there is one, as Attention takes it, and which queries attend to a key."""
     if mask is None:
         return ()
-    mask, attending = mask_of(query, key, mask, lead, causal=causal)
+    mask, some = mask_of(query, key, mask, lead, causal=causal)
     if mask.dtype not in (DType.BOOL, query.dtype):
         mask = maximum(mask, lowest(query.dtype)).cast(query.dtype)
     spread = expanded(mask, (-1, -1, query.shape[2], key.shape[2]))
-    return (spread,) if attending is None else (spread, attending)
+    return (spread,) if some is None else (spread, some)
 
 
 def mask_of(
@@ -224,21 +223,7 @@ def mask_of(
     if any(size != 1 for size in mask.shape[: len(lead)]):
         mask = expanded(mask, (*lead, *(-1,) * 3))
     mask = mask.reshape(math.prod(mask.shape[: len(lead)]), *mask.shape[-3:])
-    return mask, _attending(mask)
-
-
-def _attending(mask: Tensor) -> Tensor | None:
-    """Which queries may attend to any key, bool ``(.., L, 1)``; None where every one may."""
-    largest = Reduce(op=ReduceOperation.MAX, axes=(3,), keep_dimensions=True)
-    if mask.dtype is DType.BOOL:
-        attending = largest(mask.cast(DType.INT32)).cast(DType.BOOL)
-    else:
-        highest = largest(mask)
-        attending = ~(Unary(op=UnaryOperation.ISINF)(highest) & (highest < 0))
-    if attending.is_constant and bool(fold(attending).all()):
-        settle(attending)
-        return None
-    return attending
+    return mask, attending(mask)
 
 
 def _ones(key: Tensor, value: Tensor, query: Tensor) -> list[tuple[Dim, ...]]:

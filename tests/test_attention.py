@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -138,3 +140,54 @@ def test_rotary_angles_of_late_positions_are_right_in_16_bits(precision: str) ->
     network = trtdsl.trace(model, (x, positions), precision=precision)
     actual, expected = network.evaluate(x, positions), model(x, positions)
     assert (actual - expected).abs().max() / expected.abs().max() <= HALVES[precision]
+
+
+class Biased(nn.Module):
+    """Attention whose mask is computed from its queries, and from what ``change`` makes of it."""
+
+    def __init__(self, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.change, self.table = change, nn.Parameter(f32(8, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = self.change(x @ self.table)
+        return F.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("change", "guarded"),
+    [
+        (lambda mask: mask * 2 + mask.flip(-1), False),
+        (lambda mask: torch.where(mask > 1e4, mask, -1e9), False),
+        (lambda mask: torch.where(mask > 1e4, mask, -torch.inf), True),
+        (lambda mask: (mask - 1e4).relu().log(), True),
+    ],
+    ids=["sums", "numbers", "infinities", "logarithms"],
+)
+def test_queries_that_may_attend_to_nothing(
+    change: Callable[[torch.Tensor], torch.Tensor], guarded: bool
+) -> None:
+    """Their answers are 0, as PyTorch's; where none can be among them the layers are spared."""
+    model, x = Biased(change).eval(), f32(2, 3, 6, 8)
+    network = trtdsl.trace(model, (x,))
+    (layer,) = [op for op in network.operations if isinstance(op.layer, Attention)]
+    assert len(layer.inputs) == (5 if guarded else 4)
+    expected = model(x)
+    assert expected.isfinite().all()
+    assert bool((expected == 0).all()) is guarded
+    torch.testing.assert_close(network.evaluate(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_mask_that_is_an_input_may_hold_infinities() -> None:
+    mask = torch.zeros(6, 6)
+    mask[2] = -torch.inf
+    x = f32(2, 3, 6, 8)
+    network = trtdsl.trace(Given().eval(), (x, torch.zeros(6, 6)))
+    expected = F.scaled_dot_product_attention(x, x, x, attn_mask=mask * 2)
+    assert (expected[:, :, 2] == 0).all()
+    torch.testing.assert_close(network.evaluate(x, mask), expected, rtol=1e-5, atol=1e-6)
+
+
+class Given(nn.Module):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(x, x, x, attn_mask=mask * 2)

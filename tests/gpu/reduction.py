@@ -1,7 +1,7 @@
 """The smallest part of a model that TensorRT builds no engine of, or answers wrongly.
 
 python -m tests.gpu.reduction gpt_neox fp32
-python -m tests.gpu.reduction cvt fp16 --wrong --call 1 --static --level 3
+python -m tests.gpu.reduction cvt fp16 --wrong 0.05 --call 1 --static --level 3
 
 Parts are cut shorter: first behind, then in front, where intermediate values become inputs. What is
 left is printed, layer by layer. Each part is tried in a process of its own, several of them at
@@ -161,12 +161,11 @@ def unbuilt(part: Part, options: BuildOptions) -> bool:
     return False
 
 
-def wrong(part: Part, options: BuildOptions) -> bool:
-    """Whether an engine differs from the reference by more than rounding does."""
+def wrong(part: Part, options: BuildOptions, tolerance: float) -> bool:
+    """Whether an output of an engine is off by more than ``tolerance`` times the reference's."""
     engine = build(part.network, options)
     expected = flatten(part.network.evaluate(*part.inputs))[0]
     actual = flatten(engine(*(x.cuda() for x in part.inputs)))[0]
-    tolerance = 5e-2 if options.precision == "fp16" else 1e-3
     return any(
         not (a.cpu().double() - e.double()).norm() <= tolerance * e.double().norm() + 1e-6
         for a, e in zip(actual, expected, strict=True)
@@ -192,7 +191,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", help="of tests/gpu/zoo.py")
     parser.add_argument("precision", choices=["fp32", "fp16"])
-    parser.add_argument("--wrong", action="store_true", help="it is built, and answers wrongly")
+    parser.add_argument(
+        "--wrong", type=float, metavar="TOLERANCE", help="it is built, and off by more, in the 2-norm"
+    )
     parser.add_argument("--call", type=int, default=0, help="which of the row's calls")
     parser.add_argument("--static", action="store_true", help="of the sizes of that call alone")
     parser.add_argument("--level", type=int, default=0, help="the optimization level")
@@ -205,9 +206,10 @@ def main() -> int:
     network = trtdsl.trace(example.model, *traced, dynamic_shapes=shapes, precision=given.precision)
     inputs = [x for x in flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
     if given.part:
-        fails = wrong if given.wrong else unbuilt
+        part = part_of(network, inputs, given.part)
         options = BuildOptions(precision=given.precision, optimization_level=given.level)
-        return _FAILS if fails(part_of(network, inputs, given.part), options) else 0
+        unmet = unbuilt(part, options) if given.wrong is None else wrong(part, options, given.wrong)
+        return _FAILS if unmet else 0
     print(part_of(network, inputs, smallest(network, tried)).network)
     return 0
 
