@@ -192,7 +192,7 @@ def main() -> int:
     parser.add_argument("model", help="of tests/gpu/zoo.py")
     parser.add_argument("precision", choices=["fp32", "fp16"])
     parser.add_argument(
-        "--wrong", type=float, metavar="TOLERANCE", help="it is built, and off by more, in the 2-norm"
+        "--wrong", type=float, metavar="TOLERANCE", help="it is built, and off by more"
     )
     parser.add_argument("--call", type=int, default=0, help="which of the row's calls")
     parser.add_argument("--static", action="store_true", help="of the sizes of that call alone")
