@@ -154,18 +154,24 @@ class Biased(nn.Module):
         return F.scaled_dot_product_attention(x, x, x, attn_mask=mask)
 
 
+LOWEST = torch.finfo(torch.float32).min
+
+
 @pytest.mark.parametrize(
-    ("change", "guarded"),
+    ("change", "guarded", "zero"),
     [
-        (lambda mask: mask * 2 + mask.flip(-1), False),
-        (lambda mask: torch.where(mask > 1e4, mask, -1e9), False),
-        (lambda mask: torch.where(mask > 1e4, mask, -torch.inf), True),
-        (lambda mask: (mask - 1e4).relu().log(), True),
+        (lambda mask: mask * 2 + mask.flip(-1), False, False),
+        (lambda mask: torch.where(mask > 1e4, mask, -1e9), False, False),
+        (lambda mask: torch.where(mask > 1e4, mask, LOWEST), True, False),
+        (lambda mask: torch.where(mask > 1e4, mask, LOWEST) + LOWEST, True, True),
+        (lambda mask: torch.where(mask > 1e4, mask, -1e9).half().float(), True, True),
+        (lambda mask: torch.where(mask > 1e4, mask, -torch.inf), True, True),
+        (lambda mask: (mask - 1e4).relu().log(), True, True),
     ],
-    ids=["sums", "numbers", "infinities", "logarithms"],
+    ids=["sums", "numbers", "lowest", "twice", "half", "infinities", "logarithms"],
 )
 def test_queries_that_may_attend_to_nothing(
-    change: Callable[[torch.Tensor], torch.Tensor], guarded: bool
+    change: Callable[[torch.Tensor], torch.Tensor], guarded: bool, zero: bool
 ) -> None:
     """Their answers are 0, as PyTorch's; where none can be among them the layers are spared."""
     model, x = Biased(change).eval(), f32(2, 3, 6, 8)
@@ -174,8 +180,17 @@ def test_queries_that_may_attend_to_nothing(
     assert len(layer.inputs) == (5 if guarded else 4)
     expected = model(x)
     assert expected.isfinite().all()
-    assert bool((expected == 0).all()) is guarded
+    assert bool((expected == 0).all()) is zero
     torch.testing.assert_close(network.evaluate(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_mask_of_the_models_state_may_be_refitted_with_infinities() -> None:
+    offset = nn.Parameter(f32(6, 6))
+    model = Biased(lambda mask: mask + offset)
+    model.offset = offset
+    network = trtdsl.trace(model.eval(), (f32(2, 3, 6, 8),))
+    (layer,) = [op for op in network.operations if isinstance(op.layer, Attention)]
+    assert len(layer.inputs) == 5
 
 
 def test_a_mask_that_is_an_input_may_hold_infinities() -> None:
